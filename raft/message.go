@@ -1,0 +1,90 @@
+package raft
+
+// NodeID names a member of a group. Zero is nobody. An id is never used again after its node is gone.
+type NodeID uint64
+
+// Index is a position in the log, from 1. Zero is before the first entry.
+type Index uint64
+
+// Term is a reign: at most one leader per term. Zero is before the first election.
+type Term uint64
+
+// EntryID names one entry for ever: no two entries share index and term.
+type EntryID struct {
+	Index Index
+	Term  Term
+}
+
+// EntryKind says who an entry is for.
+type EntryKind uint8
+
+// Normal entries carry a proposal's bytes; a Noop is what a new leader commits first; a Membership entry changes who counts.
+const (
+	Normal     EntryKind = 0
+	Noop       EntryKind = 1
+	Membership EntryKind = 2
+)
+
+// Entry is one element of the log. Data is never changed once it is handed over.
+type Entry struct {
+	Index Index
+	Term  Term
+	Kind  EntryKind
+	Data  []byte
+}
+
+// HardState is what must survive a restart besides the entries (Ongaro §3.8; Commit may be
+// stale and only saves time).
+type HardState struct {
+	Term     Term
+	Vote     NodeID // whom this node voted for in Term
+	Commit   Index
+	Accepted Term // term of the leader whose log this node last accepted (raft-scenarios 54)
+}
+
+// MessageKind is the kind of a Message.
+type MessageKind uint8
+
+// The messages of the protocol. A reply's Term is the sender's own.
+const (
+	PreVote MessageKind = iota + 1
+	PreVoteReply
+	Vote
+	VoteReply
+	Append
+	AppendReply
+	Heartbeat
+	HeartbeatReply
+	Snapshot
+	SnapshotReply
+	TimeoutNow
+)
+
+// Message is what members of a group say to each other: one plain value for all kinds. Which fields
+// mean something for which kind is said in the table of message_table.go's documentation.
+type Message struct {
+	Kind     MessageKind
+	From     NodeID
+	To       NodeID
+	Term     Term
+	LogTerm  Term  // Append: term of the entry at Index. Vote, PreVote: term of the last entry
+	Index    Index // Append: the entry before Entries. Vote, PreVote: the last entry. AppendReply: the last entry now known to match
+	Commit   Index // Append, Heartbeat: the leader's commit, bounded by what the receiver can know
+	Entries  []Entry
+	Reject   bool
+	Hint     Index  // AppendReply with Reject: where to look next
+	HintTerm Term   // AppendReply with Reject: the term at Hint
+	Round    uint64 // Heartbeat and its reply: the leader's own number of this round, for ReadIndex
+	Transfer bool   // Vote: campaigns because the leader asked it to; stickiness doesn't apply
+	Compact  Index  // Append, Heartbeat: everybody's log may be dropped up to here
+	Snapshot *SnapshotChunk
+}
+
+// SnapshotChunk is one piece of a state machine's snapshot on its way to a member that is behind the compacted log.
+type SnapshotChunk struct {
+	Last       EntryID // the last entry that the snapshot contains
+	Membership []byte  // the membership at Last, encoded
+	Offset     uint64  // of Data within the snapshot
+	Data       []byte
+	Done       bool // this is the last chunk
+}

@@ -1,0 +1,110 @@
+package transfer
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+)
+
+// BankID names a bank of the cluster, as in its configuration.
+type BankID string
+
+// AccountID names an account within its bank. One that starts with @ is a house account (@cash, @fees):
+// the other side of money that enters or leaves the system.
+type AccountID string
+
+// Direction says which way a leg moves money, seen from its account.
+type Direction uint8
+
+// A debit lowers the account's balance, a credit raises it.
+const (
+	Debit  Direction = 1
+	Credit Direction = 2
+)
+
+func (d Direction) String() string {
+	switch d {
+	case Debit:
+		return "debit"
+	case Credit:
+		return "credit"
+	}
+	return "invalid"
+}
+
+// Leg moves one amount into or out of one account.
+type Leg struct {
+	Bank        BankID
+	Account     AccountID
+	Direction   Direction
+	AmountMinor int64 // minor units of Currency, above zero
+	Currency    Currency
+}
+
+// SignedMinor is the leg's effect on its account's balance.
+func (l Leg) SignedMinor() int64 {
+	if l.Direction == Debit {
+		return -l.AmountMinor
+	}
+	return l.AmountMinor
+}
+
+// Transfer is what a client submits. It commits at every bank its legs name or at none.
+type Transfer struct {
+	ID        ID
+	Legs      []Leg
+	Deadline  time.Time // when to give up if not every bank has prepared; not part of the content
+	Reference string    // free text of the client, printed on statements
+}
+
+// Banks lists the banks of the legs, each once, in the order of first mention.
+func (t *Transfer) Banks() []BankID {
+	banks := make([]BankID, 0, 2)
+next:
+	for i := range t.Legs {
+		for _, b := range banks {
+			if b == t.Legs[i].Bank {
+				continue next
+			}
+		}
+		banks = append(banks, t.Legs[i].Bank)
+	}
+	return banks
+}
+
+// LegsAt lists the legs at one bank, in their order.
+func (t *Transfer) LegsAt(bank BankID) []Leg {
+	var legs []Leg
+	for _, l := range t.Legs {
+		if l.Bank == bank {
+			legs = append(legs, l)
+		}
+	}
+	return legs
+}
+
+// Fingerprint stands for the content of a transfer: its legs in order and its reference. The id and the
+// deadline are not content: a client that asks again later asks for the same transfer.
+type Fingerprint [16]byte
+
+// Fingerprint computes the content's SHA-256, cut to 128 bits: every field is preceded by
+// its length or has a fixed size, so different contents never share the hashed bytes.
+func (t *Transfer) Fingerprint() Fingerprint {
+	b := make([]byte, 0, 256)
+	for i := range t.Legs {
+		l := &t.Legs[i]
+		b = appendString(b, string(l.Bank))
+		b = appendString(b, string(l.Account))
+		b = append(b, byte(l.Direction))
+		b = binary.BigEndian.AppendUint64(b, uint64(l.AmountMinor))
+		b = appendString(b, string(l.Currency))
+	}
+	b = appendString(b, t.Reference)
+	sum := sha256.Sum256(b)
+	return Fingerprint(sum[:16])
+}
+
+func appendString(b []byte, s string) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
+	return append(b, s...)
+}
