@@ -1,0 +1,66 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/transfer"
+)
+
+// Backend is what the faces need from a node. Every method may be called from any goroutine and
+// gives up when ctx ends. Errors wrap a *transfer.Error; one of KindUnknown means that the
+// request may still take effect.
+type Backend interface {
+	// Submit hands over validated transfers and waits for each outcome. The two slices of the
+	// result have the length of the argument: errs[i] is nil or says why records[i] is not an outcome.
+	Submit(ctx context.Context, transfers []transfer.Transfer) (records []transfer.Record, errs []error)
+	// Transfer reads one transfer, linearizably.
+	Transfer(ctx context.Context, id transfer.ID) (transfer.Record, error)
+	// OpenAccount opens an account, or returns the one that exists with the same terms.
+	OpenAccount(ctx context.Context, bank transfer.BankID, terms bank.Terms) (bank.Account, error)
+	// Account reads one account, linearizably; ErrAccountNotFound.
+	Account(ctx context.Context, bank transfer.BankID, id transfer.AccountID) (bank.Account, error)
+	// Accounts lists up to limit accounts whose id comes after the given one, by id.
+	Accounts(ctx context.Context, bank transfer.BankID, after transfer.AccountID, limit int) ([]bank.Account, error)
+	// Entries lists up to limit journal entries of a bank after a sequence number.
+	Entries(ctx context.Context, bank transfer.BankID, afterSeq uint64, limit int) ([]bank.Entry, error)
+	// Audit reads a bank's totals, all at one moment.
+	Audit(ctx context.Context, bank transfer.BankID) (bank.Audit, error)
+	// Status says what this node knows of the cluster.
+	Status(ctx context.Context) (Status, error)
+}
+
+// Status is one node's view: cheap, local, possibly a little old for what other nodes lead.
+type Status struct {
+	Cluster     string
+	Node        uint64
+	Version     string
+	Started     time.Time
+	Groups      []GroupStatus
+	Banks       []BankStatus
+	InFlight    int    // transfers this node coordinates now
+	InDoubt     int    // of those: staged, outcome not yet known
+	Committed   uint64 // decided here since start
+	Aborted     uint64
+	LastSyncP99 time.Duration // of the latest synced commits
+}
+
+// GroupStatus is one Raft group that this node has a replica of.
+type GroupStatus struct {
+	Group   string // "coordinator/0", "bank/HOME"
+	Role    string // leader, follower, candidate, pre-candidate, learner
+	Leader  uint64 // zero: unknown
+	Term    uint64
+	Commit  uint64
+	Applied uint64
+	Members []uint64
+}
+
+// BankStatus is one bank of the cluster as this node sees it.
+type BankStatus struct {
+	ID     transfer.BankID
+	Nodes  []uint64 // where its replicas live
+	Leader uint64   // zero: unknown
+	Up     bool     // answered lately, or nothing was asked of it
+}
