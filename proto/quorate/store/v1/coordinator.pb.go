@@ -335,6 +335,7 @@ type Decision struct {
 	ReasonCode    string `protobuf:"bytes,3,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`
 	ReasonBank    string `protobuf:"bytes,4,opt,name=reason_bank,json=reasonBank,proto3" json:"reason_bank,omitempty"`
 	ReasonDetail  string `protobuf:"bytes,5,opt,name=reason_detail,json=reasonDetail,proto3" json:"reason_detail,omitempty"`
+	AtUnixNano    int64  `protobuf:"zigzag64,6,opt,name=at_unix_nano,json=atUnixNano,proto3" json:"at_unix_nano,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -402,6 +403,13 @@ func (x *Decision) GetReasonDetail() string {
 		return x.ReasonDetail
 	}
 	return ""
+}
+
+func (x *Decision) GetAtUnixNano() int64 {
+	if x != nil {
+		return x.AtUnixNano
+	}
+	return 0
 }
 
 type Settlement struct {
@@ -590,7 +598,7 @@ const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1c\n" +
 	"\tdirection\x18\x03 \x01(\rR\tdirection\x12!\n" +
 	"\famount_minor\x18\x04 \x01(\x03R\vamountMinor\x12\x1a\n" +
-	"\bcurrency\x18\x05 \x01(\tR\bcurrency\"\x97\x01\n" +
+	"\bcurrency\x18\x05 \x01(\tR\bcurrency\"\xb9\x01\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\rR\x05state\x12\x1f\n" +
@@ -598,7 +606,9 @@ const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
 	"reasonCode\x12\x1f\n" +
 	"\vreason_bank\x18\x04 \x01(\tR\n" +
 	"reasonBank\x12#\n" +
-	"\rreason_detail\x18\x05 \x01(\tR\freasonDetail\"\x1e\n" +
+	"\rreason_detail\x18\x05 \x01(\tR\freasonDetail\x12 \n" +
+	"\fat_unix_nano\x18\x06 \x01(\x12R\n" +
+	"atUnixNano\"\x1e\n" +
 	"\n" +
 	"Settlement\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\fR\x03ids\"\xfc\x02\n" +

@@ -1,0 +1,173 @@
+package driver
+
+import (
+	"container/heap"
+	"time"
+
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/coordinator"
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/transfer"
+)
+
+// phase is how far a flight has come in this driver's eyes.
+type phase uint8
+
+const (
+	voting    phase = iota + 1 // banks are asked to prepare
+	resolving                  // past the deadline of another reign's transfer: banks are asked what they hold
+	aborting                   // Decide(abort) is proposed, and nobody has been told
+	committed                  // known to be committed: told to the client and the banks
+	aborted                    // Decide(abort) is applied: told to the client and the banks
+)
+
+// flight is one transfer on its way through this reign.
+type flight struct {
+	transfer    transfer.Transfer
+	fingerprint transfer.Fingerprint
+	phase       phase
+	mine        bool // staged by this reign: nobody else can have told its client anything
+	staged      bool // the machine has accepted the Stage
+	decided     bool // the decision is applied
+	reason      transfer.Reason
+	decidedAt   time.Time // when this reign knew the outcome
+	slots       []slot    // one per bank
+	waiters     []Waiter
+	position    int // in the deadline heap; -1: not there
+}
+
+// slot is one bank's part in a flight.
+type slot struct {
+	flight   *flight
+	pipeline *pipeline
+	op       bank.Op // what the bank is being asked; zero: nothing
+	sentAt   time.Time
+	queued   bool // waits its turn
+	sent     bool // counts as outstanding
+	prepared bool // the bank has durably said yes, or that it holds or has applied the transfer
+	done     bool // the bank has confirmed the outcome
+}
+
+func (d *Driver) newFlight(t *transfer.Transfer, fingerprint transfer.Fingerprint) *flight {
+	f := &flight{transfer: *t, fingerprint: fingerprint, phase: voting, position: -1}
+	banks := t.Banks()
+	f.slots = make([]slot, len(banks))
+	for i, id := range banks {
+		p := d.banks[id]
+		invariant.Holds(p != nil, "transfer %s names bank %s, which this cluster doesn't have", t.ID, id)
+		f.slots[i] = slot{flight: f, pipeline: p}
+	}
+	d.flights[t.ID] = f
+	return f
+}
+
+// undecided says that the outcome isn't known to this driver.
+func (f *flight) undecided() bool {
+	return f.phase == voting || f.phase == resolving || f.phase == aborting
+}
+
+// slotOf finds the part of one bank; nil if the transfer doesn't touch it.
+func (f *flight) slotOf(p *pipeline) *slot {
+	for i := range f.slots {
+		if f.slots[i].pipeline == p {
+			return &f.slots[i]
+		}
+	}
+	return nil
+}
+
+// request builds what the slot's bank is asked now.
+func (s *slot) request() bank.Request {
+	r := bank.Request{Op: s.op, ID: s.flight.transfer.ID}
+	if s.op == bank.Prepare {
+		r.Fingerprint = s.flight.fingerprint
+		r.Legs = s.flight.transfer.LegsAt(s.pipeline.bank)
+		r.Reference = s.flight.transfer.Reference
+	}
+	return r
+}
+
+// public is the flight as a client may see it: the record, plus a decision that the log is only about to hold.
+func (f *flight) public(m *coordinator.Machine) transfer.Record {
+	record := transfer.Record{Transfer: f.transfer, State: transfer.Pending}
+	if known, err := m.Lookup(f.transfer.ID); err == nil && known != nil {
+		record = known.Public()
+	}
+	if f.phase == committed {
+		record.State = transfer.Committed
+		if !f.decided {
+			record.DecidedAt = f.decidedAt
+		}
+	}
+	return record
+}
+
+// wait lets a waiter hear the outcome, at once if it is known.
+func (d *Driver) wait(f *flight, w Waiter) {
+	if f.undecided() {
+		f.waiters = append(f.waiters, w)
+		return
+	}
+	d.reply(Reply{Waiter: w, Record: f.public(d.machine)})
+}
+
+// tell answers everybody who waits for the outcome.
+func (d *Driver) tell(f *flight) {
+	if len(f.waiters) == 0 {
+		return
+	}
+	record := f.public(d.machine)
+	for _, w := range f.waiters {
+		d.reply(Reply{Waiter: w, Record: record})
+	}
+	f.waiters = nil
+}
+
+// deadlineHeap orders undecided flights by deadline, then by id so that the order never depends on chance.
+type deadlineHeap []*flight
+
+func (h deadlineHeap) Len() int { return len(h) }
+func (h deadlineHeap) Less(i, j int) bool {
+	a, b := h[i].transfer.Deadline, h[j].transfer.Deadline
+	if !a.Equal(b) {
+		return a.Before(b)
+	}
+	return string(h[i].transfer.ID[:]) < string(h[j].transfer.ID[:])
+}
+func (h deadlineHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].position, h[j].position = i, j
+}
+
+// Push and Pop serve container/heap.
+func (h *deadlineHeap) Push(x any) {
+	f := x.(*flight)
+	f.position = len(*h)
+	*h = append(*h, f)
+}
+
+// Pop serves container/heap.
+func (h *deadlineHeap) Pop() any {
+	last := len(*h) - 1
+	f := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	f.position = -1
+	return f
+}
+
+func (h *deadlineHeap) add(f *flight) { heap.Push(h, f) }
+
+func (h *deadlineHeap) remove(f *flight) {
+	if f.position >= 0 {
+		heap.Remove(h, f.position)
+	}
+}
+
+// due takes out the next flight whose deadline has passed; nil if there is none.
+func (h *deadlineHeap) due(now time.Time) *flight {
+	if len(*h) == 0 || (*h)[0].transfer.Deadline.After(now) {
+		return nil
+	}
+	return heap.Pop(h).(*flight)
+}

@@ -1,0 +1,162 @@
+package driver
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/transfer"
+)
+
+// pipeline is the way to one bank: what waits its turn, what is under way, and how long to wait for an
+// answer. One pipeline's troubles never touch another's.
+type pipeline struct {
+	bank        transfer.BankID
+	limits      Limits
+	rng         *rand.Rand
+	queue       []*slot        // wait their turn, oldest first
+	sent        []sending      // in the order of sending; answered ones are skipped when they come up
+	asides      []bank.Request // sent once, never repeated
+	outstanding int
+	silence     int           // how often the bank let a request go unanswered since it was last heard
+	retryAfter  time.Duration // for what is sent now; set at each timeout
+}
+
+// sending remembers that a slot's request left at a time. If the slot has been sent again, or
+// asks something else, the two times differ and this one no longer matters.
+type sending struct {
+	slot *slot
+	at   time.Time
+}
+
+func newPipeline(id transfer.BankID, limits Limits, rng *rand.Rand) *pipeline {
+	return &pipeline{bank: id, limits: limits, rng: rng, retryAfter: limits.RetryAfter}
+}
+
+// ask has every bank of the flight asked op next, in place of whatever it was asked before.
+func (d *Driver) ask(f *flight, op bank.Op) {
+	for i := range f.slots {
+		s := &f.slots[i]
+		s.op = op
+		s.prepared = s.prepared && op != bank.Resolve
+		s.done = false
+		s.enqueue()
+	}
+}
+
+func (s *slot) enqueue() {
+	if !s.queued {
+		s.queued = true
+		s.pipeline.queue = append(s.pipeline.queue, s)
+	}
+}
+
+// stop ends the asking: the answer is in, or no longer wanted.
+func (s *slot) stop() {
+	s.op = 0
+	if s.sent {
+		s.sent = false
+		s.pipeline.outstanding--
+	}
+}
+
+// once sends a request that is repeated only if somebody asks for it again.
+func (p *pipeline) once(r bank.Request) { p.asides = append(p.asides, r) }
+
+// take hands out the requests whose turn it is.
+func (p *pipeline) take(now time.Time) []bank.Request {
+	requests := p.asides
+	p.asides = nil
+	taken := 0
+	for _, s := range p.queue {
+		if s.op != 0 && !s.sent && p.outstanding >= p.limits.BankOutstandingMax {
+			break
+		}
+		taken++
+		s.queued = false
+		if s.op == 0 {
+			continue
+		}
+		if !s.sent {
+			s.sent = true
+			p.outstanding++
+		}
+		s.sentAt = now
+		p.sent = append(p.sent, sending{slot: s, at: now})
+		requests = append(requests, s.request())
+	}
+	p.queue = p.queue[taken:]
+	if len(p.queue) == 0 {
+		p.queue = nil // lets go of the slots that went through it
+	}
+	return requests
+}
+
+// heard: the bank is alive, so the next silence starts from the shortest wait again.
+func (p *pipeline) heard() {
+	p.silence = 0
+	p.retryAfter = p.limits.RetryAfter
+}
+
+// repeatUnanswered puts what was not answered in time back into the queue. While the bank stays silent the wait doubles up to
+// its bound, with up to a quarter of jitter, so that a bank that comes back isn't met by everybody at once.
+func (p *pipeline) repeatUnanswered(now time.Time) {
+	late := 0
+	for len(p.sent) > 0 {
+		first := p.sent[0]
+		waiting := first.slot.sent && first.slot.sentAt.Equal(first.at)
+		if waiting && first.at.Add(p.retryAfter).After(now) {
+			break
+		}
+		p.sent = p.sent[1:]
+		if waiting {
+			late++
+			first.slot.enqueue()
+		}
+	}
+	if len(p.sent) == 0 {
+		p.sent = nil
+	}
+	if late > 0 {
+		p.backOff()
+	}
+}
+
+func (p *pipeline) backOff() {
+	p.silence++
+	wait := p.limits.RetryAfter << min(p.silence, 16)
+	wait = min(wait, p.limits.RetryAfterMax)
+	p.retryAfter = wait + time.Duration(p.rng.Int64N(int64(wait)/4+1))
+}
+
+// repeatAll sends everything that is unanswered again: the bank has moved to another node.
+func (p *pipeline) repeatAll() {
+	for _, sending := range p.sent {
+		if s := sending.slot; s.sent && s.sentAt.Equal(sending.at) {
+			s.enqueue()
+		}
+	}
+	p.sent = nil
+	p.heard()
+}
+
+func (p *pipeline) reset() {
+	p.queue, p.sent, p.asides = nil, nil, nil
+	p.outstanding = 0
+	p.heard()
+}
+
+// BankMoved says that a bank is now answered by another node: what it still owes is asked again at once.
+func (d *Driver) BankMoved(id transfer.BankID) {
+	if p := d.banks[id]; p != nil {
+		p.repeatAll()
+	}
+}
+
+// BankSilent says how often in a row the bank has let requests go unanswered.
+func (d *Driver) BankSilent(id transfer.BankID) int {
+	if p := d.banks[id]; p != nil {
+		return p.silence
+	}
+	return 0
+}

@@ -1,0 +1,60 @@
+package driver
+
+import (
+	"time"
+
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/coordinator"
+	"github.com/quorate/quorate/transfer"
+)
+
+// Lead begins a reign: everything that earlier reigns left unfinished is taken up from the records.
+func (d *Driver) Lead(now time.Time) {
+	d.leading = true
+	for _, r := range d.machine.Unsettled() {
+		d.recover(now, r)
+	}
+}
+
+func (d *Driver) recover(now time.Time, r *coordinator.Record) {
+	f := d.newFlight(&r.Transfer, r.Fingerprint)
+	f.staged = true
+	switch {
+	case r.State == transfer.Committed:
+		f.phase, f.decided = committed, true
+		d.ask(f, bank.Commit)
+	case r.State == transfer.Aborted:
+		f.phase, f.decided = aborted, true
+		d.ask(f, bank.Rollback)
+	case f.transfer.Deadline.After(now):
+		d.deadlines.add(f)
+		d.ask(f, bank.Prepare)
+	default:
+		d.resolve(now, f)
+	}
+}
+
+// resolve asks every bank what it holds; what it never prepared it refuses from then on. A bank that
+// doesn't answer keeps the transfer in doubt: the earlier leader may have told the client "committed".
+func (d *Driver) resolve(now time.Time, f *flight) {
+	f.phase = resolving
+	d.deadlines.remove(f)
+	d.ask(f, bank.Resolve)
+}
+
+// Depose ends a reign: whoever waits must ask the next leader, and everything else is forgotten.
+func (d *Driver) Depose() {
+	d.leading = false
+	for _, f := range d.sortedFlights() {
+		for _, w := range f.waiters {
+			d.reply(Reply{Waiter: w, Lost: true})
+		}
+	}
+	d.flights = map[transfer.ID]*flight{}
+	d.inquired = map[transfer.ID][]*pipeline{}
+	d.deadlines = nil
+	d.facts, d.settled = nil, nil
+	for _, p := range d.bankOrder {
+		p.reset()
+	}
+}

@@ -1,0 +1,60 @@
+package coordinator
+
+import (
+	"time"
+
+	"github.com/quorate/quorate/transfer"
+)
+
+// Fact is one thing that happened to transfers; exactly one field is set. The log is a sequence of facts.
+type Fact struct {
+	Stage  *transfer.Transfer // a transfer is known from here on
+	Decide *Decision          // its outcome is known from here on
+	Settle []transfer.ID      // every bank has confirmed the outcome
+}
+
+// Decision is the outcome of one transfer. An Aborted decision on an id that nobody has staged is a
+// tombstone: the id is closed for ever.
+type Decision struct {
+	ID     transfer.ID
+	State  transfer.State // Committed or Aborted
+	Reason transfer.Reason
+	At     time.Time // the leader's clock when it knew
+}
+
+// Applied is what became of one fact, for the driver of the leader.
+type Applied struct {
+	ID   transfer.ID
+	Kind AppliedKind
+	// Record is the transfer as it stands after the fact. It is shared with the machine: read only.
+	Record *Record
+}
+
+// AppliedKind says what a fact did.
+type AppliedKind uint8
+
+// A Stage is accepted, or refused because the id is already decided or has other content. A Decide takes effect,
+// or is refused because a bank's inquiry lost against a Stage that came before it. Settled says it of one id.
+const (
+	Staged AppliedKind = iota + 1
+	StageRefused
+	Decided
+	DecideRefused
+	Settled
+)
+
+func (k AppliedKind) String() string {
+	switch k {
+	case Staged:
+		return "staged"
+	case StageRefused:
+		return "stage refused"
+	case Decided:
+		return "decided"
+	case DecideRefused:
+		return "decide refused"
+	case Settled:
+		return "settled"
+	}
+	return "invalid"
+}

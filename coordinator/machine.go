@@ -1,0 +1,195 @@
+package coordinator
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/transfer"
+)
+
+// Reader shows the state as of the last durable Checkpoint. Its answers are state.
+type Reader interface {
+	Get(key []byte) (value []byte, ok bool, err error)
+	Scan(from, to []byte, fn func(key, value []byte) bool) error
+}
+
+// Machine is the replicated state of one coordinator group.
+type Machine struct {
+	reader Reader // nil: nothing was ever stored
+
+	records  map[transfer.ID]*Record // every unsettled one, and settled ones the reader can't show yet
+	dirty    []*Record               // changed since the last Checkpoint, in the order of the first change
+	flushing []*Record               // in the last Checkpoint, not yet reported durable
+
+	applied uint64
+	hash    uint64 // sum of the records' hashes
+	staged  int    // undecided
+	alive   int    // unsettled
+}
+
+// New makes a machine from what the reader shows. Only unsettled records are loaded; finished ones are read when asked for.
+func New(reader Reader) (*Machine, error) {
+	m := &Machine{reader: reader, records: map[transfer.ID]*Record{}}
+	if reader == nil {
+		return m, nil
+	}
+	if err := m.load(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Apply writes down the facts of one committed log entry. Entries come in the order of their index, each once. The
+// answers are in the order of the facts, one per id. An error means damaged bytes or a failing reader.
+func (m *Machine) Apply(index uint64, data []byte) ([]Applied, error) {
+	invariant.Holds(index > m.applied, "entry %d applied after %d", index, m.applied)
+	at, facts, err := Decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("coordinator entry %d: %w", index, err)
+	}
+	m.applied = index
+	results := make([]Applied, 0, len(facts))
+	for i := range facts {
+		results, err = m.applyFact(results, at, &facts[i])
+		if err != nil {
+			return nil, fmt.Errorf("coordinator entry %d: %w", index, err)
+		}
+	}
+	return results, nil
+}
+
+func (m *Machine) applyFact(results []Applied, at time.Time, f *Fact) ([]Applied, error) {
+	switch {
+	case f.Stage != nil:
+		r, err := m.stage(at, f.Stage)
+		return append(results, r), err
+	case f.Decide != nil:
+		r, err := m.decide(f.Decide)
+		return append(results, r), err
+	default:
+		for _, id := range f.Settle {
+			r, err := m.settle(id)
+			if err != nil {
+				return nil, err
+			}
+			results = append(results, r)
+		}
+		return results, nil
+	}
+}
+
+// stage accepts a transfer unless its id is decided already or belongs to other content.
+// Accepting it again is harmless: the first staging stands.
+func (m *Machine) stage(at time.Time, t *transfer.Transfer) (Applied, error) {
+	known, err := m.find(t.ID)
+	if err != nil {
+		return Applied{}, err
+	}
+	fingerprint := t.Fingerprint()
+	if known == nil {
+		r := &Record{Transfer: *t, Fingerprint: fingerprint, State: transfer.Pending, CreatedAt: at}
+		m.add(r)
+		m.staged++
+		m.alive++
+		return Applied{ID: t.ID, Kind: Staged, Record: r}, nil
+	}
+	if known.State == transfer.Pending && known.SameContent(fingerprint) {
+		return Applied{ID: t.ID, Kind: Staged, Record: known}, nil
+	}
+	return Applied{ID: t.ID, Kind: StageRefused, Record: known}, nil
+}
+
+// decide writes the outcome down, once. An abort of an unknown id makes a tombstone; the answer to a bank's
+// inquiry (reason orphaned) yields to a Stage that came first.
+func (m *Machine) decide(d *Decision) (Applied, error) {
+	r, err := m.find(d.ID)
+	if err != nil {
+		return Applied{}, err
+	}
+	if r == nil {
+		invariant.Holds(d.State == transfer.Aborted, "transfer %s is decided %s but was never staged", d.ID, d.State)
+		r = &Record{Transfer: transfer.Transfer{ID: d.ID}, State: transfer.Aborted, Reason: d.Reason, Settled: true, CreatedAt: d.At, DecidedAt: d.At}
+		m.add(r)
+		return Applied{ID: d.ID, Kind: Decided, Record: r}, nil
+	}
+	if r.State != transfer.Pending {
+		orphanInquiry := d.Reason.Code == transfer.ErrOrphaned.Code
+		invariant.Holds(r.State == d.State || orphanInquiry, "transfer %s is %s and can't become %s", d.ID, r.State, d.State)
+		return Applied{ID: d.ID, Kind: Decided, Record: r}, nil
+	}
+	if d.Reason.Code == transfer.ErrOrphaned.Code {
+		return Applied{ID: d.ID, Kind: DecideRefused, Record: r}, nil
+	}
+	m.change(r, func() { r.State, r.Reason, r.DecidedAt = d.State, d.Reason, d.At })
+	m.staged--
+	return Applied{ID: d.ID, Kind: Decided, Record: r}, nil
+}
+
+func (m *Machine) settle(id transfer.ID) (Applied, error) {
+	r, err := m.find(id)
+	if err != nil {
+		return Applied{}, err
+	}
+	invariant.Holds(r != nil && r.State != transfer.Pending, "transfer %s is settled but was not decided", id)
+	if !r.Settled {
+		m.change(r, func() { r.Settled = true })
+		m.alive--
+	}
+	return Applied{ID: id, Kind: Settled, Record: r}, nil
+}
+
+func (m *Machine) add(r *Record) {
+	m.records[r.Transfer.ID] = r
+	m.hash += r.hash()
+	m.touch(r)
+}
+
+func (m *Machine) change(r *Record, set func()) {
+	m.hash -= r.hash()
+	set()
+	m.hash += r.hash()
+	m.touch(r)
+}
+
+func (m *Machine) touch(r *Record) {
+	if !r.dirty {
+		r.dirty = true
+		m.dirty = append(m.dirty, r)
+	}
+}
+
+// find looks a record up in memory, then in what is stored; nil if the id is unknown. What only the reader
+// knows is settled and will never change again.
+func (m *Machine) find(id transfer.ID) (*Record, error) {
+	if r, ok := m.records[id]; ok || m.reader == nil {
+		return r, nil
+	}
+	return m.readFinished(id)
+}
+
+// Lookup reads one record; nil if the id is unknown. The record is shared: read only, and only until the next Apply.
+func (m *Machine) Lookup(id transfer.ID) (*Record, error) { return m.find(id) }
+
+// Unsettled lists the records that a new leader has to take care of, by id.
+func (m *Machine) Unsettled() []*Record {
+	alive := make([]*Record, 0, m.alive)
+	for _, r := range m.records {
+		if !r.Settled {
+			alive = append(alive, r)
+		}
+	}
+	slices.SortFunc(alive, func(a, b *Record) int { return bytes.Compare(a.Transfer.ID[:], b.Transfer.ID[:]) })
+	return alive
+}
+
+// Hash stands for the whole state: equal histories give equal hashes on every replica.
+func (m *Machine) Hash() uint64 { return m.hash }
+
+// StagedCount is how many transfers are staged and undecided.
+func (m *Machine) StagedCount() int { return m.staged }
+
+// UnsettledCount is how many transfers are staged or decided and not settled.
+func (m *Machine) UnsettledCount() int { return m.alive }

@@ -1,0 +1,117 @@
+package coordinator
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/transfer"
+)
+
+// KV is one key of the stored state; a nil Value deletes it.
+type KV struct{ Key, Value []byte }
+
+// The keys of a coordinator's stored state:
+//
+//	'h'        state hash, 8 bytes big endian
+//	'u' + id   an unsettled record: all of them are loaded at start
+//	'r' + id   a settled record: read when asked for
+const (
+	keyHash      = 'h'
+	keyUnsettled = 'u'
+	keySettled   = 'r'
+)
+
+func recordKey(prefix byte, id transfer.ID) []byte {
+	return append([]byte{prefix}, id[:]...)
+}
+
+// Checkpoint returns what has changed since the last one. The host stores it atomically with the
+// applied index and calls Checkpointed before the next Checkpoint.
+func (m *Machine) Checkpoint() []KV {
+	invariant.Holds(m.flushing == nil, "a checkpoint of %d records is still under way", len(m.flushing))
+	writes := make([]KV, 0, len(m.dirty)+1)
+	writes = append(writes, KV{Key: []byte{keyHash}, Value: binary.BigEndian.AppendUint64(nil, m.hash)})
+	for _, r := range m.dirty {
+		r.dirty = false
+		id := r.Transfer.ID
+		if !r.Settled {
+			r.storedAlive = true
+			writes = append(writes, KV{Key: recordKey(keyUnsettled, id), Value: encodeRecord(r)})
+			continue
+		}
+		if r.storedAlive {
+			r.storedAlive = false
+			writes = append(writes, KV{Key: recordKey(keyUnsettled, id)})
+		}
+		writes = append(writes, KV{Key: recordKey(keySettled, id), Value: encodeRecord(r)})
+	}
+	m.flushing, m.dirty = m.dirty, nil
+	if m.flushing == nil {
+		m.flushing = []*Record{}
+	}
+	return writes
+}
+
+// Checkpointed says that the reader now shows the last Checkpoint: what is settled and unchanged since may be forgotten.
+func (m *Machine) Checkpointed() {
+	for _, r := range m.flushing {
+		if r.Settled && !r.dirty {
+			delete(m.records, r.Transfer.ID)
+		}
+	}
+	m.flushing = nil
+}
+
+// load brings the unsettled records and the hash back.
+func (m *Machine) load() error {
+	hash, ok, err := m.reader.Get([]byte{keyHash})
+	if err != nil {
+		return fmt.Errorf("read coordinator state: %w", err)
+	}
+	if !ok {
+		return nil
+	}
+	if len(hash) != 8 {
+		return fmt.Errorf("%w: state hash of %d bytes", ErrDamaged, len(hash))
+	}
+	m.hash = binary.BigEndian.Uint64(hash)
+	var failed error
+	err = m.reader.Scan([]byte{keyUnsettled}, []byte{keyUnsettled + 1}, func(_, value []byte) bool {
+		r, err := decodeRecord(value)
+		if err != nil {
+			failed = err
+			return false
+		}
+		r.storedAlive = true
+		m.records[r.Transfer.ID] = r
+		m.alive++
+		if r.State == transfer.Pending {
+			m.staged++
+		}
+		return true
+	})
+	if err == nil {
+		err = failed
+	}
+	if err != nil {
+		return fmt.Errorf("read unsettled transfers: %w", err)
+	}
+	return nil
+}
+
+// readFinished reads a settled record; nil if there is none.
+func (m *Machine) readFinished(id transfer.ID) (*Record, error) {
+	value, ok, err := m.reader.Get(recordKey(keySettled, id))
+	if err != nil {
+		return nil, fmt.Errorf("read transfer %s: %w", id, err)
+	}
+	if !ok {
+		return nil, nil
+	}
+	r, err := decodeRecord(value)
+	if err != nil {
+		return nil, fmt.Errorf("read transfer %s: %w", id, err)
+	}
+	return r, nil
+}
