@@ -47,12 +47,16 @@ func ParseDecimal(s string, c Currency) (int64, error) {
 		return 0, fmt.Errorf("%w: %q is not a decimal with at most %d fraction digits of %s", ErrInvalidAmount, clip(s), digits, c)
 	}
 	text := whole + fraction + strings.Repeat("0", digits-len(fraction))
+	largest := uint64(math.MaxInt64)
+	if negative {
+		largest++ // two's complement reaches one further down than up
+	}
 	magnitude, err := strconv.ParseUint(text, 10, 64)
-	if err != nil || magnitude > math.MaxInt64 {
+	if err != nil || magnitude > largest {
 		return 0, fmt.Errorf("%w: %q %s", ErrAmountOverflow, clip(s), c)
 	}
 	if negative {
-		return -int64(magnitude), nil
+		return int64(-magnitude), nil
 	}
 	return int64(magnitude), nil
 }
