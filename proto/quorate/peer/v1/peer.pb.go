@@ -840,10 +840,12 @@ func (x *BankRequest) GetReference() string {
 }
 
 type BankAnswers struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Bank          string                 `protobuf:"bytes,1,opt,name=bank,proto3" json:"bank,omitempty"`
-	Coordinator   string                 `protobuf:"bytes,2,opt,name=coordinator,proto3" json:"coordinator,omitempty"`
-	Answers       []*BankAnswer          `protobuf:"bytes,3,rep,name=answers,proto3" json:"answers,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// With no answers: the bank is led by another node (zero: unknown); ask there.
+	LeaderHint    uint64        `protobuf:"varint,4,opt,name=leader_hint,json=leaderHint,proto3" json:"leader_hint,omitempty"`
+	Bank          string        `protobuf:"bytes,1,opt,name=bank,proto3" json:"bank,omitempty"`
+	Coordinator   string        `protobuf:"bytes,2,opt,name=coordinator,proto3" json:"coordinator,omitempty"`
+	Answers       []*BankAnswer `protobuf:"bytes,3,rep,name=answers,proto3" json:"answers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -876,6 +878,13 @@ func (x *BankAnswers) ProtoReflect() protoreflect.Message {
 // Deprecated: Use BankAnswers.ProtoReflect.Descriptor instead.
 func (*BankAnswers) Descriptor() ([]byte, []int) {
 	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *BankAnswers) GetLeaderHint() uint64 {
+	if x != nil {
+		return x.LeaderHint
+	}
+	return 0
 }
 
 func (x *BankAnswers) GetBank() string {
@@ -1927,8 +1936,10 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12 \n" +
 	"\vfingerprint\x18\x03 \x01(\fR\vfingerprint\x12(\n" +
 	"\x04legs\x18\x04 \x03(\v2\x14.quorate.peer.v1.LegR\x04legs\x12\x1c\n" +
-	"\treference\x18\x05 \x01(\tR\treference\"z\n" +
-	"\vBankAnswers\x12\x12\n" +
+	"\treference\x18\x05 \x01(\tR\treference\"\x9b\x01\n" +
+	"\vBankAnswers\x12\x1f\n" +
+	"\vleader_hint\x18\x04 \x01(\x04R\n" +
+	"leaderHint\x12\x12\n" +
 	"\x04bank\x18\x01 \x01(\tR\x04bank\x12 \n" +
 	"\vcoordinator\x18\x02 \x01(\tR\vcoordinator\x125\n" +
 	"\aanswers\x18\x03 \x03(\v2\x1b.quorate.peer.v1.BankAnswerR\aanswers\"u\n" +

@@ -30,8 +30,9 @@ const (
 //
 // PeerService connects two nodes. Each node opens one stream to every other one and only sends on it.
 type PeerServiceClient interface {
-	// Exchange carries envelopes in one direction. The stream's metadata name the cluster and the
-	// sending node ("quorate-cluster", "quorate-node"); a stranger is refused with FAILED_PRECONDITION.
+	// Exchange carries envelopes in one direction. The stream's metadata name the cluster, the sending node and
+	// the one it means to reach ("quorate-cluster", "quorate-node", "quorate-to"); a stranger is refused with
+	// FAILED_PRECONDITION. The receiver accepts by sending its header, with its own "quorate-node".
 	Exchange(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ExchangeRequest, ExchangeResponse], error)
 }
 
@@ -62,8 +63,9 @@ type PeerService_ExchangeClient = grpc.ClientStreamingClient[ExchangeRequest, Ex
 //
 // PeerService connects two nodes. Each node opens one stream to every other one and only sends on it.
 type PeerServiceServer interface {
-	// Exchange carries envelopes in one direction. The stream's metadata name the cluster and the
-	// sending node ("quorate-cluster", "quorate-node"); a stranger is refused with FAILED_PRECONDITION.
+	// Exchange carries envelopes in one direction. The stream's metadata name the cluster, the sending node and
+	// the one it means to reach ("quorate-cluster", "quorate-node", "quorate-to"); a stranger is refused with
+	// FAILED_PRECONDITION. The receiver accepts by sending its header, with its own "quorate-node".
 	Exchange(grpc.ClientStreamingServer[ExchangeRequest, ExchangeResponse]) error
 	mustEmbedUnimplementedPeerServiceServer()
 }

@@ -1,0 +1,37 @@
+package transport
+
+import "github.com/quorate/quorate/raft"
+
+// EventKind is what an Event tells.
+type EventKind uint8
+
+// The events, in the order of a connection's life.
+const (
+	Connected EventKind = iota + 1 // the peer has accepted this node's stream
+	Dropped                        // the queue to the peer was full, or an envelope was too large or out of place
+	Lost                           // the stream to the peer broke, or the peer can't be reached; told once until Connected
+	Refused                        // a handshake was refused, by the peer (then told once until Connected) or by this node
+)
+
+func (k EventKind) String() string {
+	switch k {
+	case Connected:
+		return "connected"
+	case Dropped:
+		return "dropped"
+	case Lost:
+		return "lost"
+	case Refused:
+		return "refused"
+	}
+	return "invalid"
+}
+
+// Event is something that an operator may want to know of a peer.
+type Event struct {
+	Kind      EventKind
+	Peer      raft.NodeID // zero: a stranger
+	Address   string
+	Envelopes uint64 // dropped since the last event that had a number; with Connected and Dropped
+	Err       error  // with Lost, Refused and Dropped
+}

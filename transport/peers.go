@@ -1,0 +1,130 @@
+package transport
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/quorate/quorate/raft"
+)
+
+// What a stream says about its two ends. The receiver answers with headerNode when it accepts.
+const (
+	headerCluster = "quorate-cluster"
+	headerNode    = "quorate-node" // who speaks
+	headerTo      = "quorate-to"   // whom the speaker believes to speak to
+)
+
+// A connection whose other end is gone without a word is given up after keepaliveTimeout if something is under way,
+// and after keepaliveTime more if it is silent.
+const (
+	keepaliveTime    = 10 * time.Second // the shortest that gRPC allows
+	keepaliveTimeout = 2 * time.Second
+	windowBytes      = 4 << 20
+	bufferBytes      = 256 << 10
+	idleNever        = 0
+)
+
+// dial prepares the connection to one address; nothing is sent before a stream is opened. The address is
+// resolved anew on every attempt, for a peer may come back elsewhere.
+func dial(cfg *Config, address string) (*grpc.ClientConn, error) {
+	secure := orPlain(cfg.ClientCredentials)
+	reconnect := grpc.ConnectParams{
+		Backoff:           backoff.Config{BaseDelay: pauseMin, Multiplier: 2, Jitter: 0.2, MaxDelay: pauseMax},
+		MinConnectTimeout: time.Second,
+	}
+	return grpc.NewClient("passthrough:///"+address,
+		grpc.WithTransportCredentials(secure),
+		grpc.WithConnectParams(reconnect),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(messageBytesMax)),
+		grpc.WithInitialWindowSize(windowBytes), grpc.WithInitialConnWindowSize(windowBytes),
+		grpc.WithWriteBufferSize(bufferBytes), grpc.WithReadBufferSize(bufferBytes),
+		grpc.WithIdleTimeout(idleNever), grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(), grpc.WithNoProxy(),
+	)
+}
+
+func serverOptions(cfg *Config) []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.Creds(orPlain(cfg.ServerCredentials)),
+		grpc.MaxRecvMsgSize(messageBytesMax),
+		grpc.InitialWindowSize(windowBytes), grpc.InitialConnWindowSize(windowBytes),
+		grpc.WriteBufferSize(bufferBytes), grpc.ReadBufferSize(bufferBytes),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime / 2, PermitWithoutStream: true}),
+		grpc.WaitForHandlers(true),
+	}
+}
+
+func orPlain(c credentials.TransportCredentials) credentials.TransportCredentials {
+	if c == nil {
+		return insecure.NewCredentials()
+	}
+	return c
+}
+
+// introduce adds to an outgoing stream who opens it.
+func introduce(ctx context.Context, cfg *Config, to raft.NodeID) context.Context {
+	return metadata.AppendToOutgoingContext(ctx,
+		headerCluster, cfg.Cluster, headerNode, formatNode(cfg.Node), headerTo, formatNode(to))
+}
+
+// recognize says who opened an incoming stream, or why it is refused.
+func recognize(ctx context.Context, cfg *Config) (raft.NodeID, error) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	cluster := first(md, headerCluster)
+	from := parseNode(first(md, headerNode))
+	to := parseNode(first(md, headerTo))
+	_, known := cfg.Peers[from]
+	switch {
+	case cluster != cfg.Cluster:
+		return from, refuse("this is cluster %q, not %q: check the address or the name of the cluster", cfg.Cluster, clip(cluster))
+	case from == cfg.Node:
+		return from, refuse("this is node %d itself: two nodes have the same id", cfg.Node)
+	case !known:
+		return 0, refuse("node %q is not a peer of node %d", clip(first(md, headerNode)), cfg.Node)
+	case to != cfg.Node:
+		return from, refuse("this is node %d, not node %q: check the addresses of the peers", cfg.Node, clip(first(md, headerTo)))
+	}
+	return from, nil
+}
+
+func refuse(format string, args ...any) error {
+	return status.Errorf(codes.FailedPrecondition, format, args...)
+}
+
+func first(md metadata.MD, key string) string {
+	if values := md.Get(key); len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+func formatNode(id raft.NodeID) string { return strconv.FormatUint(uint64(id), 10) }
+
+// parseNode reads an id; zero, which is nobody, for anything else.
+func parseNode(s string) raft.NodeID {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return raft.NodeID(n)
+}
+
+// clip keeps a stranger's string short enough for a message.
+func clip(s string) string {
+	const longest = 64
+	if len(s) > longest {
+		return s[:longest] + "…"
+	}
+	return s
+}

@@ -1,0 +1,81 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	grpcpeer "google.golang.org/grpc/peer"
+
+	peerv1 "github.com/quorate/quorate/proto/quorate/peer/v1"
+	"github.com/quorate/quorate/raft"
+)
+
+// service is the listening side: one call of Exchange per peer that speaks to this node.
+type service struct {
+	peerv1.UnimplementedPeerServiceServer
+	transport *Transport
+}
+
+func newServer(t *Transport) *grpc.Server {
+	s := grpc.NewServer(serverOptions(&t.cfg)...)
+	peerv1.RegisterPeerServiceServer(s, &service{transport: t})
+	return s
+}
+
+// Exchange delivers what one peer sends until its stream ends.
+func (s *service) Exchange(stream grpc.ClientStreamingServer[peerv1.ExchangeRequest, peerv1.ExchangeResponse]) error {
+	t := s.transport
+	from, err := recognize(stream.Context(), &t.cfg)
+	if err != nil {
+		t.cfg.Report(Event{Kind: Refused, Peer: from, Address: addressOf(stream), Err: err})
+		return err
+	}
+	if err := stream.SendHeader(metadata.Pairs(headerNode, formatNode(t.cfg.Node))); err != nil {
+		return err
+	}
+	for {
+		request, err := stream.Recv()
+		if err != nil {
+			return nil // the peer is gone; its own side knows why
+		}
+		t.deliver(from, request.GetEnvelopes())
+	}
+}
+
+// deliver hands envelopes to the host, without those that can't be from this peer or for this node.
+func (t *Transport) deliver(from raft.NodeID, envelopes []*peerv1.Envelope) {
+	if t.alone.Load() {
+		return
+	}
+	kept := envelopes[:0]
+	for _, e := range envelopes {
+		if err := t.inPlace(from, e); err != nil {
+			t.cfg.Report(Event{Kind: Dropped, Peer: from, Envelopes: 1, Err: err})
+			continue
+		}
+		kept = append(kept, e)
+	}
+	if len(kept) > 0 {
+		t.cfg.Deliver(from, kept)
+	}
+}
+
+func (t *Transport) inPlace(from raft.NodeID, e *peerv1.Envelope) error {
+	if e.GetMessage() == nil {
+		return errors.New("an envelope is empty, or of a newer version")
+	}
+	m := e.GetRaft()
+	if m != nil && (raft.NodeID(m.GetFrom()) != from || raft.NodeID(m.GetTo()) != t.cfg.Node) {
+		return fmt.Errorf("node %d sent a raft message from %d to %d", from, m.GetFrom(), m.GetTo())
+	}
+	return nil
+}
+
+func addressOf(stream grpc.ServerStream) string {
+	if p, ok := grpcpeer.FromContext(stream.Context()); ok {
+		return p.Addr.String()
+	}
+	return ""
+}

@@ -1,0 +1,306 @@
+package transport_test
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	peerv1 "github.com/quorate/quorate/proto/quorate/peer/v1"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/transport"
+)
+
+func TestEnvelopesArriveInOrder(t *testing.T) {
+	a, b := pair(t, nil)
+	defer a.Stop()
+	defer b.Stop()
+	const rounds = 2000
+	for i := range uint64(rounds) {
+		a.Send(2, beat(1, 2, i))
+	}
+	want, requests := uint64(0), 0
+	for want < rounds {
+		d := b.receives()
+		requests++
+		if d.from != 1 {
+			t.Fatalf("from node %d, want 1", d.from)
+		}
+		for _, e := range d.envelopes {
+			if got := e.GetRaft().GetRound(); got != want {
+				t.Fatalf("round %d, want %d", got, want)
+			}
+			want++
+		}
+	}
+	t.Logf("%d envelopes travelled in %d requests", rounds, requests)
+}
+
+func TestLargestEntryTravels(t *testing.T) {
+	a, b := pair(t, nil)
+	defer a.Stop()
+	defer b.Stop()
+	const bytes = 16 << 20
+	a.Send(2, entry(1, 2, bytes))
+	if got := len(b.receives().envelopes[0].GetRaft().GetEntries()[0].GetData()); got != bytes {
+		t.Fatalf("got %d bytes, want %d", got, bytes)
+	}
+}
+
+func TestTooLargeAnEnvelopeIsDroppedAlone(t *testing.T) {
+	a, b := pair(t, nil)
+	defer a.Stop()
+	defer b.Stop()
+	a.Send(2, entry(1, 2, transport.EnvelopeBytesMax))
+	if e := a.awaits(transport.Dropped); e.Envelopes != 1 || e.Peer != 2 {
+		t.Fatalf("got %+v, want 1 envelope to node 2", e)
+	}
+	a.Send(2, beat(1, 2, 7))
+	if got := b.receives().envelopes[0].GetRaft().GetRound(); got != 7 {
+		t.Fatalf("round %d, want 7", got)
+	}
+}
+
+func TestRequestsAreFilledWhileTheStreamIsBusy(t *testing.T) {
+	gate := make(chan struct{})
+	a, b := pair(t, func(c *transport.Config) {
+		deliver := c.Deliver
+		c.Deliver = func(from raft.NodeID, e []*peerv1.Envelope) { <-gate; deliver(from, e) }
+	})
+	defer a.Stop()
+	defer b.Stop()
+	const messages = 512
+	for range messages {
+		a.Send(2, entry(1, 2, 32<<10)) // 16 MiB in all: more than the stream's window
+	}
+	close(gate)
+	got, requests := 0, 0
+	for got < messages {
+		got += len(b.receives().envelopes)
+		requests++
+	}
+	if requests >= messages {
+		t.Fatalf("%d envelopes needed %d requests: nothing was gathered", messages, requests)
+	}
+}
+
+func TestFullQueueDropsTheNewest(t *testing.T) {
+	gate := make(chan struct{})
+	a, b := pair(t, func(c *transport.Config) {
+		c.QueueBytesMax = 1 << 20
+		deliver := c.Deliver
+		c.Deliver = func(from raft.NodeID, e []*peerv1.Envelope) { <-gate; deliver(from, e) }
+	})
+	defer a.Stop()
+	defer b.Stop()
+	const messages = 64
+	for i := range uint64(messages) {
+		batch := entry(1, 2, 512<<10)
+		batch[0].GetRaft().Round = i
+		a.Send(2, batch)
+	}
+	close(gate)
+	dropped, next := uint64(0), uint64(0)
+	for got := uint64(0); got+dropped < messages; {
+		select {
+		case e := <-a.events:
+			dropped += e.Envelopes
+		case d := <-b.delivered:
+			for _, e := range d.envelopes {
+				if e.GetRaft().GetRound() < next {
+					t.Fatalf("round %d after %d", e.GetRaft().GetRound(), next-1)
+				}
+				next = e.GetRaft().GetRound() + 1
+				got++
+			}
+		case <-time.After(patience):
+			t.Fatalf("%d arrived and %d were dropped of %d", got, dropped, messages)
+		}
+	}
+	if dropped == 0 {
+		t.Fatal("nothing was dropped")
+	}
+}
+
+func TestRestartedPeerIsReachableAgainAtOnce(t *testing.T) {
+	la, lb := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+	peers := map[raft.NodeID]string{1: la.Addr().String(), 2: lb.Addr().String()}
+	a, b := start(t, 1, la, peers, nil), start(t, 2, lb, peers, nil)
+	defer a.Stop()
+	for round := range uint64(4) {
+		a.awaits(transport.Connected)
+		a.Send(2, beat(1, 2, round))
+		if got := b.receives().envelopes[0].GetRaft().GetRound(); got != round {
+			t.Fatalf("round %d, want %d", got, round)
+		}
+		b.Stop()
+		a.awaits(transport.Lost)
+		a.Send(2, beat(1, 2, 99)) // stale by the time that node 2 is back
+		l := listen(t, b.address)
+		began := time.Now()
+		b = start(t, 2, l, peers, nil)
+		event := a.awaits(transport.Connected)
+		took := time.Since(began)
+		t.Logf("back after %v", took)
+		if took > 5*time.Second {
+			t.Fatalf("node 2 was back after %v", took)
+		}
+		if event.Envelopes != 1 {
+			t.Fatalf("%d envelopes dropped while node 2 was away, want 1", event.Envelopes)
+		}
+		a.events <- event // for the next round
+	}
+	b.Stop()
+}
+
+func TestAPeerThatIsAwayIsReportedOnce(t *testing.T) {
+	la, lb := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+	peers := map[raft.NodeID]string{1: la.Addr().String(), 2: lb.Addr().String()}
+	a, b := start(t, 1, la, peers, nil), start(t, 2, lb, peers, nil)
+	a.awaits(transport.Connected)
+	b.Stop()
+	a.awaits(transport.Lost)
+	b = start(t, 2, listen(t, b.address), peers, nil)
+	if e := a.receiveEvent(); e.Kind != transport.Connected {
+		t.Fatalf("got %v after lost, want connected", e)
+	}
+	a.Stop()
+	b.Stop()
+}
+
+func (m *member) receiveEvent() transport.Event {
+	m.t.Helper()
+	select {
+	case e := <-m.events:
+		return e
+	case <-time.After(patience):
+		m.t.Fatalf("node %d: no event within %v", m.id, patience)
+		return transport.Event{}
+	}
+}
+
+func TestStrangersAreRefused(t *testing.T) {
+	cases := map[string]struct {
+		change func(*transport.Config)
+		says   string
+	}{
+		"another cluster": {func(c *transport.Config) { c.Cluster = "prod" }, `this is cluster "test", not "prod"`},
+		"the same id":     {func(c *transport.Config) { c.Node = 1 }, "this is node 1 itself"},
+		"an unknown node": {func(c *transport.Config) { c.Node = 9 }, `node "9" is not a peer of node 1`},
+		"a wrong address": {func(c *transport.Config) { c.Peers = map[raft.NodeID]string{3: c.Peers[1]} }, `this is node 1, not node "3"`},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			la, lb := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+			peers := map[raft.NodeID]string{1: la.Addr().String(), 2: "127.0.0.1:1"} // node 1 finds nobody there: only the stranger speaks
+			a := start(t, 1, la, peers, nil)
+			defer a.Stop()
+			b := start(t, 2, lb, map[raft.NodeID]string{1: peers[1]}, func(cfg *transport.Config) {
+				c.change(cfg)
+				if cfg.Node == 1 { // it would not dial itself: it knows node 1 as somebody else
+					cfg.Peers = map[raft.NodeID]string{2: peers[1]}
+				}
+			})
+			defer b.Stop()
+			for _, m := range []*member{a, b} {
+				if e := m.awaits(transport.Refused); !strings.Contains(e.Err.Error(), c.says) {
+					t.Errorf("node %d says %q, want %q", m.id, e.Err, c.says)
+				}
+			}
+		})
+	}
+}
+
+func TestMessagesOutOfPlaceAreDropped(t *testing.T) {
+	a, b := pair(t, nil)
+	defer a.Stop()
+	defer b.Stop()
+	forged := append(beat(3, 2, 1), beat(1, 3, 2)...)
+	forged = append(forged, &peerv1.Envelope{})
+	a.Send(2, append(forged, beat(1, 2, 3)...))
+	if d := b.receives(); len(d.envelopes) != 1 || d.envelopes[0].GetRaft().GetRound() != 3 {
+		t.Fatalf("got %v, want round 3 alone", d.envelopes)
+	}
+	for range forged {
+		b.awaits(transport.Dropped)
+	}
+}
+
+func TestIsolatedNodeHearsAndSaysNothing(t *testing.T) {
+	a, b := pair(t, nil)
+	defer a.Stop()
+	defer b.Stop()
+	b.Isolate(true)
+	a.Send(2, beat(1, 2, 1)) // dropped where it arrives
+	b.Send(1, beat(2, 1, 2)) // dropped where it is sent
+	b.Isolate(false)
+	b.Send(1, beat(2, 1, 3))
+	if got := a.receives().envelopes[0].GetRaft().GetRound(); got != 3 {
+		t.Fatalf("round %d, want 3: the earlier one was sent while isolated", got)
+	}
+	a.Isolate(true)
+	a.Send(2, beat(1, 2, 4))
+	a.Isolate(false)
+	a.Send(2, beat(1, 2, 5))
+	for {
+		got := b.receives().envelopes[0].GetRaft().GetRound()
+		if got == 5 {
+			return
+		}
+		if got == 4 {
+			t.Fatal("round 4 was sent while isolated")
+		}
+	}
+}
+
+func TestSendToNobodyAndAfterStopIsHarmless(t *testing.T) {
+	a, b := pair(t, nil)
+	a.Send(7, beat(1, 7, 1))
+	a.Send(2, nil)
+	b.Stop()
+	a.Stop()
+	a.Send(2, beat(1, 2, 1))
+}
+
+func TestStopWaitsForDeliver(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	var left atomic.Bool
+	a, b := pair(t, func(c *transport.Config) {
+		c.Deliver = func(raft.NodeID, []*peerv1.Envelope) { close(entered); <-leave; left.Store(true) }
+	})
+	a.Send(2, beat(1, 2, 1))
+	<-entered
+	stopped := make(chan struct{})
+	go func() { b.Stop(); close(stopped) }()
+	close(leave)
+	<-stopped
+	if !left.Load() {
+		t.Fatal("Stop returned before Deliver did")
+	}
+	a.Stop()
+}
+
+func TestStartRefusesAnUnusableConfig(t *testing.T) {
+	l := listen(t, "127.0.0.1:0")
+	defer l.Close()
+	good := transport.Config{Cluster: "c", Node: 1, Listener: l, Deliver: func(raft.NodeID, []*peerv1.Envelope) {}}
+	cases := map[string]func(*transport.Config){
+		"no cluster":       func(c *transport.Config) { c.Cluster = "" },
+		"no id":            func(c *transport.Config) { c.Node = 0 },
+		"no listener":      func(c *transport.Config) { c.Listener = nil },
+		"nobody to hear":   func(c *transport.Config) { c.Deliver = nil },
+		"a peer 0":         func(c *transport.Config) { c.Peers = map[raft.NodeID]string{0: "h:1"} },
+		"a bad address":    func(c *transport.Config) { c.Peers = map[raft.NodeID]string{2: "h"} },
+		"an empty address": func(c *transport.Config) { c.Peers = map[raft.NodeID]string{2: ""} },
+	}
+	for name, change := range cases {
+		t.Run(name, func(t *testing.T) {
+			cfg := good
+			change(&cfg)
+			if tr, err := transport.Start(cfg); err == nil {
+				tr.Stop()
+				t.Fatal("started")
+			}
+		})
+	}
+}
