@@ -1,0 +1,170 @@
+package coordinator_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/quorate/quorate/coordinator"
+	"github.com/quorate/quorate/transfer"
+)
+
+// everyFact is an entry with each kind of fact and every field set. Its bytes are the golden
+// file of the format: it must never change.
+func everyFact() []coordinator.Fact {
+	return []coordinator.Fact{stage(payment(1, 12345)), commit(2), abort(3, transfer.ErrInsufficientFunds), settle(4, 5)}
+}
+
+func TestEntryVersion1IsReadForEver(t *testing.T) {
+	want := golden(t, "entry_v1.hex")
+	if got := coordinator.Encode(at(1), everyFact()); !bytes.Equal(got, want) {
+		t.Errorf("Encode writes other bytes than version 1 did; a changed format needs a new version and a new golden file\n got %x\nwant %x", got, want)
+	}
+	gotAt, facts, err := coordinator.Decode(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !gotAt.Equal(at(1)) {
+		t.Errorf("at %s, want %s", gotAt, at(1))
+	}
+	if diff := cmp.Diff(everyFact(), facts); diff != "" {
+		t.Errorf("facts (-want +got):\n%s", diff)
+	}
+}
+
+func TestRecordVersion1IsReadForEver(t *testing.T) {
+	m := newMachine(t, nil)
+	apply(t, m, 1, stage(payment(1, 12345)), abort(1, transfer.ErrInsufficientFunds), stage(payment(2, 1)), abort(3, transfer.ErrOrphaned), settle(1))
+	files := map[string][]byte{"record_aborted_v1.hex": settledKey(1), "record_pending_v1.hex": unsettledKey(2), "record_tombstone_v1.hex": settledKey(3)}
+	written := memory{}
+	written.store(m.Checkpoint())
+	old := memory{"h": written["h"]}
+	for file, key := range files {
+		want := golden(t, file)
+		if got := written[string(key)]; !bytes.Equal(got, want) {
+			t.Errorf("%s: a checkpoint writes other bytes than version 1 did; a changed format needs a new version and a new golden file\n got %x\nwant %x", file, got, want)
+		}
+		old[string(key)] = want
+	}
+	reloaded := newMachine(t, old)
+	for n := 1; n <= 3; n++ {
+		if diff := cmp.Diff(public(lookup(t, m, n)), public(lookup(t, reloaded, n))); diff != "" {
+			t.Errorf("transfer %d from the golden files (-want +got):\n%s", n, diff)
+		}
+	}
+}
+
+// golden reads a file of hexadecimal lines; what follows a # is for people.
+func golden(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var digits strings.Builder
+	for line := range strings.Lines(string(text)) {
+		line, _, _ = strings.Cut(line, "#")
+		digits.WriteString(strings.TrimSpace(line))
+	}
+	b, err := hex.DecodeString(digits.String())
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return b
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	sound := coordinator.Encode(at(1), everyFact())
+	broken := func(change func(*transfer.Transfer)) []byte {
+		p := payment(1, 100)
+		change(p)
+		return coordinator.Encode(at(1), []coordinator.Fact{stage(p)})
+	}
+	tests := []struct {
+		name string
+		data []byte
+		want error
+	}{
+		{"nothing", nil, coordinator.ErrDamaged},
+		{"text", []byte("hello"), coordinator.ErrDamaged},
+		{"a newer version", append([]byte{0x08, 2}, sound[2:]...), coordinator.ErrNewerFormat},
+		{"no version", sound[2:], coordinator.ErrDamaged},
+		{"half an entry", sound[:len(sound)-3], coordinator.ErrDamaged},
+		{"a fact of no kind", []byte{0x08, 1, 0x1a, 0}, coordinator.ErrDamaged},
+		{"a transfer without an id", broken(func(p *transfer.Transfer) { p.ID = transfer.ID{} }), coordinator.ErrDamaged},
+		{"an unbalanced transfer", broken(func(p *transfer.Transfer) { p.Legs[0].AmountMinor++ }), coordinator.ErrDamaged},
+		{"a transfer of one leg", broken(func(p *transfer.Transfer) { p.Legs = p.Legs[:1] }), coordinator.ErrDamaged},
+		{"a leg without direction", broken(func(p *transfer.Transfer) { p.Legs[0].Direction = 0 }), coordinator.ErrDamaged},
+		{"a decision for nobody", coordinator.Encode(at(1), []coordinator.Fact{{Decide: &coordinator.Decision{State: transfer.Aborted, At: at(1)}}}), coordinator.ErrDamaged},
+		{"a decision to stay pending", coordinator.Encode(at(1), []coordinator.Fact{{Decide: &coordinator.Decision{ID: id(1), State: transfer.Pending, At: at(1)}}}), coordinator.ErrDamaged},
+		{"a settlement of nobody", coordinator.Encode(at(1), []coordinator.Fact{{Settle: []transfer.ID{{}}}}), coordinator.ErrDamaged},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, _, err := coordinator.Decode(tt.data); !errors.Is(err, tt.want) {
+				t.Errorf("Decode: %v, want %v", err, tt.want)
+			}
+			if _, err := newMachine(t, nil).Apply(1, tt.data); !errors.Is(err, tt.want) {
+				t.Errorf("Apply: %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+// FuzzDecode: no bytes crash the decoder, and what it accepts it writes and reads again as the same.
+func FuzzDecode(f *testing.F) {
+	f.Add(coordinator.Encode(at(1), everyFact()))
+	f.Add(coordinator.Encode(time.Unix(0, -1), nil))
+	f.Add([]byte{0x08, 1, 0x1a, 0})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		when, facts, err := coordinator.Decode(data)
+		if err != nil {
+			if !errors.Is(err, coordinator.ErrDamaged) && !errors.Is(err, coordinator.ErrNewerFormat) {
+				t.Fatalf("an error of no kind: %v", err)
+			}
+			return
+		}
+		written := coordinator.Encode(when, facts)
+		againWhen, again, err := coordinator.Decode(written)
+		if err != nil {
+			t.Fatalf("what was decoded doesn't decode again: %v", err)
+		}
+		if diff := cmp.Diff(facts, again); diff != "" || !againWhen.Equal(when) {
+			t.Fatalf("written and read again (-first +second):\n%s", diff)
+		}
+	})
+}
+
+// FuzzRecord: no stored record crashes the start of a machine or a lookup.
+func FuzzRecord(f *testing.F) {
+	m := newMachine(f, nil)
+	apply(f, m, 1, stage(payment(1, 12345)), commit(1), stage(payment(2, 1)), abort(3, transfer.ErrOrphaned), settle(1))
+	for _, w := range m.Checkpoint() {
+		f.Add(w.Value)
+	}
+	f.Fuzz(func(t *testing.T, value []byte) {
+		hash := make([]byte, 8)
+		alive, err := coordinator.New(memory{"h": hash, string(unsettledKey(1)): value})
+		if err == nil && alive.UnsettledCount() != 1 {
+			t.Fatalf("%d unsettled, want the one that is stored", alive.UnsettledCount())
+		}
+		checkKind(t, err)
+		finished := newMachine(t, memory{"h": hash, string(settledKey(1)): value})
+		_, err = finished.Lookup(id(1))
+		checkKind(t, err)
+	})
+}
+
+func checkKind(t *testing.T, err error) {
+	t.Helper()
+	if err != nil && !errors.Is(err, coordinator.ErrDamaged) && !errors.Is(err, coordinator.ErrNewerFormat) {
+		t.Fatalf("an error of no kind: %v", err)
+	}
+}

@@ -1,0 +1,274 @@
+package coordinator_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/quorate/quorate/coordinator"
+	"github.com/quorate/quorate/transfer"
+)
+
+func TestCheckpointWritesOnlyWhatChanged(t *testing.T) {
+	disk := memory{}
+	m := newMachine(t, disk)
+	steps := []struct {
+		name  string
+		facts []coordinator.Fact
+		want  []string
+	}{
+		{"nothing happened", nil, []string{"put h"}},
+		{"two are staged", []coordinator.Fact{stage(payment(1, 1)), stage(payment(2, 1))}, []string{"put h", "put u1", "put u2"}},
+		{"one is decided", []coordinator.Fact{commit(2)}, []string{"put h", "put u2"}},
+		{"it is settled", []coordinator.Fact{settle(2)}, []string{"put h", "delete u2", "put r2"}},
+		{"one lives its whole life between two checkpoints", []coordinator.Fact{stage(payment(3, 1)), commit(3), settle(3)}, []string{"put h", "put r3"}},
+		{"a tombstone", []coordinator.Fact{abort(4, transfer.ErrOrphaned)}, []string{"put h", "put r4"}},
+		{"duplicates", []coordinator.Fact{stage(payment(1, 1)), stage(payment(3, 1)), settle(2)}, []string{"put h"}},
+	}
+	for i, step := range steps {
+		apply(t, m, uint64(i+1), step.facts...)
+		var got []string
+		writes := m.Checkpoint()
+		for _, w := range writes {
+			line := "put " + string(w.Key[:1])
+			if w.Value == nil {
+				line = "delete " + string(w.Key[:1])
+			}
+			if len(w.Key) > 1 {
+				line += fmt.Sprint(w.Key[len(w.Key)-1])
+			}
+			got = append(got, line)
+		}
+		if !slices.Equal(got, step.want) {
+			t.Errorf("%s: %q, want %q", step.name, got, step.want)
+		}
+		disk.store(writes)
+		m.Checkpointed()
+	}
+}
+
+// twin is a machine that checkpoints, forgets and restarts while another, plain one doesn't.
+type twin struct {
+	machine   *coordinator.Machine
+	disk      memory
+	underWay  []coordinator.KV // nil: no checkpoint is under way
+	durable   int              // entries that the disk contains
+	checkedAt int              // entries that the checkpoint under way contains
+}
+
+func (w *twin) beginCheckpoint(applied int) {
+	if w.underWay == nil {
+		w.underWay, w.checkedAt = w.machine.Checkpoint(), applied
+	}
+}
+
+func (w *twin) makeDurable() {
+	if w.underWay != nil && w.durable != w.checkedAt {
+		w.disk.store(w.underWay)
+		w.durable = w.checkedAt
+	}
+}
+
+func (w *twin) endCheckpoint() {
+	if w.underWay != nil {
+		w.makeDurable()
+		w.machine.Checkpointed()
+		w.underWay = nil
+	}
+}
+
+// TestResultsNeverDependOnCheckpoints: what Apply answers, what is looked up and the hash are the same, whenever checkpoints
+// begin, become durable and end, and wherever the process dies in between.
+func TestResultsNeverDependOnCheckpoints(t *testing.T) {
+	const ids = 5
+	rapid.Check(t, func(t *rapid.T) {
+		plain, err := coordinator.New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &twin{disk: memory{}}
+		if w.machine, err = coordinator.New(w.disk); err != nil {
+			t.Fatal(err)
+		}
+		var log [][]byte
+		steps := rapid.IntRange(1, 60).Draw(t, "steps")
+		for range steps {
+			switch rapid.IntRange(0, 9).Draw(t, "what") {
+			case 0:
+				w.beginCheckpoint(len(log))
+			case 1:
+				w.makeDurable()
+			case 2:
+				w.endCheckpoint()
+			case 3:
+				restart(t, w, log)
+			default:
+				entry := coordinator.Encode(at(len(log)), drawFacts(t, plain, ids))
+				log = append(log, entry)
+				want := applyPublic(t, plain, len(log), entry)
+				got := applyPublic(t, w.machine, len(log), entry)
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Fatalf("entry %d (-plain +checkpointed):\n%s", len(log), diff)
+				}
+			}
+			compare(t, plain, w.machine, ids)
+		}
+	})
+}
+
+func restart(t *rapid.T, w *twin, log [][]byte) {
+	machine, err := coordinator.New(w.disk)
+	if err != nil {
+		t.Fatalf("restart: %v", err)
+	}
+	w.machine, w.underWay = machine, nil
+	for i := w.durable; i < len(log); i++ {
+		applyPublic(t, w.machine, i+1, log[i])
+	}
+}
+
+// drawFacts makes facts that a correct driver may propose, by looking at the state they meet.
+func drawFacts(t *rapid.T, m *coordinator.Machine, ids int) []coordinator.Fact {
+	var facts []coordinator.Fact
+	n := rapid.IntRange(1, ids).Draw(t, "id")
+	r, err := m.Lookup(id(n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	choices := []coordinator.Fact{stage(payment(n, 100)), stage(payment(n, 200)), abort(n, transfer.ErrOrphaned)}
+	switch {
+	case r == nil:
+	case r.State == transfer.Pending:
+		choices = append(choices, commit(n), commit(n), abort(n, transfer.ErrInsufficientFunds))
+	default:
+		choices = append(choices, settle(n), settle(n), settle(n, n))
+	}
+	facts = append(facts, rapid.SampledFrom(choices).Draw(t, "fact"))
+	if rapid.Bool().Draw(t, "two in one entry") {
+		facts = append(facts, stage(payment(rapid.IntRange(1, ids).Draw(t, "second id"), 100)))
+	}
+	return facts
+}
+
+// outcome is an Applied as values, taken before the shared record changes again.
+type outcome struct {
+	Kind   string
+	Record transfer.Record
+	Print  transfer.Fingerprint
+}
+
+func applyPublic(t *rapid.T, m *coordinator.Machine, index int, entry []byte) []outcome {
+	results, err := m.Apply(uint64(index), entry)
+	if err != nil {
+		t.Fatalf("entry %d: %v", index, err)
+	}
+	var outcomes []outcome
+	for _, r := range results {
+		outcomes = append(outcomes, outcome{r.Kind.String(), r.Record.Public(), r.Record.Fingerprint})
+	}
+	return outcomes
+}
+
+func compare(t *rapid.T, plain, checkpointed *coordinator.Machine, ids int) {
+	if plain.Hash() != checkpointed.Hash() {
+		t.Fatalf("hash %x, want %x", checkpointed.Hash(), plain.Hash())
+	}
+	if plain.StagedCount() != checkpointed.StagedCount() || plain.UnsettledCount() != checkpointed.UnsettledCount() {
+		t.Fatalf("%d staged and %d unsettled, want %d and %d", checkpointed.StagedCount(), checkpointed.UnsettledCount(), plain.StagedCount(), plain.UnsettledCount())
+	}
+	for n := 1; n <= ids; n++ {
+		want, _ := plain.Lookup(id(n))
+		got, err := checkpointed.Lookup(id(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(public(want), public(got)); diff != "" {
+			t.Fatalf("transfer %d (-plain +checkpointed):\n%s", n, diff)
+		}
+	}
+	if diff := cmp.Diff(publicAll(plain), publicAll(checkpointed)); diff != "" {
+		t.Fatalf("unsettled (-plain +checkpointed):\n%s", diff)
+	}
+}
+
+func public(r *coordinator.Record) *outcome {
+	if r == nil {
+		return nil
+	}
+	return &outcome{Record: r.Public(), Print: r.Fingerprint}
+}
+
+func publicAll(m *coordinator.Machine) []*outcome {
+	var all []*outcome
+	for _, r := range m.Unsettled() {
+		all = append(all, public(r))
+	}
+	return all
+}
+
+func TestOneCheckpointAtATime(t *testing.T) {
+	m := newMachine(t, nil)
+	m.Checkpoint()
+	mustBreak(t, func() { m.Checkpoint() })
+}
+
+func TestWhatChangedDuringACheckpointIsKept(t *testing.T) {
+	disk := memory{}
+	m := newMachine(t, disk)
+	apply(t, m, 1, stage(payment(1, 1)), commit(1))
+	writes := m.Checkpoint()
+	apply(t, m, 2, settle(1)) // after the checkpoint was taken, before it is durable
+	disk.store(writes)
+	m.Checkpointed()
+	if got := stateOf(lookup(t, m, 1)); got != "committed settled" {
+		t.Errorf("in memory: %s, want committed settled", got)
+	}
+	if got := stateOf(lookup(t, newMachine(t, disk), 1)); got != "committed" {
+		t.Errorf("after a restart: %s, want committed, as the checkpoint had it", got)
+	}
+	disk.store(m.Checkpoint())
+	if got := newMachine(t, disk); stateOf(lookup(t, got, 1)) != "committed settled" || got.UnsettledCount() != 0 {
+		t.Errorf("after the next checkpoint and a restart: %s, %d unsettled", stateOf(lookup(t, got, 1)), got.UnsettledCount())
+	}
+}
+
+func TestDamagedStateIsRefusedAtTheStart(t *testing.T) {
+	m := newMachine(t, nil)
+	apply(t, m, 1, stage(payment(1, 1)))
+	sound := memory{}
+	sound.store(m.Checkpoint())
+	record := sound[string(unsettledKey(1))]
+
+	tests := []struct {
+		name string
+		key  string
+		with []byte
+		want error
+	}{
+		{"a hash of 7 bytes", "h", make([]byte, 7), coordinator.ErrDamaged},
+		{"an empty record", string(unsettledKey(1)), []byte{}, coordinator.ErrDamaged},
+		{"half a record", string(unsettledKey(1)), record[:len(record)/2], coordinator.ErrDamaged},
+		{"a record of version 2", string(unsettledKey(1)), append([]byte{0x08, 2}, record[2:]...), coordinator.ErrNewerFormat},
+		{"a record of version 0", string(unsettledKey(1)), record[2:], coordinator.ErrDamaged},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			disk := memory{}
+			for k, v := range sound {
+				disk[k] = v
+			}
+			disk[tt.key] = tt.with
+			if _, err := coordinator.New(disk); !errors.Is(err, tt.want) {
+				t.Errorf("New: %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+func unsettledKey(n int) []byte { k := id(n); return append([]byte{'u'}, k[:]...) }
+
+func settledKey(n int) []byte { k := id(n); return append([]byte{'r'}, k[:]...) }
