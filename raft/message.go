@@ -1,10 +1,12 @@
 package raft
 
+import "github.com/quorate/quorate/raft/quorum"
+
 // NodeID names a member of a group. Zero is nobody. An id is never used again after its node is gone.
-type NodeID uint64
+type NodeID = quorum.NodeID
 
 // Index is a position in the log, from 1. Zero is before the first entry.
-type Index uint64
+type Index = quorum.Index
 
 // Term is a reign: at most one leader per term. Zero is before the first election.
 type Term uint64
@@ -33,6 +35,14 @@ type Entry struct {
 	Data  []byte
 }
 
+// ID returns the entry's name.
+func (e *Entry) ID() EntryID { return EntryID{e.Index, e.Term} }
+
+// entryOverheadBytes is what an entry without data counts for in limits.
+const entryOverheadBytes = 24
+
+func (e *Entry) bytes() uint64 { return entryOverheadBytes + uint64(len(e.Data)) }
+
 // HardState is what must survive a restart besides the entries (Ongaro §3.8; Commit may be
 // stale and only saves time).
 type HardState struct {
@@ -60,8 +70,24 @@ const (
 	TimeoutNow
 )
 
-// Message is what members of a group say to each other: one plain value for all kinds. Which fields
-// mean something for which kind is said in the table of message_table.go's documentation.
+// Message is what members of a group say to each other: one plain value for all kinds. Entries and snapshot
+// data are shared with the sender's log: whoever carries a Message reads them and never writes.
+//
+//	kind            means                                   uses, besides Kind, From, To, Term
+//	PreVote         would you vote for me? Term is the      Index, LogTerm: the sender's last entry
+//	                term it would campaign in
+//	PreVoteReply    a grant's Term is the one asked for     Reject
+//	Vote            vote for me                             Index, LogTerm: the last entry; Transfer
+//	VoteReply                                               Reject
+//	Append          store these after the entry at Index    Index, LogTerm: the entry before; Entries; Commit; Compact
+//	AppendReply     I have, durably, all up to Index        Index
+//	 with Reject    I don't have the entry at Index         Index: as in the Append; Hint, HintTerm
+//	Heartbeat       I lead. Round 0: only news of the       Commit, at most what the receiver is known to have; Round; Compact
+//	                commit, wants no reply
+//	HeartbeatReply  I heard that round                      Round
+//	Snapshot        one chunk                               Snapshot
+//	SnapshotReply   I have the bytes before Offset          Snapshot: Last and Offset. Reject: I can't use this snapshot
+//	TimeoutNow      campaign at once, you take over
 type Message struct {
 	Kind     MessageKind
 	From     NodeID
@@ -69,7 +95,7 @@ type Message struct {
 	Term     Term
 	LogTerm  Term  // Append: term of the entry at Index. Vote, PreVote: term of the last entry
 	Index    Index // Append: the entry before Entries. Vote, PreVote: the last entry. AppendReply: the last entry now known to match
-	Commit   Index // Append, Heartbeat: the leader's commit, bounded by what the receiver can know
+	Commit   Index // Append: the leader's commit. Heartbeat: the same, bounded by what the receiver is known to have
 	Entries  []Entry
 	Reject   bool
 	Hint     Index  // AppendReply with Reject: where to look next
