@@ -1,0 +1,244 @@
+package lane
+
+import (
+	"fmt"
+
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/ledger"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/transfer"
+)
+
+// bankHost is a built-in bank on this node: the ledger, and while this node leads, who waits for what.
+type bankHost struct {
+	lane     *Lane
+	group    *group
+	bank     transfer.BankID
+	ledger   *ledger.Ledger
+	commands []ledger.Command // wait for the next entry
+	origins  []origin         // of commands, one each
+	proposed []batch          // entries of this reign on their way, in order
+}
+
+// origin is who hears the result of a command: a coordinator group on a node, or a waiting client.
+type origin struct {
+	node        raft.NodeID
+	coordinator GroupID // "": waiter
+	waiter      waiter
+}
+
+// batch remembers who waits for an entry.
+type batch struct {
+	entry   raft.EntryID
+	origins []origin
+}
+
+func (l *Lane) newBank(g *group, id transfer.BankID, reader Reader) (machineHost, error) {
+	var stored ledger.Reader
+	if reader != nil {
+		stored = reader
+	}
+	books, err := ledger.New(stored)
+	if err != nil {
+		return nil, err
+	}
+	return &bankHost{lane: l, group: g, bank: id, ledger: books}, nil
+}
+
+// Apply executes one entry of commands and answers whoever waits for it.
+func (b *bankHost) Apply(e raft.Entry) error {
+	results, err := b.ledger.Apply(uint64(e.Index), e.Data)
+	if err != nil {
+		return err
+	}
+	for len(b.proposed) > 0 && b.proposed[0].entry.Index <= e.Index {
+		waiting := b.proposed[0]
+		b.proposed = b.proposed[1:]
+		if waiting.entry.Index == e.Index && waiting.entry.Term == e.Term {
+			b.answer(waiting.origins, results)
+		}
+	}
+	return nil
+}
+
+// answer sends each result to its origin; neighbours with the same origin share a message.
+func (b *bankHost) answer(origins []origin, results []ledger.Result) {
+	invariant.Holds(len(origins) == len(results), "%d results for %d commands of bank %s", len(results), len(origins), b.bank)
+	for first := 0; first < len(results); {
+		o := origins[first]
+		if o.coordinator == "" {
+			b.lane.answer(o.waiter, accountAnswer(&results[first]))
+			first++
+			continue
+		}
+		end := first + 1
+		for end < len(results) && origins[end] == o {
+			end++
+		}
+		answers := make([]bank.Answer, 0, end-first)
+		for i := first; i < end; i++ {
+			answers = append(answers, results[i].Answer)
+		}
+		b.lane.send(o.node, BankAnswers{Bank: b.bank, Coordinator: o.coordinator, Answers: answers})
+		first = end
+	}
+}
+
+func accountAnswer(r *ledger.Result) Answer {
+	if r.Err != nil {
+		return Answer{Err: r.Err}
+	}
+	return Answer{Accounts: []bank.Account{r.Account}}
+}
+
+// Checkpoint returns what has changed.
+func (b *bankHost) Checkpoint() []replica.KV {
+	writes := b.ledger.Checkpoint()
+	kvs := make([]replica.KV, len(writes))
+	for i, w := range writes {
+		kvs[i] = replica.KV(w)
+	}
+	return kvs
+}
+
+// Checkpointed lets the ledger forget what is stored.
+func (b *bankHost) Checkpointed() { b.ledger.Checkpointed() }
+
+func (b *bankHost) lead() {}
+
+// depose: requests are repeated by their drivers at the next leader; waiting clients go and ask there.
+func (b *bankHost) depose() {
+	for _, waiting := range b.proposed {
+		b.loseWaiters(waiting.origins)
+	}
+	b.loseWaiters(b.origins)
+	b.commands, b.origins, b.proposed = nil, nil, nil
+}
+
+func (b *bankHost) loseWaiters(origins []origin) {
+	for _, o := range origins {
+		if o.coordinator == "" {
+			b.lane.lost(o.waiter, b.group.id)
+		}
+	}
+}
+
+func (b *bankHost) tick() {}
+
+func (b *bankHost) afterApply() {}
+
+// propose makes the next entry from what has gathered while the last one was being written.
+func (b *bankHost) propose() {
+	if len(b.commands) == 0 || !b.group.replica.CanPropose() {
+		return
+	}
+	n := min(len(b.commands), b.lane.limits.EntryFactsMax)
+	entry, err := b.group.replica.Propose(ledger.Encode(b.lane.now, b.commands[:n]))
+	if err != nil {
+		return // the bound on uncommitted bytes, or leadership is going: keep them for the next try
+	}
+	b.proposed = append(b.proposed, batch{entry: entry, origins: b.origins[:n:n]})
+	b.commands, b.origins = b.commands[n:], b.origins[n:]
+}
+
+func (b *bankHost) serve(w waiter, ask Ask) {
+	open, ok := ask.(OpenAccount)
+	if !ok {
+		b.lane.read(b.group, w, ask)
+		return
+	}
+	if err := b.ledger.ValidateTerms(open.Terms); err != nil {
+		b.lane.answer(w, Answer{Err: err})
+		return
+	}
+	if len(b.commands) >= b.lane.limits.BankQueueMax {
+		b.lane.answer(w, Answer{Err: fmt.Errorf("%w: bank %s has %d commands waiting", transfer.ErrBusy, b.bank, len(b.commands))})
+		return
+	}
+	b.add(ledger.Command{Open: &open.Terms}, origin{waiter: w})
+}
+
+func (b *bankHost) add(c ledger.Command, o origin) {
+	b.commands = append(b.commands, c)
+	b.origins = append(b.origins, o)
+	b.lane.touch(b.group)
+}
+
+// answerRead reads the books; they are as new as any answer already given.
+func (b *bankHost) answerRead(w waiter, ask Ask) {
+	b.lane.answer(w, b.readBooks(ask))
+}
+
+func (b *bankHost) readBooks(ask Ask) (answer Answer) {
+	switch a := ask.(type) {
+	case GetAccount:
+		account, ok, err := b.ledger.Account(a.ID)
+		if err == nil && !ok {
+			err = fmt.Errorf("%w: %s at bank %s", transfer.ErrAccountNotFound, a.ID, b.bank)
+		}
+		return Answer{Accounts: []bank.Account{account}, Err: err}
+	case ListAccounts:
+		answer.Accounts, answer.Err = b.ledger.Accounts(a.After, min(a.Limit, b.lane.limits.PageMax))
+	case ListEntries:
+		answer.Entries, answer.Err = b.ledger.Entries(a.AfterSeq, min(a.Limit, b.lane.limits.PageMax))
+	case AuditBank:
+		answer.Audit = bank.Audit{Totals: b.ledger.Totals(), OpenHolds: uint64(b.ledger.OpenHolds()), LastEntry: b.ledger.LastEntry()}
+	default:
+		answer.Err = fmt.Errorf("%w: a bank doesn't answer %T", transfer.ErrInvalidRequest, ask)
+	}
+	return answer
+}
+
+// receiveBankRequests queues a coordinator's requests, or says who leads the bank. What finds the queue
+// full is dropped: its driver repeats it later.
+func (l *Lane) receiveBankRequests(from raft.NodeID, m BankRequests) {
+	id := l.banks[m.Bank]
+	if !l.leads(id) {
+		hint := raft.NodeID(0)
+		if l.groups[id] != nil {
+			hint = l.leaderOf(id)
+		}
+		l.send(from, BankAnswers{Bank: m.Bank, Coordinator: m.Coordinator, LeaderHint: hint})
+		return
+	}
+	b := l.groups[id].host.(*bankHost)
+	o := origin{node: from, coordinator: m.Coordinator}
+	for i := range m.Requests {
+		if len(b.commands) >= l.limits.BankQueueMax {
+			return
+		}
+		b.add(ledger.Command{Request: &m.Requests[i]}, o)
+	}
+}
+
+// inquire asks the coordinators about holds that have waited too long at the banks that this node leads.
+func (l *Lane) inquire() {
+	for _, g := range l.order {
+		b, ok := g.host.(*bankHost)
+		if !ok || !g.leading {
+			continue
+		}
+		old := b.ledger.OldHolds(l.now.Add(-l.limits.OrphanAfter), l.limits.InquiryMax)
+		for _, shard := range l.shards {
+			l.inquireAt(shard, b.bank, old)
+		}
+	}
+}
+
+func (l *Lane) inquireAt(shard GroupID, from transfer.BankID, holds []transfer.ID) {
+	leader := l.leaderOf(shard)
+	if leader == 0 {
+		return
+	}
+	var ids []transfer.ID
+	for _, id := range holds {
+		if l.coordinatorOf(id) == shard {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) > 0 {
+		l.send(leader, Inquiry{Coordinator: shard, Bank: from, IDs: ids})
+	}
+}

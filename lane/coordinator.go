@@ -1,0 +1,177 @@
+package lane
+
+import (
+	"fmt"
+
+	"github.com/quorate/quorate/coordinator"
+	"github.com/quorate/quorate/coordinator/driver"
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/transfer"
+)
+
+// coordinatorHost is a coordinator shard on this node: the records, and the driver that works while this node leads.
+type coordinatorHost struct {
+	lane    *Lane
+	group   *group
+	machine *coordinator.Machine
+	driver  *driver.Driver
+	facts   []coordinator.Fact // wait for the next entry
+}
+
+func (l *Lane) newCoordinator(g *group, cfg Config, reader Reader) (machineHost, error) {
+	var stored coordinator.Reader
+	if reader != nil {
+		stored = reader
+	}
+	machine, err := coordinator.New(stored)
+	if err != nil {
+		return nil, err
+	}
+	banks := make([]transfer.BankID, len(l.directory.Banks))
+	for i, b := range l.directory.Banks {
+		banks[i] = b.Bank
+	}
+	d := driver.New(driver.Config{Seed: groupSeed(cfg.Seed, g.id, l.node), Banks: banks, Limits: l.limits.Driver}, machine)
+	return &coordinatorHost{lane: l, group: g, machine: machine, driver: d}, nil
+}
+
+// Apply executes one entry of facts.
+func (c *coordinatorHost) Apply(e raft.Entry) error {
+	results, err := c.machine.Apply(uint64(e.Index), e.Data)
+	if err != nil {
+		return err
+	}
+	c.driver.Applied(c.lane.now, results)
+	return nil
+}
+
+// Checkpoint returns what has changed.
+func (c *coordinatorHost) Checkpoint() []replica.KV {
+	writes := c.machine.Checkpoint()
+	kvs := make([]replica.KV, len(writes))
+	for i, w := range writes {
+		kvs[i] = replica.KV(w)
+	}
+	return kvs
+}
+
+// Checkpointed lets the machine forget what is stored.
+func (c *coordinatorHost) Checkpointed() { c.machine.Checkpointed() }
+
+func (c *coordinatorHost) lead() { c.driver.Lead(c.lane.now) }
+
+func (c *coordinatorHost) depose() {
+	c.driver.Depose()
+	c.facts = nil
+	c.carryOut()
+}
+
+func (c *coordinatorHost) tick() { c.driver.Tick(c.lane.now) }
+
+func (c *coordinatorHost) afterApply() { c.carryOut() }
+
+// propose makes the next entry from what has gathered while the last one was being written.
+func (c *coordinatorHost) propose() {
+	c.carryOut()
+	if len(c.facts) == 0 || !c.group.replica.CanPropose() {
+		return
+	}
+	n := min(len(c.facts), c.lane.limits.EntryFactsMax)
+	if _, err := c.group.replica.Propose(coordinator.Encode(c.lane.now, c.facts[:n])); err != nil {
+		return // the bound on uncommitted bytes, or leadership is going: keep the facts for the next try
+	}
+	c.facts = c.facts[n:]
+}
+
+// carryOut passes the driver's effects on.
+func (c *coordinatorHost) carryOut() {
+	effects := c.driver.Take(c.lane.now)
+	if len(effects.Facts) > 0 {
+		c.facts = append(c.facts, effects.Facts...)
+		c.lane.touch(c.group)
+	}
+	for i := range effects.Calls {
+		c.call(&effects.Calls[i])
+	}
+	for i := range effects.Replies {
+		r := &effects.Replies[i]
+		w := waiter(r.Waiter)
+		if r.Lost {
+			c.lane.lost(w, c.group.id)
+		} else {
+			c.lane.answer(w, Answer{Transfer: r.Record, Err: r.Err})
+		}
+	}
+	for _, v := range effects.Violations {
+		c.lane.report(BankViolated{Violation: v})
+	}
+}
+
+// call sends requests to the node that leads the bank. If none is known they are dropped, and the driver repeats them.
+func (c *coordinatorHost) call(call *driver.Call) {
+	leader := c.lane.leaderOf(c.lane.banks[call.Bank])
+	if leader == 0 {
+		return
+	}
+	c.lane.send(leader, BankRequests{Bank: call.Bank, Coordinator: c.group.id, Requests: call.Requests})
+}
+
+func (c *coordinatorHost) bankMoved(id GroupID) {
+	for _, b := range c.lane.directory.Banks {
+		if c.lane.banks[b.Bank] == id {
+			c.driver.BankMoved(b.Bank)
+		}
+	}
+}
+
+func (c *coordinatorHost) serve(w waiter, ask Ask) {
+	switch a := ask.(type) {
+	case Submit:
+		c.driver.Submit(c.lane.now, driver.Waiter(w), a.Transfer)
+		c.lane.touch(c.group)
+	case GetTransfer:
+		c.lane.read(c.group, w, ask)
+	default:
+		c.lane.answer(w, Answer{Err: fmt.Errorf("%w: a coordinator doesn't answer %T", transfer.ErrInvalidRequest, ask)})
+	}
+}
+
+func (c *coordinatorHost) answerRead(w waiter, ask Ask) {
+	get, ok := ask.(GetTransfer)
+	invariant.Holds(ok, "a coordinator reads transfers only, not %T", ask)
+	c.driver.Get(driver.Waiter(w), get.ID)
+}
+
+// receiveBankAnswers gives a bank's answers, or its new address, to the driver that asked.
+func (l *Lane) receiveBankAnswers(m BankAnswers) {
+	if len(m.Answers) == 0 {
+		l.learnLeader(l.banks[m.Bank], m.LeaderHint)
+		return
+	}
+	g := l.groups[m.Coordinator]
+	if g == nil || !g.leading {
+		return
+	}
+	if c, ok := g.host.(*coordinatorHost); ok {
+		c.driver.Answers(l.now, m.Bank, m.Answers)
+		l.touch(g)
+	}
+}
+
+// receiveInquiry has the leader look into a bank's old holds.
+func (l *Lane) receiveInquiry(m Inquiry) {
+	g := l.groups[m.Coordinator]
+	if g == nil || !g.leading {
+		return
+	}
+	c, ok := g.host.(*coordinatorHost)
+	if !ok {
+		return
+	}
+	if err := c.driver.Inquired(l.now, m.Bank, m.IDs); err != nil {
+		l.fail(err)
+	}
+	l.touch(g)
+}

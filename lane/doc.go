@@ -1,0 +1,21 @@
+// Package lane is a node without hands: it routes events among its groups and returns effects.
+//
+// It never reads a clock, starts a goroutine or touches disk or network: Step takes the time
+// and what happened, and says what to write, send and answer. In production its host is package node, under a seed it
+// is package sim; both run the same code.
+//
+// A lane has a replica of every group that names its node: coordinator groups, whose leader drives transfers,
+// and banks, whose leader executes requests. What clients ask at this node and another one leads is
+// forwarded there, once, by the gateway.
+//
+// The host's duties:
+//  1. Call Step with everything that has come in, at least once a TickInterval.
+//  2. Carry out Effects: Send at once; Writes in their order, atomically each, synced together; the Durable
+//     messages of a write only after it; then report Persisted.
+//  3. If Effects.Fatal is set, stop the process: nothing after it may be answered.
+//
+// Invariants:
+//   - a bank's answer leaves only after its entry is committed and applied
+//   - a client's request is answered exactly once
+//   - every queue is bounded (limits.go)
+package lane

@@ -1,0 +1,135 @@
+package lane
+
+import (
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/coordinator/driver"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/transfer"
+)
+
+// Effects is what a step wants done.
+type Effects struct {
+	Send    []Send
+	Writes  []GroupWrite // in order; one sync may cover them all
+	Answers []Answered
+	Reports []Report
+	Fatal   error // the process must stop: memory and disk no longer agree
+}
+
+// Send is a message for another node.
+type Send struct {
+	To      raft.NodeID
+	Message Message
+}
+
+// GroupWrite is one group's atomic write, and what may leave once it is durable.
+type GroupWrite struct {
+	Group   GroupID
+	Write   replica.Write
+	Durable []Send
+}
+
+// Answered answers one Asked.
+type Answered struct {
+	Request uint64
+	Answer  Answer
+}
+
+// Answer is what a client is told: Err, or the field that fits what it asked.
+type Answer struct {
+	Err      error
+	Transfer transfer.Record
+	Accounts []bank.Account
+	Entries  []bank.Entry
+	Audit    bank.Audit
+	Status   Status
+}
+
+// Message is what lanes say to each other: RaftMessage, BankRequests, BankAnswers, Inquiry, Forward or
+// ForwardReply. The list is closed.
+type Message interface{ isMessage() }
+
+// RaftMessage belongs to the agreement of one group.
+type RaftMessage struct {
+	Group   GroupID
+	Message raft.Message
+}
+
+// BankRequests asks a bank on behalf of a coordinator group.
+type BankRequests struct {
+	Bank        transfer.BankID
+	Coordinator GroupID
+	Requests    []bank.Request
+}
+
+// BankAnswers answers. Without answers it says that LeaderHint leads the bank (zero: unknown).
+type BankAnswers struct {
+	Bank        transfer.BankID
+	Coordinator GroupID
+	Answers     []bank.Answer
+	LeaderHint  raft.NodeID
+}
+
+// Inquiry asks a coordinator group about old holds of a bank.
+type Inquiry struct {
+	Coordinator GroupID
+	Bank        transfer.BankID
+	IDs         []transfer.ID
+}
+
+// Forward hands a client's request to the node that leads its group.
+type Forward struct {
+	Request uint64
+	Group   GroupID
+	Ask     Ask
+}
+
+// ForwardReply answers a Forward. NotLeader says that this node doesn't know, and LeaderHint who might.
+type ForwardReply struct {
+	Request    uint64
+	NotLeader  bool
+	LeaderHint raft.NodeID
+	Answer     Answer
+}
+
+func (RaftMessage) isMessage()  {}
+func (BankRequests) isMessage() {}
+func (BankAnswers) isMessage()  {}
+func (Inquiry) isMessage()      {}
+func (Forward) isMessage()      {}
+func (ForwardReply) isMessage() {}
+
+// Report is a fact for logs and metrics: LeaderChanged, BankViolated, MessageRefused or Checkpointed. The host chooses words and level.
+type Report interface{ isReport() }
+
+// LeaderChanged says who leads a group now, as this node sees it (zero: nobody known).
+type LeaderChanged struct {
+	Group  GroupID
+	Term   raft.Term
+	Leader raft.NodeID
+}
+
+// BankViolated says that a bank answered that it can't do what was decided: money is at risk.
+type BankViolated struct {
+	Violation driver.Violation
+}
+
+// MessageRefused says that a peer sent what can't be right.
+type MessageRefused struct {
+	From  raft.NodeID
+	Group GroupID
+	Err   error
+}
+
+// Checkpointed says that a checkpoint is durable.
+type Checkpointed struct {
+	Group   GroupID
+	Applied raft.Index
+	Keys    int
+}
+
+func (LeaderChanged) isReport()  {}
+func (BankViolated) isReport()   {}
+func (MessageRefused) isReport() {}
+func (Checkpointed) isReport()   {}

@@ -1,0 +1,87 @@
+package lane
+
+import (
+	"time"
+
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/transfer"
+)
+
+// Event is something that happened to the node: Received, Persisted or Asked. The list is closed.
+type Event interface{ isEvent() }
+
+// Received is a message from another node.
+type Received struct {
+	From    raft.NodeID
+	Message Message
+}
+
+// Persisted says that a group's writes up to Seq are durable.
+type Persisted struct {
+	Group GroupID
+	Seq   uint64
+}
+
+// Asked is a client's request at this node. Request is the host's name for it, never used twice; the
+// answer comes as an Answered by Until at the latest.
+type Asked struct {
+	Request uint64
+	Until   time.Time
+	Ask     Ask
+}
+
+func (Received) isEvent()  {}
+func (Persisted) isEvent() {}
+func (Asked) isEvent()     {}
+
+// Ask is what a client may want: Submit, GetTransfer, OpenAccount, GetAccount, ListAccounts, ListEntries, AuditBank
+// or GetStatus. The list is closed.
+type Ask interface{ isAsk() }
+
+// Submit wants a transfer carried out, and waits for its outcome.
+type Submit struct{ Transfer *transfer.Transfer }
+
+// GetTransfer reads one transfer.
+type GetTransfer struct{ ID transfer.ID }
+
+// OpenAccount opens an account, or finds the one that exists with the same terms.
+type OpenAccount struct {
+	Bank  transfer.BankID
+	Terms bank.Terms
+}
+
+// GetAccount reads one account.
+type GetAccount struct {
+	Bank transfer.BankID
+	ID   transfer.AccountID
+}
+
+// ListAccounts reads up to Limit accounts after an id, by id.
+type ListAccounts struct {
+	Bank  transfer.BankID
+	After transfer.AccountID
+	Limit int
+}
+
+// ListEntries reads up to Limit journal entries after a sequence number.
+type ListEntries struct {
+	Bank     transfer.BankID
+	AfterSeq uint64
+	Limit    int
+}
+
+// AuditBank reads a bank's totals.
+type AuditBank struct{ Bank transfer.BankID }
+
+// GetStatus reads what this node knows.
+type GetStatus struct{}
+
+func (Submit) isAsk()       {}
+func (GetTransfer) isAsk()  {}
+func (OpenAccount) isAsk()  {}
+func (GetAccount) isAsk()   {}
+func (ListAccounts) isAsk() {}
+func (ListEntries) isAsk()  {}
+func (AuditBank) isAsk()    {}
+func (GetStatus) isAsk()    {}

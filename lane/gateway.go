@@ -1,0 +1,186 @@
+package lane
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/quorate/quorate/coordinator/driver"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/transfer"
+)
+
+// waiter is who waits for an answer: a request at this node's gateway, or at another's.
+type waiter driver.Waiter
+
+func waiterAt(node raft.NodeID, request uint64) waiter {
+	return waiter{Node: uint64(node), Request: request}
+}
+
+// gateway keeps the requests that clients have open at this node. It finds the leader for each,
+// asks again when leadership moves (every request is safe to repeat), and gives up at the client's time.
+type gateway struct {
+	open  map[uint64]*openAsk
+	order []*openAsk // as they came; closed ones are dropped when they are met
+}
+
+type openAsk struct {
+	Asked
+	group  GroupID
+	target raft.NodeID // who was asked last; zero: nobody yet
+	sentAt time.Time
+	sent   bool // somebody was asked, so something may have happened
+	closed bool
+}
+
+func newGateway() gateway { return gateway{open: map[uint64]*openAsk{}} }
+
+// add takes a client's request.
+func (w *gateway) add(l *Lane, asked Asked) {
+	if _, ok := asked.Ask.(GetStatus); ok {
+		l.answerHere(asked.Request, Answer{Status: l.status()})
+		return
+	}
+	a := &openAsk{Asked: asked, group: l.groupOf(asked.Ask)}
+	if err := l.admit(a); err != nil {
+		l.answerHere(asked.Request, Answer{Err: err})
+		return
+	}
+	w.open[asked.Request] = a
+	w.order = append(w.order, a)
+	w.dispatch(l, a)
+}
+
+// admit refuses at the door what can't be served.
+func (l *Lane) admit(a *openAsk) error {
+	if l.directory.members(a.group) == nil {
+		return fmt.Errorf("%w: %q", transfer.ErrUnknownBank, BankOf(a.group))
+	}
+	if len(l.gateway.open) >= l.limits.AsksMax {
+		return fmt.Errorf("%w: %d requests are open at node %d", transfer.ErrBusy, len(l.gateway.open), l.node)
+	}
+	return nil
+}
+
+// dispatch asks the leader, if one is known.
+func (w *gateway) dispatch(l *Lane, a *openAsk) {
+	leader := l.leaderOf(a.group)
+	if leader == l.node && !l.leads(a.group) {
+		leader = 0 // elected, but not ready to answer
+	}
+	a.target = leader
+	if leader == 0 {
+		return
+	}
+	a.sentAt = l.now
+	a.sent = true
+	if leader == l.node {
+		l.serve(waiterAt(l.node, a.Request), a.group, a.Ask)
+		return
+	}
+	l.send(leader, Forward{Request: a.Request, Group: a.group, Ask: a.Ask})
+}
+
+// tick repeats what may have been lost and answers what has waited long enough.
+func (w *gateway) tick(l *Lane) {
+	kept := w.order[:0]
+	for _, a := range w.order {
+		if !a.closed && !a.Until.After(l.now) {
+			w.close(l, a, Answer{Err: a.tooLate()})
+		}
+		if a.closed {
+			continue
+		}
+		kept = append(kept, a)
+		remote := a.target != 0 && a.target != l.node
+		if a.target == 0 || (remote && l.now.Sub(a.sentAt) >= l.limits.ReforwardAfter) {
+			w.dispatch(l, a)
+		}
+	}
+	clear(w.order[len(kept):])
+	w.order = kept
+}
+
+// leaderMoved asks the new leader what the old one still owes.
+func (w *gateway) leaderMoved(l *Lane, id GroupID) {
+	leader := l.leaderOf(id)
+	for _, a := range w.order {
+		if !a.closed && a.group == id && a.target != leader {
+			w.dispatch(l, a)
+		}
+	}
+}
+
+// tooLate says what a client may conclude from silence.
+func (a *openAsk) tooLate() error {
+	if submit, ok := a.Ask.(Submit); ok && a.sent {
+		return fmt.Errorf("%w: transfer %s", transfer.ErrOutcomeUnknown, submit.Transfer.ID)
+	}
+	if open, ok := a.Ask.(OpenAccount); ok && a.sent {
+		return fmt.Errorf("%w: account %s at bank %s", transfer.ErrOutcomeUnknown, open.Terms.ID, open.Bank)
+	}
+	if get, ok := a.Ask.(GetTransfer); ok && a.sent {
+		return fmt.Errorf("%w: transfer %s", transfer.ErrOutcomeUnknown, get.ID)
+	}
+	return fmt.Errorf("%w: group %s", transfer.ErrNoLeader, a.group)
+}
+
+func (w *gateway) close(l *Lane, a *openAsk, answer Answer) {
+	a.closed = true
+	delete(w.open, a.Request)
+	l.answerHere(a.Request, answer)
+}
+
+// forwardReplied takes an answer from the node that was asked.
+func (w *gateway) forwardReplied(l *Lane, m ForwardReply) {
+	a := w.open[m.Request]
+	if a == nil {
+		return
+	}
+	if m.NotLeader {
+		l.learnLeader(a.group, m.LeaderHint)
+		a.target = 0 // the next tick asks again
+		return
+	}
+	w.close(l, a, m.Answer)
+}
+
+func (l *Lane) answerHere(request uint64, answer Answer) {
+	l.effects.Answers = append(l.effects.Answers, Answered{Request: request, Answer: answer})
+}
+
+// answer gives a waiter its answer, wherever it waits.
+func (l *Lane) answer(w waiter, answer Answer) {
+	if raft.NodeID(w.Node) != l.node {
+		l.send(raft.NodeID(w.Node), ForwardReply{Request: w.Request, Answer: answer})
+		return
+	}
+	if a := l.gateway.open[w.Request]; a != nil {
+		l.gateway.close(l, a, answer)
+	}
+}
+
+// lost tells a waiter that this node won't know: whoever leads next must be asked.
+func (l *Lane) lost(w waiter, id GroupID) {
+	if raft.NodeID(w.Node) != l.node {
+		l.send(raft.NodeID(w.Node), ForwardReply{Request: w.Request, NotLeader: true, LeaderHint: l.leaderOf(id)})
+		return
+	}
+	if a := l.gateway.open[w.Request]; a != nil {
+		a.target = 0
+	}
+}
+
+// serve has this node's replica answer, if it leads the group.
+func (l *Lane) serve(w waiter, id GroupID, ask Ask) {
+	if !l.leads(id) {
+		l.lost(w, id)
+		return
+	}
+	l.groups[id].host.serve(w, ask)
+}
+
+// leads says whether this node leads the group and is ready to answer for it.
+func (l *Lane) leads(id GroupID) bool {
+	g := l.groups[id]
+	return g != nil && g.leading
+}

@@ -1,0 +1,221 @@
+package lane
+
+import (
+	"fmt"
+	"hash/fnv"
+	"slices"
+
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+)
+
+// group is this node's replica of one group, and what the node does with it.
+type group struct {
+	id      GroupID
+	members []raft.NodeID
+	replica *replica.Replica
+	host    machineHost
+	touched bool
+
+	leading bool      // this node leads, and its state is as new as any answer already given
+	term    raft.Term // of the reign, while leading
+	leader  raft.NodeID
+	seen    raft.Term // term of the last LeaderChanged
+
+	readID  uint64
+	asked   []openRead            // wait for the next ReadIndex
+	reading map[uint64][]openRead // ReadIndex under way
+}
+
+// openRead is a read that waits until the state is known to be new enough.
+type openRead struct {
+	waiter waiter
+	ask    Ask
+}
+
+// machineHost is what a group is for: a coordinator shard or a bank.
+type machineHost interface {
+	replica.Machine
+	lead()       // this node leads now and has applied everything of earlier reigns
+	depose()     // this node leads no more
+	tick()       // time has passed
+	propose()    // put what has gathered into the log, if there is room
+	afterApply() // carry on what applied entries have made possible
+	serve(w waiter, ask Ask)
+	answerRead(w waiter, ask Ask) // the state is new enough
+}
+
+func (l *Lane) addGroup(cfg Config, id GroupID, members []raft.NodeID, newHost func(*group, Config, Reader) (machineHost, error)) error {
+	if !slices.Contains(members, l.node) {
+		return nil
+	}
+	state, reader, err := cfg.Restore(id)
+	if err != nil {
+		return fmt.Errorf("restore group %s: %w", id, err)
+	}
+	g := &group{id: id, members: members, reading: map[uint64][]openRead{}}
+	if g.host, err = newHost(g, cfg, reader); err != nil {
+		return fmt.Errorf("restore group %s: %w", id, err)
+	}
+	engine, err := cfg.NewEngine(raft.Config{
+		ID:                  l.node,
+		Voters:              members,
+		Seed:                groupSeed(cfg.Seed, id, l.node),
+		ElectionTicks:       l.limits.ElectionTicks,
+		HeartbeatTicks:      l.limits.HeartbeatTicks,
+		MaxAppendBytes:      l.limits.AppendBytesMax,
+		MaxInflightMessages: l.limits.InflightMessagesMax,
+		MaxInflightBytes:    l.limits.InflightBytesMax,
+		MaxUncommittedBytes: l.limits.UncommittedBytesMax,
+		State:               state,
+	})
+	if err != nil {
+		return fmt.Errorf("start group %s: %w", id, err)
+	}
+	g.replica = replica.New(replica.Config{
+		Engine:            engine,
+		Machine:           g.host,
+		Applied:           state.Applied,
+		CheckpointBytes:   l.limits.CheckpointBytes,
+		CheckpointEntries: l.limits.CheckpointLength,
+	})
+	l.groups[id] = g
+	l.order = append(l.order, g)
+	l.touch(g)
+	return nil
+}
+
+// groupSeed gives every replica of every group election timeouts of its own.
+func groupSeed(seed uint64, id GroupID, node raft.NodeID) uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s %d", seed, id, node)
+	return h.Sum64()
+}
+
+// run moves one group: leadership, proposals, reads, and whatever its engine has ready.
+func (l *Lane) run(g *group) {
+	l.watchLeadership(g)
+	if g.leading {
+		g.host.propose()
+		l.startReads(g)
+	}
+	out, err := g.replica.Drain()
+	if err != nil {
+		l.fail(fmt.Errorf("group %s: %w", g.id, err))
+		return
+	}
+	l.carryOut(g, &out)
+	l.watchLeadership(g)
+	for _, id := range out.Reads {
+		l.finishReads(g, id)
+	}
+	for _, id := range out.ReadsLost {
+		l.loseReads(g, id)
+	}
+	g.host.afterApply()
+}
+
+func (l *Lane) carryOut(g *group, out *replica.Output) {
+	for i := range out.Messages {
+		m := &out.Messages[i]
+		l.send(m.To, RaftMessage{Group: g.id, Message: *m})
+	}
+	if out.Write.Seq == 0 {
+		return
+	}
+	write := GroupWrite{Group: g.id, Write: out.Write}
+	for i := range out.Durable {
+		m := &out.Durable[i]
+		write.Durable = append(write.Durable, Send{To: m.To, Message: RaftMessage{Group: g.id, Message: *m}})
+	}
+	l.effects.Writes = append(l.effects.Writes, write)
+	if out.Write.Applied != 0 {
+		l.report(Checkpointed{Group: g.id, Applied: out.Write.Applied, Keys: len(out.Write.State)})
+	}
+}
+
+// watchLeadership tells the host of the machine, the waiting clients and the operator who leads.
+func (l *Lane) watchLeadership(g *group) {
+	engine := g.replica.Engine()
+	ready, term := engine.LeaderReady(), engine.Term()
+	if g.leading && (!ready || term != g.term) {
+		g.leading = false
+		g.host.depose()
+		l.loseAllReads(g)
+	}
+	if !g.leading && ready {
+		g.leading, g.term = true, term
+		g.host.lead()
+		l.onLeaderMoved(g.id)
+		l.touch(g)
+	}
+	if leader := engine.Leader(); leader != g.leader || (leader != 0 && term != g.seen) {
+		g.leader, g.seen = leader, term
+		l.report(LeaderChanged{Group: g.id, Term: term, Leader: leader})
+		if leader != 0 && leader != l.node {
+			l.onLeaderMoved(g.id)
+		}
+	}
+}
+
+// onLeaderMoved repeats at the new leader what the old one owes.
+func (l *Lane) onLeaderMoved(id GroupID) {
+	l.gateway.leaderMoved(l, id)
+	for _, shard := range l.shards {
+		if g := l.groups[shard]; g != nil && g.leading {
+			g.host.(*coordinatorHost).bankMoved(id)
+			l.touch(g)
+		}
+	}
+}
+
+// read has an ask answered as soon as the group's state is known to be new enough.
+func (l *Lane) read(g *group, w waiter, ask Ask) {
+	g.asked = append(g.asked, openRead{waiter: w, ask: ask})
+	l.touch(g)
+}
+
+// startReads asks the engine once for all reads that came in since the last time.
+func (l *Lane) startReads(g *group) {
+	if len(g.asked) == 0 {
+		return
+	}
+	g.readID++
+	reads := g.asked
+	g.asked = nil
+	g.reading[g.readID] = reads
+	if err := g.replica.Engine().ReadIndex(g.readID); err != nil {
+		l.loseReads(g, g.readID)
+	}
+}
+
+func (l *Lane) finishReads(g *group, id uint64) {
+	reads := g.reading[id]
+	delete(g.reading, id)
+	for _, r := range reads {
+		if g.leading {
+			g.host.answerRead(r.waiter, r.ask)
+		} else {
+			l.lost(r.waiter, g.id)
+		}
+	}
+}
+
+func (l *Lane) loseReads(g *group, id uint64) {
+	reads := g.reading[id]
+	delete(g.reading, id)
+	for _, r := range reads {
+		l.lost(r.waiter, g.id)
+	}
+}
+
+func (l *Lane) loseAllReads(g *group) {
+	for id := uint64(1); id <= g.readID && len(g.reading) > 0; id++ {
+		l.loseReads(g, id)
+	}
+	reads := g.asked
+	g.asked = nil
+	for _, r := range reads {
+		l.lost(r.waiter, g.id)
+	}
+}

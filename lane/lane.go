@@ -1,0 +1,217 @@
+package lane
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/transfer"
+)
+
+// Config is what a Lane is built from.
+type Config struct {
+	Node      raft.NodeID
+	Seed      uint64
+	Directory Directory
+	Limits    Limits
+	// NewEngine makes the consensus engine of a group.
+	NewEngine func(raft.Config) (replica.Engine, error)
+	// Restore says what the disk remembers of a group; a zero State for a new one.
+	Restore func(GroupID) (raft.State, Reader, error)
+}
+
+// Reader shows a group's stored state as of its last durable checkpoint.
+type Reader interface {
+	Get(key []byte) (value []byte, ok bool, err error)
+	Scan(from, to []byte, fn func(key, value []byte) bool) error
+}
+
+// Lane is a node's groups and the ways between them. It is owned by one caller.
+type Lane struct {
+	node      raft.NodeID
+	limits    Limits
+	directory Directory
+	shards    []GroupID
+	banks     map[transfer.BankID]GroupID
+
+	groups  map[GroupID]*group // the replicas on this node
+	order   []*group           // the same, in the order of the directory
+	touched []*group           // have something to do in this step
+	hints   map[GroupID]raft.NodeID
+
+	now         time.Time
+	lastTick    time.Time
+	lastInquiry time.Time
+	local       []Message // from this node to itself
+	gateway     gateway
+	effects     Effects
+}
+
+// New builds the lane and restores its groups.
+func New(cfg Config) (*Lane, error) {
+	if err := cfg.Directory.Validate(); err != nil {
+		return nil, err
+	}
+	l := &Lane{
+		node:      cfg.Node,
+		limits:    cfg.Limits,
+		directory: cfg.Directory,
+		banks:     map[transfer.BankID]GroupID{},
+		groups:    map[GroupID]*group{},
+		hints:     map[GroupID]raft.NodeID{},
+		gateway:   newGateway(),
+	}
+	for _, b := range cfg.Directory.Banks {
+		l.banks[b.Bank] = BankGroup(b.Bank)
+	}
+	for shard, members := range cfg.Directory.Coordinators {
+		id := CoordinatorGroup(shard)
+		l.shards = append(l.shards, id)
+		if err := l.addGroup(cfg, id, members, l.newCoordinator); err != nil {
+			return nil, err
+		}
+	}
+	for _, b := range cfg.Directory.Banks {
+		newBank := func(g *group, cfg Config, reader Reader) (machineHost, error) {
+			return l.newBank(g, b.Bank, reader)
+		}
+		if err := l.addGroup(cfg, BankGroup(b.Bank), b.Members, newBank); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// Step takes the time and what has happened since the last Step, and returns what to do. What it is
+// given belongs to the lane from then on; what it returns belongs to the caller.
+func (l *Lane) Step(now time.Time, events []Event) Effects {
+	l.now = now
+	l.tick()
+	for _, event := range events {
+		switch e := event.(type) {
+		case Received:
+			l.receive(e.From, e.Message)
+		case Persisted:
+			l.persisted(e)
+		case Asked:
+			l.gateway.add(l, e)
+		default:
+			invariant.Fail("unknown event %T", event)
+		}
+	}
+	l.settle()
+	effects := l.effects
+	l.effects = Effects{}
+	return effects
+}
+
+// tick passes the time on. After a pause only two ticks are made up for: a node that was frozen should hear
+// what came in meanwhile before it believes that its leader is gone.
+func (l *Lane) tick() {
+	if l.lastTick.IsZero() {
+		l.lastTick, l.lastInquiry = l.now, l.now
+	}
+	ticks := int(l.now.Sub(l.lastTick) / l.limits.TickInterval)
+	if ticks <= 0 {
+		return
+	}
+	l.lastTick = l.lastTick.Add(time.Duration(ticks) * l.limits.TickInterval)
+	for range min(ticks, 2) {
+		for _, g := range l.order {
+			g.replica.Engine().Tick()
+		}
+	}
+	for _, g := range l.order {
+		g.host.tick()
+		l.touch(g)
+	}
+	l.gateway.tick(l)
+	if l.now.Sub(l.lastInquiry) >= l.limits.InquireEvery {
+		l.lastInquiry = l.now
+		l.inquire()
+	}
+}
+
+// receive takes a message from another node, or from this one.
+func (l *Lane) receive(from raft.NodeID, message Message) {
+	switch m := message.(type) {
+	case RaftMessage:
+		l.receiveRaft(from, m)
+	case BankRequests:
+		l.receiveBankRequests(from, m)
+	case BankAnswers:
+		l.receiveBankAnswers(m)
+	case Inquiry:
+		l.receiveInquiry(m)
+	case Forward:
+		l.serve(waiterAt(from, m.Request), m.Group, m.Ask)
+	case ForwardReply:
+		l.gateway.forwardReplied(l, m)
+	default:
+		invariant.Fail("unknown message %T", message)
+	}
+}
+
+func (l *Lane) receiveRaft(from raft.NodeID, m RaftMessage) {
+	g := l.groups[m.Group]
+	if g == nil || m.Message.From != from || m.Message.To != l.node {
+		l.report(MessageRefused{From: from, Group: m.Group, Err: fmt.Errorf("it says %d → %d", m.Message.From, m.Message.To)})
+		return
+	}
+	if err := g.replica.Engine().Step(m.Message); err != nil {
+		l.report(MessageRefused{From: from, Group: m.Group, Err: err})
+	}
+	l.touch(g)
+}
+
+func (l *Lane) persisted(e Persisted) {
+	g := l.groups[e.Group]
+	invariant.Holds(g != nil, "a write of unknown group %s is reported durable", e.Group)
+	g.replica.Persisted(e.Seq)
+	l.touch(g)
+}
+
+// settle lets everything that this step has begun within the node run its course.
+func (l *Lane) settle() {
+	for len(l.touched) > 0 || len(l.local) > 0 {
+		groups := l.touched
+		l.touched = nil
+		for _, g := range groups {
+			g.touched = false
+			l.run(g)
+		}
+		messages := l.local
+		l.local = nil
+		for _, m := range messages {
+			l.receive(l.node, m)
+		}
+	}
+}
+
+// touch has a group run before the step ends.
+func (l *Lane) touch(g *group) {
+	if !g.touched {
+		g.touched = true
+		l.touched = append(l.touched, g)
+	}
+}
+
+// send hands a message to a node, which may be this one.
+func (l *Lane) send(to raft.NodeID, m Message) {
+	if to == l.node {
+		l.local = append(l.local, m)
+		return
+	}
+	l.effects.Send = append(l.effects.Send, Send{To: to, Message: m})
+}
+
+func (l *Lane) report(r Report) { l.effects.Reports = append(l.effects.Reports, r) }
+
+// fail asks the host to stop the process. The first reason stands.
+func (l *Lane) fail(err error) {
+	if l.effects.Fatal == nil {
+		l.effects.Fatal = err
+	}
+}

@@ -1,0 +1,64 @@
+package lane
+
+import (
+	"time"
+
+	"github.com/quorate/quorate/coordinator/driver"
+)
+
+// Limits is where every bound of a node has its name.
+type Limits struct {
+	TickInterval   time.Duration // one tick of every engine
+	ElectionTicks  int           // a follower waits 1 to 2 times as many for its leader
+	HeartbeatTicks int
+
+	AppendBytesMax      uint64 // entries in one message to a follower
+	InflightMessagesMax int    // such messages under way to one follower
+	InflightBytesMax    uint64
+	UncommittedBytesMax uint64 // proposed and not committed, per group
+
+	EntryFactsMax    int // facts or bank commands in one log entry
+	BankQueueMax     int // commands that wait for a bank's next entry; more requests are dropped, and repeated by their driver
+	AsksMax          int // client requests open at this node; more are refused with ErrBusy
+	ReforwardAfter   time.Duration
+	InquireEvery     time.Duration // how often a bank's leader looks for old holds
+	OrphanAfter      time.Duration // how old they must be
+	InquiryMax       int           // holds per look
+	CheckpointBytes  int
+	CheckpointLength int // entries
+	PageMax          int // items in one listing
+
+	Driver driver.Limits
+}
+
+// DefaultLimits fits a node with a few gigabytes of memory and a disk that syncs within milliseconds.
+func DefaultLimits() Limits {
+	return Limits{
+		TickInterval:   50 * time.Millisecond,
+		ElectionTicks:  10,
+		HeartbeatTicks: 2,
+
+		AppendBytesMax:      1 << 20,
+		InflightMessagesMax: 256,
+		InflightBytesMax:    16 << 20,
+		UncommittedBytesMax: 64 << 20,
+
+		EntryFactsMax:    4096,
+		BankQueueMax:     1 << 16,
+		AsksMax:          1 << 16,
+		ReforwardAfter:   time.Second,
+		InquireEvery:     time.Second,
+		OrphanAfter:      3 * time.Second,
+		InquiryMax:       256,
+		CheckpointBytes:  8 << 20,
+		CheckpointLength: 8192,
+		PageMax:          1000,
+
+		Driver: driver.Limits{
+			FlightsMax:         1 << 15,
+			BankOutstandingMax: 1 << 13,
+			RetryAfter:         400 * time.Millisecond,
+			RetryAfterMax:      5 * time.Second,
+		},
+	}
+}

@@ -1,0 +1,73 @@
+package lane
+
+import (
+	"github.com/quorate/quorate/coordinator/driver"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/transfer"
+)
+
+// Status is what this node knows: cheap, local, and as old as what its replicas have heard.
+type Status struct {
+	Groups []GroupStatus
+	Banks  []BankStatus
+	Counts driver.Counts // of the coordinator shards that this node leads
+	Asks   int           // client requests open at this node
+}
+
+// GroupStatus is one replica on this node.
+type GroupStatus struct {
+	Group   GroupID
+	Members []raft.NodeID
+	Raft    raft.Status
+	Leading bool // leads, and is ready to answer
+}
+
+// BankStatus is one bank of the cluster.
+type BankStatus struct {
+	Bank    transfer.BankID
+	Members []raft.NodeID
+	Leader  raft.NodeID // zero: unknown
+	Up      bool        // answers, as far as the coordinators on this node have asked
+}
+
+// silentMeansDown is how many requests in a row a bank may leave unanswered before it is called down.
+const silentMeansDown = 2
+
+func (l *Lane) status() Status {
+	s := Status{Asks: len(l.gateway.open)}
+	for _, g := range l.order {
+		s.Groups = append(s.Groups, GroupStatus{Group: g.id, Members: g.members, Raft: g.replica.Engine().Status(), Leading: g.leading})
+	}
+	for _, b := range l.directory.Banks {
+		leader := l.leaderOf(l.banks[b.Bank])
+		s.Banks = append(s.Banks, BankStatus{Bank: b.Bank, Members: b.Members, Leader: leader, Up: leader != 0 && l.answers(b.Bank)})
+	}
+	for _, shard := range l.shards {
+		if c := l.leadingCoordinator(shard); c != nil {
+			counts := c.driver.Counts()
+			s.Counts.Committed += counts.Committed
+			s.Counts.Aborted += counts.Aborted
+			s.Counts.InFlight += counts.InFlight
+			s.Counts.InDoubt += counts.InDoubt
+		}
+	}
+	return s
+}
+
+// answers says whether the bank has kept answering the coordinators that this node leads.
+func (l *Lane) answers(id transfer.BankID) bool {
+	for _, shard := range l.shards {
+		if c := l.leadingCoordinator(shard); c != nil && c.driver.BankSilent(id) >= silentMeansDown {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *Lane) leadingCoordinator(shard GroupID) *coordinatorHost {
+	g := l.groups[shard]
+	if g == nil || !g.leading {
+		return nil
+	}
+	return g.host.(*coordinatorHost)
+}

@@ -1,0 +1,134 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/transfer"
+)
+
+// calls are the client requests that wait for the lane's answer.
+type calls struct {
+	mu   sync.Mutex // guards next, open and closed
+	next uint64
+	open map[uint64]*call
+	done bool
+}
+
+// call is one or more requests asked together.
+type call struct {
+	first     uint64 // request number of answers[0]
+	answers   []lane.Answer
+	remaining int
+	finished  chan struct{} // closed when nothing remains
+}
+
+// waitMax bounds how long a request may wait whose context has no deadline.
+const waitMax = 30 * time.Second
+
+// Do asks the lane and waits for all answers; answers[i] belongs to asks[i]. When ctx ends first, what is still open is
+// answered with ErrOutcomeUnknown: it may have happened. Do may be called from any goroutine.
+func (n *Node) Do(ctx context.Context, asks ...lane.Ask) []lane.Answer {
+	now := time.Now()
+	until := now.Add(waitMax)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
+		until = deadline
+	}
+	c, err := n.calls.begin(len(asks))
+	if err != nil {
+		return failAll(len(asks), err)
+	}
+	events := make([]lane.Event, len(asks))
+	for i, ask := range asks {
+		events[i] = lane.Asked{Request: c.first + uint64(i), Until: until, Ask: ask}
+	}
+	if !n.inbox.add(events...) {
+		n.calls.giveUp(c)
+		return failAll(len(asks), fmt.Errorf("%w: node %d", transfer.ErrStopping, n.config.Node))
+	}
+	select {
+	case <-c.finished:
+		return c.answers
+	case <-ctx.Done():
+	case <-n.failed:
+	}
+	return n.calls.giveUp(c)
+}
+
+func failAll(count int, err error) []lane.Answer {
+	answers := make([]lane.Answer, count)
+	for i := range answers {
+		answers[i].Err = err
+	}
+	return answers
+}
+
+// begin numbers a call's requests. Numbers are never used twice.
+func (c *calls) begin(count int) (*call, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done {
+		return nil, transfer.ErrStopping
+	}
+	new := &call{first: c.next + 1, answers: make([]lane.Answer, count), remaining: count, finished: make(chan struct{})}
+	for i := range count {
+		c.open[new.first+uint64(i)] = new
+	}
+	c.next += uint64(count)
+	if count == 0 {
+		close(new.finished)
+	}
+	return new, nil
+}
+
+// answer passes the lane's answers on; one that nobody waits for any more is dropped.
+func (c *calls) answer(answered []lane.Answered) {
+	if len(answered) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range answered {
+		a := &answered[i]
+		waiting := c.open[a.Request]
+		if waiting == nil {
+			continue
+		}
+		delete(c.open, a.Request)
+		waiting.answers[a.Request-waiting.first] = a.Answer
+		if waiting.remaining--; waiting.remaining == 0 {
+			close(waiting.finished)
+		}
+	}
+}
+
+// giveUp ends the waiting; requests without an answer may still take effect.
+func (c *calls) giveUp(waiting *call) []lane.Answer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range waiting.answers {
+		request := waiting.first + uint64(i)
+		if c.open[request] == waiting {
+			delete(c.open, request)
+			waiting.answers[i] = lane.Answer{Err: transfer.ErrOutcomeUnknown}
+		}
+	}
+	return waiting.answers
+}
+
+// abandon answers everybody who still waits: the node is gone.
+func (c *calls) abandon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.done = true
+	for request, waiting := range c.open {
+		delete(c.open, request)
+		waiting.answers[request-waiting.first] = lane.Answer{Err: transfer.ErrOutcomeUnknown}
+		if waiting.remaining--; waiting.remaining == 0 {
+			close(waiting.finished)
+		}
+	}
+}

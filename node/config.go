@@ -1,0 +1,145 @@
+package node
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/transfer"
+)
+
+// Config is a node's place in its cluster, as its configuration file says it. Cluster, Nodes, Coordinators and
+// Banks must be the same on every node.
+type Config struct {
+	Cluster      string       `koanf:"cluster"`      // name of the cluster
+	Node         uint64       `koanf:"node"`         // this node's id, one of Nodes
+	DataDir      string       `koanf:"data"`         // directory of this node's data, and of no other's
+	Nodes        []NodeConfig `koanf:"nodes"`        // every node of the cluster
+	Coordinators int          `koanf:"coordinators"` // coordinator groups; 0: one
+	Banks        []BankConfig `koanf:"banks"`        // the built-in banks
+}
+
+// NodeConfig says where a node listens.
+type NodeConfig struct {
+	ID   uint64 `koanf:"id"`
+	Peer string `koanf:"peer"` // host:port for the other nodes
+	GRPC string `koanf:"grpc"` // host:port for clients that speak gRPC
+	HTTP string `koanf:"http"` // host:port for clients that speak HTTP
+}
+
+// BankConfig says which nodes hold a bank: one, or a majority of which must be up.
+type BankConfig struct {
+	ID    string   `koanf:"id"`
+	Nodes []uint64 `koanf:"nodes"`
+}
+
+// Bounds of a cluster for now.
+const (
+	nodesMax        = 7
+	coordinatorsMax = 64
+	replicasMax     = 5
+)
+
+// Validate says what is wrong with a configuration, naming the key and what to do.
+func (c *Config) Validate() error {
+	if err := transfer.ValidateName(c.Cluster); err != nil {
+		return fmt.Errorf("cluster: %q is no name. why: it must be 1 to 64 characters of A-Z a-z 0-9 . _ - :. try: cluster: my-cluster", c.Cluster)
+	}
+	if c.DataDir == "" {
+		return fmt.Errorf("data: it is missing. try: data: /var/lib/quorate")
+	}
+	if len(c.Nodes) == 0 || len(c.Nodes) > nodesMax {
+		return fmt.Errorf("nodes: there are %d. why: a cluster has 1 to %d nodes", len(c.Nodes), nodesMax)
+	}
+	for i, n := range c.Nodes {
+		if err := n.validate(c.Nodes[:i]); err != nil {
+			return fmt.Errorf("nodes, entry %d: %w", i+1, err)
+		}
+	}
+	if _, err := c.Self(); err != nil {
+		return err
+	}
+	if c.Coordinators < 0 || c.Coordinators > coordinatorsMax {
+		return fmt.Errorf("coordinators: %d. why: it must be 1 to %d", c.Coordinators, coordinatorsMax)
+	}
+	for i, b := range c.Banks {
+		if err := b.validate(c); err != nil {
+			return fmt.Errorf("banks, entry %d: %w", i+1, err)
+		}
+	}
+	directory := c.Directory()
+	return directory.Validate()
+}
+
+func (n *NodeConfig) validate(earlier []NodeConfig) error {
+	if n.ID == 0 {
+		return fmt.Errorf("id: it is missing or zero. why: node ids start at 1")
+	}
+	for _, e := range earlier {
+		if e.ID == n.ID {
+			return fmt.Errorf("id: %d is named twice", n.ID)
+		}
+		for _, address := range []string{n.Peer, n.GRPC, n.HTTP} {
+			if address == e.Peer || address == e.GRPC || address == e.HTTP {
+				return fmt.Errorf("address %s is also node %d's. why: every listener needs its own host:port", address, e.ID)
+			}
+		}
+	}
+	for _, a := range []struct{ key, address string }{{"peer", n.Peer}, {"grpc", n.GRPC}, {"http", n.HTTP}} {
+		if _, _, err := net.SplitHostPort(a.address); err != nil {
+			return fmt.Errorf("%s: %q is no address. try: %s: 127.0.0.1:7101", a.key, a.address, a.key)
+		}
+	}
+	return nil
+}
+
+func (b *BankConfig) validate(c *Config) error {
+	if err := transfer.ValidateName(b.ID); err != nil {
+		return fmt.Errorf("id: %w", err)
+	}
+	if len(b.Nodes) == 0 || len(b.Nodes) > replicasMax {
+		return fmt.Errorf("nodes of bank %s: there are %d. why: a bank has 1 to %d replicas", b.ID, len(b.Nodes), replicasMax)
+	}
+	for _, id := range b.Nodes {
+		if !slices.ContainsFunc(c.Nodes, func(n NodeConfig) bool { return n.ID == id }) {
+			return fmt.Errorf("nodes of bank %s: the cluster has no node %d", b.ID, id)
+		}
+	}
+	return nil
+}
+
+// Self is this node's entry of Nodes.
+func (c *Config) Self() (NodeConfig, error) {
+	for _, n := range c.Nodes {
+		if n.ID == c.Node {
+			return n, nil
+		}
+	}
+	return NodeConfig{}, fmt.Errorf("node: %d is not one of the cluster's nodes. try: one of the ids under nodes", c.Node)
+}
+
+// Directory derives where every group lives: each coordinator shard on every node, each bank where it is configured.
+func (c *Config) Directory() lane.Directory {
+	all := make([]raft.NodeID, len(c.Nodes))
+	for i, n := range c.Nodes {
+		all[i] = raft.NodeID(n.ID)
+	}
+	slices.Sort(all)
+	var d lane.Directory
+	for range max(1, c.Coordinators) {
+		d.Coordinators = append(d.Coordinators, all)
+	}
+	for _, b := range c.Banks {
+		place := lane.BankPlace{Bank: transfer.BankID(b.ID)}
+		for _, id := range b.Nodes {
+			place.Members = append(place.Members, raft.NodeID(id))
+		}
+		slices.Sort(place.Members)
+		d.Banks = append(d.Banks, place)
+	}
+	slices.SortFunc(d.Banks, func(a, b lane.BankPlace) int { return strings.Compare(string(a.Bank), string(b.Bank)) })
+	return d
+}

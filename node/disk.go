@@ -1,0 +1,121 @@
+package node
+
+import (
+	"sync"
+
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/storage"
+)
+
+// disk syncs what the steps wrote, in their order, one commit for everything that has gathered since the last.
+type disk struct {
+	mu      sync.Mutex // guards pending and closed
+	pending []lane.GroupWrite
+	closed  bool
+	wake    chan struct{}
+
+	store     *storage.Store
+	send      func([]lane.Send) // messages that had to wait for the disk
+	persisted func([]lane.Event)
+	failed    func(error)
+}
+
+func newDisk(store *storage.Store) *disk {
+	return &disk{store: store, wake: make(chan struct{}, 1)}
+}
+
+// write queues writes. It never blocks: what can be pending is bounded by the bounds on proposals and appends in flight.
+func (d *disk) write(writes []lane.GroupWrite) {
+	if len(writes) == 0 {
+		return
+	}
+	d.mu.Lock()
+	d.pending = append(d.pending, writes...)
+	d.mu.Unlock()
+	d.poke()
+}
+
+func (d *disk) poke() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// close lets run finish what is pending and return.
+func (d *disk) close() {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.poke()
+}
+
+// run is the disk's goroutine; it returns after close, or at the first failure.
+func (d *disk) run() {
+	for range d.wake {
+		d.mu.Lock()
+		writes, closed := d.pending, d.closed
+		d.pending = nil
+		d.mu.Unlock()
+		if len(writes) > 0 {
+			if err := d.commit(writes); err != nil {
+				d.failed(err)
+				return
+			}
+		}
+		if closed {
+			return
+		}
+	}
+}
+
+// commit makes the writes durable, and only then lets their messages out and tells the loop.
+func (d *disk) commit(writes []lane.GroupWrite) error {
+	updates := make([]storage.GroupUpdate, 0, len(writes))
+	durable := 0
+	for i := range writes {
+		if !writes[i].Write.Empty() {
+			updates = append(updates, updateOf(&writes[i]))
+		}
+		durable += len(writes[i].Durable)
+	}
+	if len(updates) > 0 {
+		if err := d.store.Commit(updates); err != nil {
+			return err
+		}
+	}
+	sends := make([]lane.Send, 0, durable)
+	events := make([]lane.Event, 0, len(writes))
+	for i := range writes {
+		sends = append(sends, writes[i].Durable...)
+		events = append(events, lane.Persisted{Group: writes[i].Group, Seq: writes[i].Write.Seq})
+	}
+	d.send(sends)
+	d.persisted(events)
+	return nil
+}
+
+func updateOf(w *lane.GroupWrite) storage.GroupUpdate {
+	state := make([]storage.KV, len(w.Write.State))
+	for i, kv := range w.Write.State {
+		state[i] = storage.KV(kv)
+	}
+	return storage.GroupUpdate{
+		Group:     string(w.Group),
+		HardState: w.Write.HardState,
+		Entries:   w.Write.Entries,
+		State:     state,
+		Applied:   w.Write.Applied,
+		Compact:   w.Write.Compact,
+	}
+}
+
+// restore reads what the store remembers of a group.
+func restore(store *storage.Store, id lane.GroupID) (raft.State, lane.Reader, error) {
+	state, err := store.Load(string(id))
+	if err != nil {
+		return raft.State{}, nil, err
+	}
+	return state, store.Reader(string(id)), nil
+}

@@ -1,0 +1,85 @@
+package node
+
+import (
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/lane"
+	peerv1 "github.com/quorate/quorate/proto/quorate/peer/v1"
+	"github.com/quorate/quorate/raft"
+)
+
+// loop steps the lane with whatever has come in, until the node stops or fails.
+func (n *Node) loop(tickInterval time.Duration) {
+	defer close(n.loopDone)
+	defer n.catchBroken()
+	timer := time.NewTimer(tickInterval)
+	defer timer.Stop()
+	var events []lane.Event
+	for !n.ended() {
+		events = n.inbox.take(timer, events)
+		now := time.Now()
+		effects := n.lane.Step(now, events)
+		if effects.Fatal != nil {
+			n.fail(effects.Fatal)
+			return
+		}
+		n.carryOut(&effects)
+		timer.Reset(tickInterval / 4)
+	}
+}
+
+func (n *Node) ended() bool {
+	select {
+	case <-n.failed:
+		return true
+	default:
+		return n.stopping.Load()
+	}
+}
+
+// catchBroken turns a broken invariant into the node's failure: the process must stop with the numbers. Any other
+// panic goes on as it is.
+func (n *Node) catchBroken() {
+	switch r := recover().(type) {
+	case nil:
+	case invariant.Broken:
+		n.fail(fmt.Errorf("%w\n%s", r, debug.Stack()))
+	default:
+		panic(r)
+	}
+}
+
+func (n *Node) runDisk() {
+	defer close(n.diskDone)
+	defer n.catchBroken()
+	n.disk.run()
+}
+
+// carryOut does what a step wants done. Messages needn't wait for our own disk; those that must
+// are sent by the disk.
+func (n *Node) carryOut(e *lane.Effects) {
+	n.send(e.Send)
+	n.disk.write(e.Writes)
+	n.calls.answer(e.Answers)
+	for _, r := range e.Reports {
+		n.observe(r)
+	}
+}
+
+// send groups messages by destination, keeping their order, and hands each peer its own.
+func (n *Node) send(sends []lane.Send) {
+	if len(sends) == 0 {
+		return
+	}
+	byPeer := map[raft.NodeID][]*peerv1.Envelope{}
+	for i := range sends {
+		s := &sends[i]
+		byPeer[s.To] = append(byPeer[s.To], messageToProto(s.Message))
+	}
+	for to, envelopes := range byPeer {
+		n.transport.Send(to, envelopes)
+	}
+}

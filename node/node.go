@@ -1,0 +1,221 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quorate/quorate/lane"
+	peerv1 "github.com/quorate/quorate/proto/quorate/peer/v1"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/storage"
+	"github.com/quorate/quorate/transport"
+)
+
+// Options are what a node needs besides its configuration. The zero value is a good start.
+type Options struct {
+	Limits   lane.Limits     // zero: lane.DefaultLimits
+	Logger   *slog.Logger    // nil: silent
+	Listener net.Listener    // for the peers, already bound; nil: the node listens itself. The node closes it
+	Storage  storage.Options // the disk
+	Seed     uint64          // of election timeouts and retry jitter; zero: from the clock
+}
+
+// Node is one running node.
+type Node struct {
+	config    Config
+	log       *slog.Logger
+	started   time.Time
+	store     *storage.Store
+	transport *transport.Transport
+	lane      *lane.Lane // owned by the loop
+	inbox     *inbox
+	disk      *disk
+	calls     calls
+	observer  observer
+
+	stopping atomic.Bool
+	loopDone chan struct{}
+	diskDone chan struct{}
+	stopOnce sync.Once
+
+	failOnce sync.Once
+	failed   chan struct{}
+	failure  error // set before failed is closed
+}
+
+// inboxMax bounds the events that wait for the next step.
+const inboxMax = 1 << 14
+
+// Start opens the data directory, restores the groups and begins to serve. Errors say what to do; nothing
+// is left running or changed then.
+func Start(cfg Config, opts Options) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if opts.Limits == (lane.Limits{}) {
+		opts.Limits = lane.DefaultLimits()
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Seed == 0 {
+		opts.Seed = uint64(time.Now().UnixNano())
+	}
+	listener, err := listen(cfg, opts)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		config:   cfg,
+		log:      opts.Logger.With("node_id", cfg.Node),
+		started:  time.Now(),
+		inbox:    newInbox(inboxMax),
+		loopDone: make(chan struct{}),
+		diskDone: make(chan struct{}),
+		failed:   make(chan struct{}),
+	}
+	if err := n.open(opts, listener); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	go n.loop(opts.Limits.TickInterval) // stopped by inbox.close in Stop, which waits for loopDone
+	go n.runDisk()                      // stopped by disk.close in Stop, which waits for diskDone
+	return n, nil
+}
+
+func listen(cfg Config, opts Options) (net.Listener, error) {
+	if opts.Listener != nil {
+		return opts.Listener, nil
+	}
+	self, err := cfg.Self()
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", self.Peer)
+	if err != nil {
+		return nil, fmt.Errorf("can't listen on %s for peers. why: %w. try: another port under nodes, or stop what uses this one", self.Peer, err)
+	}
+	return listener, nil
+}
+
+// open restores everything that Start needs; on error nothing stays open.
+func (n *Node) open(opts Options, listener net.Listener) error {
+	id := raft.NodeID(n.config.Node)
+	storageOptions := opts.Storage
+	if storageOptions.Logger == nil {
+		storageOptions.Logger = n.log
+	}
+	store, err := storage.Open(n.config.DataDir, storage.Identity{Cluster: n.config.Cluster, Node: id}, storageOptions)
+	if err != nil {
+		return err
+	}
+	n.store = store
+	n.lane, err = lane.New(lane.Config{
+		Node:      id,
+		Seed:      opts.Seed,
+		Directory: n.config.Directory(),
+		Limits:    opts.Limits,
+		NewEngine: newEngine,
+		Restore:   func(g lane.GroupID) (raft.State, lane.Reader, error) { return restore(store, g) },
+	})
+	if err != nil {
+		return errors.Join(err, store.Close())
+	}
+	n.disk = newDisk(store)
+	n.disk.send = n.send
+	n.disk.persisted = func(events []lane.Event) { n.inbox.add(events...) }
+	n.disk.failed = n.fail
+	n.calls.open = map[uint64]*call{}
+	n.transport, err = transport.Start(transport.Config{
+		Cluster:  n.config.Cluster,
+		Node:     id,
+		Peers:    n.peers(),
+		Listener: listener,
+		Deliver:  n.deliver,
+		Report:   n.observePeer,
+	})
+	if err != nil {
+		return errors.Join(err, store.Close())
+	}
+	return nil
+}
+
+func newEngine(cfg raft.Config) (replica.Engine, error) { return raft.New(cfg) }
+
+func (n *Node) peers() map[raft.NodeID]string {
+	peers := map[raft.NodeID]string{}
+	for _, p := range n.config.Nodes {
+		if p.ID != n.config.Node {
+			peers[raft.NodeID(p.ID)] = p.Peer
+		}
+	}
+	return peers
+}
+
+// deliver takes what a peer sent into the inbox. It blocks while the inbox is full, and that slows the peer down.
+func (n *Node) deliver(from raft.NodeID, envelopes []*peerv1.Envelope) {
+	events := make([]lane.Event, 0, len(envelopes))
+	for _, e := range envelopes {
+		m, err := messageFromProto(e)
+		if err != nil {
+			n.log.Warn("peer message refused", "peer", from, "err", err)
+			continue
+		}
+		events = append(events, lane.Received{From: from, Message: m})
+	}
+	n.inbox.addWaiting(events)
+}
+
+// Config is what the node was started with.
+func (n *Node) Config() Config { return n.config }
+
+// Started is when the node was started.
+func (n *Node) Started() time.Time { return n.started }
+
+// Isolate cuts the node off from its peers, or lets it back: for demonstrations and tests of partitions.
+func (n *Node) Isolate(on bool) { n.transport.Isolate(on) }
+
+// Failed is closed when the node can't go on: a failed disk, damaged state, a broken invariant. Err says
+// why. Nothing is answered any more; the process should end.
+func (n *Node) Failed() <-chan struct{} { return n.failed }
+
+// Err is why the node failed; nil while Failed is open.
+func (n *Node) Err() error {
+	select {
+	case <-n.failed:
+		return n.failure
+	default:
+		return nil
+	}
+}
+
+func (n *Node) fail(err error) {
+	n.failOnce.Do(func() {
+		n.failure = err
+		n.log.Error("node failed", "err", err)
+		close(n.failed)
+		n.inbox.close()
+	})
+}
+
+// Stop ends the node and waits until it has ended. What was not answered stays unknown to whoever asked; what was answered
+// is durable. Stop may be called more than once.
+func (n *Node) Stop() error {
+	var err error
+	n.stopOnce.Do(func() {
+		n.stopping.Store(true)
+		n.inbox.close()
+		<-n.loopDone
+		n.disk.close()
+		<-n.diskDone
+		n.transport.Stop()
+		n.calls.abandon()
+		err = n.store.Close()
+	})
+	return err
+}

@@ -1,0 +1,204 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/lane"
+	peerv1 "github.com/quorate/quorate/proto/quorate/peer/v1"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/transfer"
+	"github.com/quorate/quorate/transport"
+)
+
+// errMalformed says that a peer sent bytes that can't be a message of ours.
+var errMalformed = errors.New("malformed message")
+
+// messageToProto puts a lane's message into an envelope. It shares bytes with the message.
+func messageToProto(message lane.Message) *peerv1.Envelope {
+	switch m := message.(type) {
+	case lane.RaftMessage:
+		return transport.RaftEnvelope(string(m.Group), &m.Message)
+	case lane.BankRequests:
+		return &peerv1.Envelope{Message: &peerv1.Envelope_BankRequests{BankRequests: bankRequestsToProto(&m)}}
+	case lane.BankAnswers:
+		return &peerv1.Envelope{Message: &peerv1.Envelope_BankAnswers{BankAnswers: bankAnswersToProto(&m)}}
+	case lane.Inquiry:
+		return &peerv1.Envelope{Message: &peerv1.Envelope_Inquiry{Inquiry: inquiryToProto(&m)}}
+	case lane.Forward:
+		return &peerv1.Envelope{Message: &peerv1.Envelope_Forward{Forward: forwardToProto(&m)}}
+	case lane.ForwardReply:
+		return &peerv1.Envelope{Message: &peerv1.Envelope_ForwardReply{ForwardReply: forwardReplyToProto(&m)}}
+	}
+	invariant.Fail("message %T has no wire form", message)
+	return nil
+}
+
+// messageFromProto reads what a peer sent. Every field is checked.
+func messageFromProto(e *peerv1.Envelope) (lane.Message, error) {
+	switch m := e.GetMessage().(type) {
+	case *peerv1.Envelope_Raft:
+		group, message, err := transport.DecodeRaft(m.Raft)
+		return lane.RaftMessage{Group: lane.GroupID(group), Message: message}, err
+	case *peerv1.Envelope_BankRequests:
+		return bankRequestsFromProto(m.BankRequests)
+	case *peerv1.Envelope_BankAnswers:
+		return bankAnswersFromProto(m.BankAnswers)
+	case *peerv1.Envelope_Inquiry:
+		return inquiryFromProto(m.Inquiry)
+	case *peerv1.Envelope_Forward:
+		return forwardFromProto(m.Forward)
+	case *peerv1.Envelope_ForwardReply:
+		return forwardReplyFromProto(m.ForwardReply)
+	}
+	return nil, fmt.Errorf("%w: of no known kind", errMalformed)
+}
+
+func bankRequestsToProto(m *lane.BankRequests) *peerv1.BankRequests {
+	p := &peerv1.BankRequests{Bank: string(m.Bank), Coordinator: string(m.Coordinator), Requests: make([]*peerv1.BankRequest, len(m.Requests))}
+	for i := range m.Requests {
+		r := &m.Requests[i]
+		q := &peerv1.BankRequest{Op: uint32(r.Op), Id: r.ID[:], Legs: legsToProto(r.Legs), Reference: r.Reference}
+		if r.Op == bank.Prepare {
+			q.Fingerprint = r.Fingerprint[:]
+		}
+		p.Requests[i] = q
+	}
+	return p
+}
+
+func bankRequestsFromProto(p *peerv1.BankRequests) (lane.Message, error) {
+	m := lane.BankRequests{Bank: transfer.BankID(p.GetBank()), Coordinator: lane.GroupID(p.GetCoordinator()), Requests: make([]bank.Request, len(p.GetRequests()))}
+	for i, q := range p.GetRequests() {
+		id, err := transfer.IDFromBytes(q.GetId())
+		if err != nil {
+			return nil, fmt.Errorf("%w: bank request %d: %w", errMalformed, i, err)
+		}
+		r := bank.Request{Op: bank.Op(q.Op), ID: id, Reference: q.Reference}
+		if q.Op < uint32(bank.Prepare) || q.Op > uint32(bank.Resolve) {
+			return nil, fmt.Errorf("%w: bank request %d asks for operation %d", errMalformed, i, q.Op)
+		}
+		if r.Op == bank.Prepare {
+			if len(q.Fingerprint) != len(r.Fingerprint) {
+				return nil, fmt.Errorf("%w: bank request %d has a fingerprint of %d bytes", errMalformed, i, len(q.Fingerprint))
+			}
+			r.Fingerprint = transfer.Fingerprint(q.Fingerprint)
+		}
+		if r.Legs, err = legsFromProto(q.Legs); err != nil {
+			return nil, err
+		}
+		m.Requests[i] = r
+	}
+	return m, nil
+}
+
+func bankAnswersToProto(m *lane.BankAnswers) *peerv1.BankAnswers {
+	p := &peerv1.BankAnswers{Bank: string(m.Bank), Coordinator: string(m.Coordinator), LeaderHint: uint64(m.LeaderHint), Answers: make([]*peerv1.BankAnswer, len(m.Answers))}
+	for i := range m.Answers {
+		a := &m.Answers[i]
+		p.Answers[i] = &peerv1.BankAnswer{Op: uint32(a.Op), Id: a.ID[:], Result: uint32(a.Result), Reason: reasonToProto(a.Reason)}
+	}
+	return p
+}
+
+func bankAnswersFromProto(p *peerv1.BankAnswers) (lane.Message, error) {
+	m := lane.BankAnswers{Bank: transfer.BankID(p.GetBank()), Coordinator: lane.GroupID(p.GetCoordinator()), LeaderHint: raft.NodeID(p.GetLeaderHint()), Answers: make([]bank.Answer, len(p.GetAnswers()))}
+	for i, a := range p.GetAnswers() {
+		id, err := transfer.IDFromBytes(a.GetId())
+		if err != nil {
+			return nil, fmt.Errorf("%w: bank answer %d: %w", errMalformed, i, err)
+		}
+		if a.Op > uint32(bank.Resolve) || a.Result > uint32(bank.Violation) {
+			return nil, fmt.Errorf("%w: bank answer %d: result %d to operation %d", errMalformed, i, a.Result, a.Op)
+		}
+		m.Answers[i] = bank.Answer{Op: bank.Op(a.Op), ID: id, Result: bank.Result(a.Result), Reason: reasonFromProto(a.Reason)}
+	}
+	return m, nil
+}
+
+func inquiryToProto(m *lane.Inquiry) *peerv1.Inquiry {
+	p := &peerv1.Inquiry{Coordinator: string(m.Coordinator), Bank: string(m.Bank), Ids: make([][]byte, len(m.IDs))}
+	for i := range m.IDs {
+		p.Ids[i] = m.IDs[i][:]
+	}
+	return p
+}
+
+func inquiryFromProto(p *peerv1.Inquiry) (lane.Message, error) {
+	m := lane.Inquiry{Coordinator: lane.GroupID(p.GetCoordinator()), Bank: transfer.BankID(p.GetBank()), IDs: make([]transfer.ID, len(p.GetIds()))}
+	for i, b := range p.GetIds() {
+		id, err := transfer.IDFromBytes(b)
+		if err != nil {
+			return nil, fmt.Errorf("%w: inquiry: %w", errMalformed, err)
+		}
+		m.IDs[i] = id
+	}
+	return m, nil
+}
+
+func legsToProto(legs []transfer.Leg) []*peerv1.Leg {
+	if len(legs) == 0 {
+		return nil
+	}
+	values := make([]peerv1.Leg, len(legs))
+	pointers := make([]*peerv1.Leg, len(legs))
+	for i := range legs {
+		l, p := &legs[i], &values[i]
+		p.Bank, p.Account, p.Direction = string(l.Bank), string(l.Account), uint32(l.Direction)
+		p.AmountMinor, p.Currency = l.AmountMinor, string(l.Currency)
+		pointers[i] = p
+	}
+	return pointers
+}
+
+func legsFromProto(p []*peerv1.Leg) ([]transfer.Leg, error) {
+	if len(p) == 0 {
+		return nil, nil
+	}
+	if len(p) > transfer.LegsMax {
+		return nil, fmt.Errorf("%w: %d legs", errMalformed, len(p))
+	}
+	legs := make([]transfer.Leg, len(p))
+	for i, l := range p {
+		if l.GetDirection() > uint32(transfer.Credit) {
+			return nil, fmt.Errorf("%w: leg %d has direction %d", errMalformed, i, l.GetDirection())
+		}
+		legs[i] = transfer.Leg{
+			Bank:        transfer.BankID(l.GetBank()),
+			Account:     transfer.AccountID(l.GetAccount()),
+			Direction:   transfer.Direction(l.GetDirection()),
+			AmountMinor: l.GetAmountMinor(),
+			Currency:    transfer.Currency(l.GetCurrency()),
+		}
+	}
+	return legs, nil
+}
+
+func reasonToProto(r transfer.Reason) *peerv1.Reason {
+	if r == (transfer.Reason{}) {
+		return nil
+	}
+	return &peerv1.Reason{Code: string(r.Code), Bank: string(r.Bank), Detail: r.Detail}
+}
+
+func reasonFromProto(p *peerv1.Reason) transfer.Reason {
+	return transfer.Reason{Code: transfer.Code(p.GetCode()), Bank: transfer.BankID(p.GetBank()), Detail: p.GetDetail()}
+}
+
+// unixNano writes the zero time as zero, which no clock of ours shows.
+func unixNano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromUnixNano(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}

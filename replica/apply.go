@@ -1,0 +1,43 @@
+package replica
+
+import (
+	"fmt"
+
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/raft"
+)
+
+// apply executes committed entries in order, each once.
+func (r *Replica) apply(entries []raft.Entry) error {
+	for i := range entries {
+		e := &entries[i]
+		invariant.Holds(e.Index == r.applied.Index+1, "entry %d is to be applied after %d", e.Index, r.applied.Index)
+		if e.Kind == raft.Normal {
+			if err := r.machine.Apply(*e); err != nil {
+				return fmt.Errorf("apply entry %d of term %d: %w", e.Index, e.Term, err)
+			}
+		}
+		r.applied = raft.EntryID{Index: e.Index, Term: e.Term}
+		r.checkpoint.entries++
+		r.checkpoint.bytes += len(e.Data)
+	}
+	if len(entries) > 0 {
+		r.engine.Applied(r.applied.Index)
+	}
+	return nil
+}
+
+// readable takes out the reads whose index is applied.
+func (r *Replica) readable() []uint64 {
+	var ids []uint64
+	waiting := r.reads[:0]
+	for _, read := range r.reads {
+		if read.Index <= r.applied.Index {
+			ids = append(ids, read.ID)
+		} else {
+			waiting = append(waiting, read)
+		}
+	}
+	r.reads = waiting
+	return ids
+}

@@ -1,0 +1,15 @@
+// Package replica is one member of one group: a consensus engine, a state machine and its checkpoints, moved by one step.
+//
+// It never knows what the machine means and never touches a disk: it says what to write and
+// is told when that is durable.
+//
+// The host's duties:
+//  1. After any input, call Drain and carry its Output out: Messages at once, Write in the order of Seq,
+//     Durable after the write of the same Output (and all earlier ones) is durable.
+//  2. Report every durable write with Persisted.
+//
+// Invariants:
+//   - entries reach the machine once, in order, and only when locally durable
+//   - a checkpoint is written together with the index it contains
+//   - the log is dropped only up to a durable checkpoint, and only where no member needs it
+package replica

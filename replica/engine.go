@@ -1,0 +1,22 @@
+package replica
+
+import "github.com/quorate/quorate/raft"
+
+// Engine is agreement on a log, as raft.Raft does it. See raft for what each method promises.
+type Engine interface {
+	Tick()
+	Step(m raft.Message) error
+	Propose(term raft.Term, data []byte) (raft.EntryID, error)
+	ReadIndex(id uint64) error
+	HasReady() bool
+	Ready() raft.Ready
+	Persisted(seq uint64)
+	Applied(i raft.Index)
+	Compact(to raft.Index) error
+	TransferLeadership(to raft.NodeID) error
+	Status() raft.Status
+	Role() raft.Role
+	Term() raft.Term
+	Leader() raft.NodeID
+	LeaderReady() bool
+}
