@@ -10,7 +10,7 @@ import (
 
 var (
 	firstSeed = flag.Int64("raft.seed", 1, "first seed of the random worlds")
-	seeds     = flag.Int64("raft.seeds", 60, "how many seeds")
+	seeds     = flag.Int64("raft.seeds", 300, "how many seeds")
 )
 
 // eachSeed runs a world per seed.

@@ -15,16 +15,18 @@ import (
 // world is a group under a seed: a network that loses, repeats, reorders and cuts; disks that are slow and lose
 // what was not synced; nodes that crash at any point. It judges after every step.
 type world struct {
-	t       *testing.T
-	seed    int64
-	rng     *rand.Rand
-	nodes   []*host // by id−1
-	net     []raft.Message
-	cut     map[[2]raft.NodeID]bool
-	calm    bool
-	tune    func(*raft.Config)
-	voters  []raft.NodeID
-	members bool // membership changes happen
+	t                      *testing.T
+	seed                   int64
+	rng                    *rand.Rand
+	nodes                  []*host // by id−1
+	net                    []raft.Message
+	cut                    map[[2]raft.NodeID]bool
+	calm                   bool
+	odds                   [kinds]int
+	lossOneIn, repeatOneIn int
+	tune                   func(*raft.Config)
+	voters                 []raft.NodeID
+	members                bool // membership changes happen
 
 	leaders  map[raft.Term]raft.NodeID
 	decided  map[raft.Index]raft.EntryID // what some machine applied there
@@ -118,7 +120,7 @@ func (h *host) start() {
 
 // crash forgets everything but what was synced; some of the writes under way may have made it, in order.
 func (h *host) crash() {
-	for len(h.queue) > 0 && h.w.rng.Intn(2) == 0 {
+	for lucky := h.w.rng.Intn(2); lucky > 0 && len(h.queue) > 0 && h.w.rng.Intn(3) > 0; {
 		h.write(h.queue[0])
 		h.queue = h.queue[1:]
 	}
@@ -281,50 +283,104 @@ func (w *world) judge() {
 	}
 }
 
+// The things that may happen in a step.
+const (
+	deliver = iota
+	tick
+	ready
+	syncDisk
+	applySome
+	propose
+	readIndex
+	checkpoint
+	restart
+	crash
+	cutNet
+	transfer
+	change
+	kinds
+)
+
+// usual is how often each thing happens. Under chaos every seed bends it in its own way: most bugs need something rare to be frequent.
+var usual = [kinds]int{
+	deliver: 450, tick: 100, ready: 150, syncDisk: 100, applySome: 80, propose: 50, readIndex: 20, checkpoint: 10,
+	restart: 10, crash: 3, cutNet: 10, transfer: 5, change: 8,
+}
+
+func (w *world) bendOdds() {
+	for k := range w.odds {
+		w.odds[k] = 1 + usual[k]*[]int{1, 1, 3, 10, 30}[w.rng.Intn(5)]/[]int{1, 1, 3, 10}[w.rng.Intn(4)]
+	}
+	w.lossOneIn = []int{5, 12, 40, 1000}[w.rng.Intn(4)]
+	w.repeatOneIn = []int{3, 20, 1000}[w.rng.Intn(3)]
+}
+
+func (w *world) healOdds() {
+	w.odds = usual
+	w.odds[restart], w.odds[crash], w.odds[cutNet], w.odds[transfer], w.odds[change] = 100, 0, 0, 0, 0
+}
+
+func (w *world) draw() int {
+	total := 0
+	for _, o := range w.odds {
+		total += o
+	}
+	at := w.rng.Intn(total)
+	for k, o := range w.odds {
+		if at -= o; at < 0 {
+			return k
+		}
+	}
+	return deliver
+}
+
 // step does one random thing.
 func (w *world) step() {
 	h := w.nodes[w.rng.Intn(len(w.nodes))]
-	switch k := w.rng.Intn(100); {
-	case k < 45:
+	k := w.draw()
+	switch {
+	case k == deliver:
 		w.deliver()
+		return
+	case k == cutNet:
+		w.cutSome()
+		return
 	case h.r == nil:
-		if w.calm || w.rng.Intn(10) == 0 {
+		if k == restart {
 			h.start()
 		}
-	case k < 55:
+		return
+	}
+	switch k {
+	case tick:
 		h.r.Tick()
-	case k < 70:
+	case ready:
 		if h.r.HasReady() {
 			h.takeReady()
 		}
-	case k < 80:
+	case syncDisk:
 		if n := len(h.queue); n > 0 {
 			h.sync(1 + w.rng.Intn(n))
 		}
-	case k < 88:
+	case applySome:
 		if n := len(h.toApply); n > 0 {
 			h.apply(1 + w.rng.Intn(n))
 		}
-	case k < 93:
+	case propose:
 		_, _ = h.r.Propose(0, []byte{byte(w.rng.Intn(256)), byte(w.rng.Intn(256))})
-	case k < 95:
+	case readIndex:
 		w.nextRead++
 		w.reads[w.nextRead] = w.maxKnown
 		if h.r.ReadIndex(w.nextRead) != nil {
 			delete(w.reads, w.nextRead)
 		}
-	case k < 96:
+	case checkpoint:
 		h.checkpoint()
-	case w.calm:
-	case k < 97:
-		if w.rng.Intn(10) == 0 {
-			h.crash()
-		}
-	case k < 98:
-		w.cutSome()
-	case k < 99:
+	case crash:
+		h.crash()
+	case transfer:
 		_ = h.r.TransferLeadership(raft.NodeID(1 + w.rng.Intn(len(w.nodes))))
-	default:
+	case change:
 		if w.members {
 			w.changeMembers(h)
 		}
@@ -360,10 +416,10 @@ func (w *world) deliver() {
 		at = w.rng.Intn(len(w.net))
 	}
 	m := w.net[at]
-	if w.calm || w.rng.Intn(20) > 0 { // else it stays, and comes again
+	if w.calm || w.rng.Intn(w.repeatOneIn) > 0 { // else it stays, and comes again
 		w.net = slices.Delete(w.net, at, at+1)
 	}
-	if !w.calm && (w.rng.Intn(12) == 0 || w.cut[[2]raft.NodeID{m.From, m.To}]) {
+	if !w.calm && (w.rng.Intn(w.lossOneIn) == 0 || w.cut[[2]raft.NodeID{m.From, m.To}]) {
 		return
 	}
 	h := w.nodes[m.To-1]
@@ -377,7 +433,10 @@ func (w *world) deliver() {
 
 // run lets chaos reign, then heals and demands progress.
 func (w *world) run(steps int) {
-	for range steps {
+	for i := range steps {
+		if i%1000 == 0 {
+			w.bendOdds()
+		}
 		w.step()
 		w.judge()
 		if len(w.net) > 400 {
@@ -389,6 +448,7 @@ func (w *world) run(steps int) {
 
 func (w *world) heal() {
 	w.calm = true
+	w.healOdds()
 	clear(w.cut)
 	goal := w.maxKnown + 5
 	for i := range 60000 {
