@@ -1,0 +1,117 @@
+package ledger
+
+import (
+	"fmt"
+
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/transfer"
+)
+
+// finishedState is how a transfer ended here. The numbers are stored.
+type finishedState uint8
+
+const (
+	committed  finishedState = 1
+	refused    finishedState = 2 // a No: final, and counted as rolled back
+	rolledBack finishedState = 3
+)
+
+// finished is what stays of a transfer for ever. It is what turns a request away that comes late or twice.
+type finished struct {
+	id          transfer.ID
+	state       finishedState
+	prepared    bool // a prepare came, so the fingerprint is known
+	fingerprint transfer.Fingerprint
+	index       uint64           // the log entry that finished it
+	reason      *transfer.Reason // of a refusal, else nil
+}
+
+// code is the reason's code; none without a reason.
+func (f *finished) code() transfer.Code {
+	if f.reason == nil {
+		return ""
+	}
+	return f.reason.Code
+}
+
+// barrier is the finished transfers: those since the last durable checkpoint in memory, all older
+// ones behind the reader.
+type barrier struct {
+	fresh  generation // since the last Checkpoint; its records replace older ones
+	sealed generation // in the last Checkpoint, which isn't durable yet
+}
+
+// generation is records in the order in which they came, so that a checkpoint needs no sorting.
+type generation struct {
+	at      map[transfer.ID]int32
+	records tape[finished]
+}
+
+func newGeneration() generation { return generation{at: map[transfer.ID]int32{}} }
+
+func (g *generation) find(id transfer.ID) (finished, bool) {
+	if at, ok := g.at[id]; ok {
+		return *g.records.at(int(at)), true
+	}
+	return finished{}, false
+}
+
+func (g *generation) put(f finished) {
+	if at, ok := g.at[f.id]; ok {
+		*g.records.at(int(at)) = f
+		return
+	}
+	g.at[f.id] = int32(g.records.length)
+	g.records.add(f)
+}
+
+func (g *generation) empty() {
+	clear(g.at)
+	g.records.empty()
+}
+
+func (b *barrier) find(reader Reader, id transfer.ID) (finished, bool, error) {
+	if f, ok := b.fresh.find(id); ok {
+		return f, true, nil
+	}
+	if f, ok := b.sealed.find(id); ok || reader == nil {
+		return f, ok, nil
+	}
+	value, ok, err := reader.Get(finishedKey(id))
+	if err != nil {
+		return finished{}, false, fmt.Errorf("read finished transfer %s: %w", id, err)
+	}
+	if !ok {
+		return finished{}, false, nil
+	}
+	f, err := decodeFinished(id, value)
+	return f, err == nil, err
+}
+
+func (b *barrier) seal() {
+	b.sealed, b.fresh = b.fresh, b.sealed
+}
+
+func (b *barrier) drop() { b.sealed.empty() }
+
+// finish remembers the end of a transfer.
+func (l *Ledger) finish(f finished) {
+	f.index = l.index
+	l.hash += digestOfFinished(&f)
+	l.finished.fresh.put(f)
+}
+
+// repeat answers a prepare that comes after the end.
+func (f *finished) repeat(q *bank.Request) bank.Answer {
+	if f.prepared && f.fingerprint != q.Fingerprint {
+		return no(q, conflictReason(q.ID))
+	}
+	switch f.state {
+	case committed:
+		return answer(q, bank.Yes)
+	case refused:
+		return no(q, *f.reason)
+	default:
+		return no(q, reasonOf(transfer.ErrRolledBack, "transfer %s was rolled back here in log entry %d", q.ID, f.index))
+	}
+}

@@ -1,0 +1,117 @@
+package ledger
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/transfer"
+)
+
+// journal is the entries since the last durable checkpoint; all older ones are behind the reader.
+type journal struct {
+	last   uint64        // Seq of the newest entry
+	sealed tape[posting] // in the last Checkpoint, which isn't durable yet
+	fresh  tape[posting] // since then
+}
+
+// posting is a bank.Entry in memory: what can be known from elsewhere is left out. Its Seq is its place.
+type posting struct {
+	transfer     transfer.ID
+	account      *account
+	amountMinor  int64
+	balanceMinor int64
+	nanos        int64
+	reference    string
+}
+
+// add gives the posting its number, counts it for its currency and returns its part of the state hash.
+func (j *journal) add(p posting) (digest uint64) {
+	p.account.total.entriesMinor += p.amountMinor
+	j.last++
+	j.fresh.add(p)
+	return digestOfEntry(j.last, p.account.name, &p)
+}
+
+// firstInMemory is the Seq from which on memory has every entry.
+func (j *journal) firstInMemory() uint64 {
+	return j.last - uint64(j.sealed.length+j.fresh.length) + 1
+}
+
+// entry is the one with this Seq, which must be in memory.
+func (j *journal) entry(seq uint64) bank.Entry {
+	p := (*posting)(nil)
+	if at := int(seq - j.firstInMemory()); at < j.sealed.length {
+		p = j.sealed.at(at)
+	} else {
+		p = j.fresh.at(at - j.sealed.length)
+	}
+	return bank.Entry{
+		Seq:          seq,
+		Transfer:     p.transfer,
+		Account:      p.account.ID,
+		Currency:     p.account.Currency,
+		AmountMinor:  p.amountMinor,
+		BalanceMinor: p.balanceMinor,
+		At:           timeOf(p.nanos),
+		Reference:    p.reference,
+	}
+}
+
+func (j *journal) seal() { j.sealed, j.fresh = j.fresh, j.sealed }
+
+func (j *journal) drop() { j.sealed.empty() }
+
+// LastEntry is the Seq of the newest entry of the journal; 0 if there is none.
+func (l *Ledger) LastEntry() uint64 { return l.journal.last }
+
+// Entries lists up to limit entries of the journal whose Seq is above afterSeq, in their order. An error
+// means that the reader failed or its records are damaged.
+func (l *Ledger) Entries(afterSeq uint64, limit int) ([]bank.Entry, error) {
+	j := &l.journal
+	if limit <= 0 || afterSeq >= j.last {
+		return nil, nil
+	}
+	limit = int(min(uint64(limit), j.last-afterSeq))
+	entries, err := l.storedEntries(afterSeq, limit)
+	if err != nil {
+		return nil, err
+	}
+	for seq := afterSeq + uint64(len(entries)) + 1; len(entries) < limit; seq++ {
+		entries = append(entries, j.entry(seq))
+	}
+	return entries, nil
+}
+
+// storedEntries reads what is no longer in memory.
+func (l *Ledger) storedEntries(afterSeq uint64, limit int) ([]bank.Entry, error) {
+	end := l.journal.firstInMemory()
+	if l.reader == nil || afterSeq+1 >= end {
+		return nil, nil
+	}
+	var damage error
+	want := min(limit, int(min(end-afterSeq-1, 1<<31)))
+	entries := make([]bank.Entry, 0, min(want, 1024))
+	err := l.reader.Scan(entryKey(afterSeq+1), entryKey(end), func(key, value []byte) bool {
+		var e bank.Entry
+		seq := afterSeq + uint64(len(entries)) + 1
+		if e, damage = decodeEntry(key, value); damage == nil && e.Seq != seq {
+			damage = fmt.Errorf("read journal: %w: found entry %d instead of %d", errDamaged, e.Seq, seq)
+		}
+		if damage != nil {
+			return false
+		}
+		entries = append(entries, e)
+		return len(entries) < want
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read journal after entry %d: %w", afterSeq, err)
+	}
+	if damage == nil && len(entries) < want {
+		damage = fmt.Errorf("read journal: %w: entry %d is missing", errDamaged, afterSeq+uint64(len(entries))+1)
+	}
+	return entries, damage
+}
+
+// timeOf is how every time in the state is made, so that equal moments are equal values.
+func timeOf(nanos int64) time.Time { return time.Unix(0, nanos).UTC() }

@@ -1,0 +1,150 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/quorate/quorate/transfer"
+)
+
+// hold is one transfer between its Yes and its outcome. It never changes while it lives.
+type hold struct {
+	id            transfer.ID
+	fingerprint   transfer.Fingerprint
+	preparedNanos int64
+	index         uint64 // the log entry that prepared it, and
+	ordinal       uint32 // the place of its command there
+	stored        bool   // a checkpoint contains it
+	reference     string
+	legs          []holdLeg
+	inline        [2]holdLeg // where legs are, as long as they fit
+	digest        uint64
+
+	older, newer *hold
+}
+
+type holdLeg struct {
+	account     *account
+	amountMinor int64 // signed: a debit is negative
+}
+
+// holds is the open holds, chained in the order in which they were prepared.
+type holds struct {
+	byID           map[transfer.ID]*hold
+	oldest, newest *hold
+	gone           []transfer.ID // stored ones that ended since the last Checkpoint
+	spare          []*hold       // empty ones to use again: most holds live for milliseconds
+}
+
+const spareHoldsMax = 1 << 14
+
+func (s *holds) make() *hold {
+	last := len(s.spare) - 1
+	if last < 0 {
+		return &hold{}
+	}
+	h := s.spare[last]
+	s.spare = s.spare[:last]
+	return h
+}
+
+// recycle takes a hold that nothing points to any more.
+func (s *holds) recycle(h *hold) {
+	if len(s.spare) < spareHoldsMax {
+		*h = hold{}
+		s.spare = append(s.spare, h)
+	}
+}
+
+func (s *holds) add(h *hold) {
+	s.byID[h.id] = h
+	h.older = s.newest
+	if s.newest == nil {
+		s.oldest = h
+	} else {
+		s.newest.newer = h
+	}
+	s.newest = h
+}
+
+func (s *holds) remove(h *hold) {
+	delete(s.byID, h.id)
+	if h.older == nil {
+		s.oldest = h.newer
+	} else {
+		h.older.newer = h.newer
+	}
+	if h.newer == nil {
+		s.newest = h.older
+	} else {
+		h.newer.older = h.older
+	}
+	if h.stored {
+		s.gone = append(s.gone, h.id)
+	}
+}
+
+// reserve takes leg after leg from what is available, so that debits of one account add up, and gives everything
+// back at the first refusal.
+func (l *Ledger) reserve(h *hold, legs []transfer.Leg) (transfer.Reason, error) {
+	h.legs = h.inline[:0]
+	for i := range legs {
+		a, err := l.account(legs[i].Account)
+		var reason transfer.Reason
+		switch {
+		case err != nil:
+		case a == nil:
+			reason = noAccountReason(legs[i].Account)
+		default:
+			reason = a.refuse(&legs[i])
+		}
+		if err != nil || reason.Code != "" {
+			h.reserveAll(-1)
+			return reason, err
+		}
+		amount := legs[i].SignedMinor()
+		a.reserve(amount, +1)
+		h.legs = append(h.legs, holdLeg{account: a, amountMinor: amount})
+	}
+	return transfer.Reason{}, nil
+}
+
+func (h *hold) reserveAll(by int) {
+	for i := range h.legs {
+		h.legs[i].account.reserve(h.legs[i].amountMinor, by)
+	}
+}
+
+// hold takes a hold whose legs are reserved into the state.
+func (l *Ledger) hold(h *hold) {
+	h.digest = digestOfHold(h)
+	l.hash += h.digest
+	l.holds.add(h)
+	for i := range h.legs {
+		h.legs[i].account.checkReserved(h.legs[i].amountMinor)
+		l.touch(h.legs[i].account)
+	}
+}
+
+// end closes a hold whose legs have been posted or freed.
+func (l *Ledger) end(h *hold, state finishedState) {
+	l.hash -= h.digest
+	l.holds.remove(h)
+	l.finish(finished{id: h.id, prepared: true, fingerprint: h.fingerprint, state: state})
+	l.holds.recycle(h)
+}
+
+// OldHolds names up to limit transfers that were prepared before the given time and are still undecided, in the
+// order in which they were prepared. It looks at every younger hold too, for clocks of
+// two leaders may differ and a younger hold may carry an older time.
+func (l *Ledger) OldHolds(before time.Time, limit int) []transfer.ID {
+	var ids []transfer.ID
+	for h := l.holds.oldest; h != nil && len(ids) < limit; h = h.newer {
+		if timeOf(h.preparedNanos).Before(before) {
+			ids = append(ids, h.id)
+		}
+	}
+	return ids
+}
+
+// OpenHolds counts the transfers that are prepared and undecided.
+func (l *Ledger) OpenHolds() int { return len(l.holds.byID) }

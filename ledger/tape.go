@@ -1,0 +1,31 @@
+package ledger
+
+// tape is a sequence that only grows, until it is emptied. It grows by chunks, so that a long one is
+// never copied, and keeps its chunks when emptied: from checkpoint to checkpoint nothing is allocated.
+type tape[T any] struct {
+	chunks [][]T
+	length int
+}
+
+const tapeChunk = 1 << 10 // elements
+
+func (t *tape[T]) add(v T) *T {
+	c := t.length / tapeChunk
+	if c == len(t.chunks) {
+		t.chunks = append(t.chunks, make([]T, tapeChunk))
+	}
+	t.length++
+	p := &t.chunks[c][(t.length-1)%tapeChunk]
+	*p = v
+	return p
+}
+
+func (t *tape[T]) at(i int) *T { return &t.chunks[i/tapeChunk][i%tapeChunk] }
+
+// empty also forgets what the elements point to.
+func (t *tape[T]) empty() {
+	for used := 0; used < t.length; used += tapeChunk {
+		clear(t.chunks[used/tapeChunk])
+	}
+	t.length = 0
+}
