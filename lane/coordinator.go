@@ -160,10 +160,17 @@ func (l *Lane) receiveBankAnswers(m BankAnswers) {
 	}
 }
 
-// receiveInquiry has the leader look into a bank's old holds.
-func (l *Lane) receiveInquiry(m Inquiry) {
+// receiveInquiry has the leader look into a bank's old holds. A bank's node may not know who leads: a follower
+// passes the inquiry on, once.
+func (l *Lane) receiveInquiry(from raft.NodeID, m Inquiry) {
 	g := l.groups[m.Coordinator]
-	if g == nil || !g.leading {
+	if g == nil {
+		return
+	}
+	if leader := l.leaderOf(m.Coordinator); !g.leading {
+		if leader != 0 && leader != l.node && leader != from {
+			l.send(leader, m)
+		}
 		return
 	}
 	c, ok := g.host.(*coordinatorHost)

@@ -144,7 +144,7 @@ func (l *Lane) receive(from raft.NodeID, message Message) {
 	case BankAnswers:
 		l.receiveBankAnswers(m)
 	case Inquiry:
-		l.receiveInquiry(m)
+		l.receiveInquiry(from, m)
 	case Forward:
 		l.serve(waiterAt(from, m.Request), m.Group, m.Ask)
 	case ForwardReply:

@@ -19,7 +19,9 @@ type Config struct {
 	DataDir      string       `koanf:"data"`         // directory of this node's data, and of no other's
 	Nodes        []NodeConfig `koanf:"nodes"`        // every node of the cluster
 	Coordinators int          `koanf:"coordinators"` // coordinator groups; 0: one
-	Banks        []BankConfig `koanf:"banks"`        // the built-in banks
+	// CoordinatorNodes hold a replica of every coordinator group; empty: all Nodes. An odd number: a majority must be up.
+	CoordinatorNodes []uint64     `koanf:"coordinator_nodes"`
+	Banks            []BankConfig `koanf:"banks"` // the built-in banks
 }
 
 // NodeConfig says where a node listens.
@@ -65,6 +67,11 @@ func (c *Config) Validate() error {
 	if c.Coordinators < 0 || c.Coordinators > coordinatorsMax {
 		return fmt.Errorf("coordinators: %d. why: it must be 1 to %d", c.Coordinators, coordinatorsMax)
 	}
+	for _, id := range c.CoordinatorNodes {
+		if !c.hasNode(id) {
+			return fmt.Errorf("coordinator_nodes: the cluster has no node %d", id)
+		}
+	}
 	for i, b := range c.Banks {
 		if err := b.validate(c); err != nil {
 			return fmt.Errorf("banks, entry %d: %w", i+1, err)
@@ -104,11 +111,15 @@ func (b *BankConfig) validate(c *Config) error {
 		return fmt.Errorf("nodes of bank %s: there are %d. why: a bank has 1 to %d replicas", b.ID, len(b.Nodes), replicasMax)
 	}
 	for _, id := range b.Nodes {
-		if !slices.ContainsFunc(c.Nodes, func(n NodeConfig) bool { return n.ID == id }) {
+		if !c.hasNode(id) {
 			return fmt.Errorf("nodes of bank %s: the cluster has no node %d", b.ID, id)
 		}
 	}
 	return nil
+}
+
+func (c *Config) hasNode(id uint64) bool {
+	return slices.ContainsFunc(c.Nodes, func(n NodeConfig) bool { return n.ID == id })
 }
 
 // Self is this node's entry of Nodes.
@@ -121,25 +132,30 @@ func (c *Config) Self() (NodeConfig, error) {
 	return NodeConfig{}, fmt.Errorf("node: %d is not one of the cluster's nodes. try: one of the ids under nodes", c.Node)
 }
 
-// Directory derives where every group lives: each coordinator shard on every node, each bank where it is configured.
+// Directory derives where every group lives: each coordinator shard on every coordinator node, each bank where it is configured.
 func (c *Config) Directory() lane.Directory {
-	all := make([]raft.NodeID, len(c.Nodes))
-	for i, n := range c.Nodes {
-		all[i] = raft.NodeID(n.ID)
+	coordinators := c.CoordinatorNodes
+	if len(coordinators) == 0 {
+		for _, n := range c.Nodes {
+			coordinators = append(coordinators, n.ID)
+		}
 	}
-	slices.Sort(all)
 	var d lane.Directory
 	for range max(1, c.Coordinators) {
-		d.Coordinators = append(d.Coordinators, all)
+		d.Coordinators = append(d.Coordinators, nodeIDs(coordinators))
 	}
 	for _, b := range c.Banks {
-		place := lane.BankPlace{Bank: transfer.BankID(b.ID)}
-		for _, id := range b.Nodes {
-			place.Members = append(place.Members, raft.NodeID(id))
-		}
-		slices.Sort(place.Members)
-		d.Banks = append(d.Banks, place)
+		d.Banks = append(d.Banks, lane.BankPlace{Bank: transfer.BankID(b.ID), Members: nodeIDs(b.Nodes)})
 	}
 	slices.SortFunc(d.Banks, func(a, b lane.BankPlace) int { return strings.Compare(string(a.Bank), string(b.Bank)) })
 	return d
+}
+
+func nodeIDs(ids []uint64) []raft.NodeID {
+	sorted := make([]raft.NodeID, len(ids))
+	for i, id := range ids {
+		sorted[i] = raft.NodeID(id)
+	}
+	slices.Sort(sorted)
+	return sorted
 }

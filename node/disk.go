@@ -10,9 +10,10 @@ import (
 
 // disk syncs what the steps wrote, in their order, one commit for everything that has gathered since the last.
 type disk struct {
-	mu      sync.Mutex // guards pending and closed
+	mu      sync.Mutex // guards pending, closed and killed
 	pending []lane.GroupWrite
 	closed  bool
+	killed  bool
 	wake    chan struct{}
 
 	store     *storage.Store
@@ -43,6 +44,14 @@ func (d *disk) poke() {
 	}
 }
 
+// kill makes run return without writing what is pending, as a crash would.
+func (d *disk) kill() {
+	d.mu.Lock()
+	d.killed = true
+	d.mu.Unlock()
+	d.poke()
+}
+
 // close lets run finish what is pending and return.
 func (d *disk) close() {
 	d.mu.Lock()
@@ -55,9 +64,12 @@ func (d *disk) close() {
 func (d *disk) run() {
 	for range d.wake {
 		d.mu.Lock()
-		writes, closed := d.pending, d.closed
+		writes, closed, killed := d.pending, d.closed, d.killed
 		d.pending = nil
 		d.mu.Unlock()
+		if killed {
+			return
+		}
 		if len(writes) > 0 {
 			if err := d.commit(writes); err != nil {
 				d.failed(err)

@@ -203,6 +203,14 @@ func (n *Node) fail(err error) {
 	})
 }
 
+// Kill ends the node as a crash would: nothing more leaves it, and what waits for the disk is lost. It is for
+// demonstrations and tests within one process; what it can't show is the loss of the process itself.
+func (n *Node) Kill() error {
+	n.transport.Isolate(true)
+	n.disk.kill()
+	return n.Stop()
+}
+
 // Stop ends the node and waits until it has ended. What was not answered stays unknown to whoever asked; what was answered
 // is durable. Stop may be called more than once.
 func (n *Node) Stop() error {

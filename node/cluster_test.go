@@ -1,0 +1,148 @@
+package node_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/gofrs/uuid/v5"
+
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/node"
+	"github.com/quorate/quorate/transfer"
+)
+
+// cluster is three nodes of one process, with real disks and loopback sockets. Node i has id i+1.
+type cluster struct {
+	t       *testing.T
+	configs []node.Config
+	nodes   []*node.Node // nil: down
+}
+
+// startCluster starts nodes whose bank A lives on node 1, B on node 2 and C on node 3.
+func startCluster(t *testing.T, size int) *cluster {
+	t.Helper()
+	c := &cluster{t: t, nodes: make([]*node.Node, size)}
+	var places []node.NodeConfig
+	var banks []node.BankConfig
+	for i := range size {
+		id := uint64(i + 1)
+		places = append(places, node.NodeConfig{ID: id, Peer: freeAddress(t), GRPC: freeAddress(t), HTTP: freeAddress(t)})
+		banks = append(banks, node.BankConfig{ID: string(rune('A' + i)), Nodes: []uint64{id}})
+	}
+	dir := t.TempDir()
+	for i := range size {
+		c.configs = append(c.configs, node.Config{
+			Cluster: "test", Node: uint64(i + 1), DataDir: filepath.Join(dir, fmt.Sprint(i+1)), Nodes: places, Banks: banks,
+		})
+		c.start(i)
+	}
+	t.Cleanup(func() {
+		for i := range c.nodes {
+			c.stop(i)
+		}
+	})
+	return c
+}
+
+// freeAddress finds a loopback port that nobody uses at the moment.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func (c *cluster) start(i int) {
+	c.t.Helper()
+	n, err := node.Start(c.configs[i], node.Options{})
+	if err != nil {
+		c.t.Fatalf("start node %d: %v", i+1, err)
+	}
+	c.nodes[i] = n
+}
+
+func (c *cluster) stop(i int) {
+	c.t.Helper()
+	if c.nodes[i] == nil {
+		return
+	}
+	if err := c.nodes[i].Stop(); err != nil {
+		c.t.Errorf("stop node %d: %v", i+1, err)
+	}
+	if err := c.nodes[i].Err(); err != nil {
+		c.t.Errorf("node %d failed: %v", i+1, err)
+	}
+	c.nodes[i] = nil
+}
+
+func (c *cluster) ask(i int, ask lane.Ask) lane.Answer {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), 15*time.Second)
+	defer cancel()
+	return c.nodes[i].Do(ctx, ask)[0]
+}
+
+func (c *cluster) mustAsk(i int, ask lane.Ask) lane.Answer {
+	c.t.Helper()
+	a := c.ask(i, ask)
+	if a.Err != nil {
+		c.t.Fatalf("node %d, %T: %v", i+1, ask, a.Err)
+	}
+	return a
+}
+
+func newID(t *testing.T) transfer.ID {
+	t.Helper()
+	id, err := uuid.NewV7()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return transfer.ID(id)
+}
+
+func payment(id transfer.ID, from, to transfer.BankID, minor int64) *transfer.Transfer {
+	return &transfer.Transfer{
+		ID: id,
+		Legs: []transfer.Leg{
+			{Bank: from, Account: "alice", Direction: transfer.Debit, AmountMinor: minor, Currency: "EUR"},
+			{Bank: to, Account: "bob", Direction: transfer.Credit, AmountMinor: minor, Currency: "EUR"},
+		},
+		Deadline: time.Now().Add(10 * time.Second),
+	}
+}
+
+func (c *cluster) openAccounts(at int) {
+	c.t.Helper()
+	for _, b := range c.configs[0].Banks {
+		for _, id := range []transfer.AccountID{"alice", "bob"} {
+			c.mustAsk(at, lane.OpenAccount{Bank: transfer.BankID(b.ID), Terms: bank.Terms{ID: id, Currency: "EUR", OverdraftMinor: 1000}})
+		}
+	}
+}
+
+func TestTransferCommitsAcrossBanksFromAnyNode(t *testing.T) {
+	c := startCluster(t, 3)
+	c.openAccounts(0)
+	for i := range c.nodes {
+		r := c.mustAsk(i, lane.Submit{Transfer: payment(newID(t), "A", "B", 100)}).Transfer
+		if r.State != transfer.Committed {
+			t.Fatalf("through node %d: %v %v", i+1, r.State, r.Reason)
+		}
+	}
+	r := c.mustAsk(0, lane.Submit{Transfer: payment(newID(t), "A", "B", 10_000)}).Transfer
+	if r.State != transfer.Aborted || r.Reason.Code != transfer.ErrInsufficientFunds.Code {
+		t.Fatalf("got %v %v", r.State, r.Reason)
+	}
+	a := c.mustAsk(2, lane.GetAccount{Bank: "A", ID: "alice"}).Accounts[0]
+	if a.PostedMinor != -300 || a.HeldMinor != 0 {
+		t.Fatalf("got %+v", a)
+	}
+}
