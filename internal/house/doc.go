@@ -3,7 +3,7 @@
 //
 // It never runs in production and nothing imports it: it is tests only, and this page.
 //
-// Each rule is a pure function from text to violations (order_test.go, dry_test.go, shape_test.go). It
+// Each rule is a pure function from text to violations (order_test.go, imports_test.go, dry_test.go, shape_test.go). It
 // is tested twice: on planted violations, so that it is known to be able to fail, and on the
 // tree (house_test.go). A new edge between rooms is a design decision: it is made in ARCHITECTURE.md and in the
 // order text of house_test.go, in the same commit.
