@@ -51,3 +51,30 @@ func TestGroupSurvivesChaosWithWideWindows(t *testing.T) {
 		}).run(4000)
 	})
 }
+
+func TestGroupSurvivesChaosOfMembers(t *testing.T) {
+	changed := 0
+	eachSeed(t, func(t *testing.T, seed int64) {
+		w := newWorld(t, seed, 3, nil)
+		w.members = true
+		for id := range 5 {
+			w.addNode(raft.NodeID(4 + id))
+		}
+		w.run(6000)
+		if fmt.Sprint(w.activeMembers()) != "[1 2 3]" {
+			changed++
+		}
+	})
+	if changed == 0 {
+		t.Error("the members never changed")
+	}
+}
+
+// With leases, time is what the nodes tick: this world ticks them all together, so that no clock drifts.
+func TestGroupSurvivesChaosWithLeases(t *testing.T) {
+	eachSeed(t, func(t *testing.T, seed int64) {
+		w := newWorld(t, seed, 3, func(c *raft.Config) { c.LeaseTicks = 8 })
+		w.together = true
+		w.run(4000)
+	})
+}

@@ -102,6 +102,9 @@ func (r *Raft) handleSnapshot(m *Message) error {
 		r.ack(c.Last.Index)
 		return nil
 	}
+	if r.install != nil {
+		return nil // the host hasn't taken the last one yet: in one Ready, all chunks belong to one snapshot
+	}
 	if c.Offset == 0 {
 		r.arrival = arrival{last: c.Last, term: m.Term}
 	}

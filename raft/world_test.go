@@ -27,6 +27,7 @@ type world struct {
 	tune                   func(*raft.Config)
 	voters                 []raft.NodeID
 	members                bool // membership changes happen
+	together               bool // all clocks tick at once
 
 	leaders  map[raft.Term]raft.NodeID
 	decided  map[raft.Index]raft.EntryID // what some machine applied there
@@ -342,6 +343,13 @@ func (w *world) step() {
 	case k == deliver:
 		w.deliver()
 		return
+	case k == tick && w.together:
+		for _, o := range w.nodes {
+			if o.r != nil {
+				o.r.Tick()
+			}
+		}
+		return
 	case k == cutNet:
 		w.cutSome()
 		return
@@ -387,11 +395,21 @@ func (w *world) step() {
 	}
 }
 
+// changeMembers proposes, mostly, to replace voters by newcomers, several at once.
 func (w *world) changeMembers(h *host) {
 	var changes []membership.Change
-	for range 1 + w.rng.Intn(2) {
-		kind := membership.ChangeKind(1 + w.rng.Intn(3))
-		changes = append(changes, membership.Change{Kind: kind, Node: raft.NodeID(1 + w.rng.Intn(len(w.nodes)))})
+	for range 1 + w.rng.Intn(3) {
+		node := raft.NodeID(1 + w.rng.Intn(len(w.nodes)))
+		kind := membership.AddVoter
+		if m := h.r.Members(); m.IsVoter(node) {
+			kind = membership.Remove
+			if w.rng.Intn(3) > 0 {
+				kind = membership.AddLearner // it may come back
+			}
+		} else if w.rng.Intn(4) == 0 {
+			kind = membership.AddLearner
+		}
+		changes = append(changes, membership.Change{Kind: kind, Node: node})
 	}
 	_, _ = h.r.ProposeMembership(changes...)
 }
@@ -468,14 +486,29 @@ func (w *world) heal() {
 	w.fail("no progress to %d after healing", goal)
 }
 
+// activeMembers is the membership of whoever has applied most.
+func (w *world) activeMembers() []raft.NodeID {
+	var most *host
+	for _, h := range w.nodes {
+		if h.r != nil && (most == nil || h.m.applied.Index > most.m.applied.Index) {
+			most = h
+		}
+	}
+	if most == nil {
+		return nil
+	}
+	m := most.r.Members()
+	return m.Members()
+}
+
 func (w *world) converged(goal raft.Index) bool {
 	var first *host
+	members := w.activeMembers()
 	for _, h := range w.nodes {
 		if h.r == nil {
 			return false
 		}
-		m := h.r.Members()
-		if w.members && !slices.Contains(m.Members(), h.id) {
+		if !slices.Contains(members, h.id) {
 			continue // left, or not in yet
 		}
 		if h.m.applied.Index < goal {
