@@ -1,0 +1,229 @@
+package storage
+
+import (
+	"bytes"
+	"errors"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/quorate/quorate/raft"
+)
+
+// KV is one change of a group's state. A nil Value deletes the key; an empty one that isn't nil is stored.
+type KV struct{ Key, Value []byte }
+
+// GroupUpdate is what one group wants to become durable. Commit keeps none of its slices.
+type GroupUpdate struct {
+	Group     string          // 1 to 255 bytes, e.g. "bank/HOME" or "coordinator/0"
+	HardState *raft.HardState // nil: unchanged
+	Entries   []raft.Entry    // consecutive; they replace whatever the log held from Entries[0].Index on
+	State     []KV            // the machine's write-back, together with
+	Applied   raft.Index      // the applied index that State then reflects; zero: no checkpoint
+	Compact   raft.EntryID    // drop the entries up to and including this one; zero, or already dropped: nothing
+
+	// Membership is who counts as of Applied, as raft encodes it; nil: unchanged.
+	Membership []byte
+
+	// Install says that the update is a snapshot from another member: the whole log and state that the group had are dropped
+	// in the same commit. Compact is the snapshot's last entry, and Applied its index.
+	Install bool
+}
+
+// group is what Commit must know of a group to write its log: kept in step with what was handed to Pebble.
+type group struct {
+	prefix    []byte
+	hard      raft.HardState
+	compacted raft.EntryID
+	last      raft.Index // ≥ compacted.Index
+	applied   raft.Index // ≥ compacted.Index
+	members   []byte
+}
+
+// What a batch keeps of its buffer between two commits: a step's usual output fits; a large checkpoint gives its memory back.
+const (
+	batchBytesFirst = 64 << 10
+	batchBytesKept  = 8 << 20
+)
+
+// Commit makes all the updates durable in one synced atomic batch: after a crash either all of them are there or none.
+// It returns once the disk has confirmed. Readers may see the new state a moment earlier.
+//
+// Any error wraps ErrFatal: whether the updates will be there after a restart is unknown, nothing that depends on them may be
+// said, and the store refuses every later call. Updates that contradict the log are a broken invariant.
+// The updates of one commit must stay below 4 GiB.
+func (s *Store) Commit(updates []GroupUpdate) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	began := time.Now()
+	if err := s.takeTurn(); err != nil {
+		return err
+	}
+	c, err := s.prepare(updates)
+	if err != nil {
+		s.endTurn()
+		return s.fuse.blow("commit", err)
+	}
+	bytes := c.batch.Len() // before Pebble keeps a large batch for itself
+	if c.batch.Empty() {
+		s.free = append(s.free, c)
+		s.endTurn()
+		return nil
+	}
+	go s.write(c)
+	select {
+	case err = <-c.done:
+	case <-s.fuse.blown: // also by another file: nothing is answered any more
+	}
+	if err = errors.Join(err, s.fuse.err()); err != nil {
+		return s.fuse.blow("commit", err)
+	}
+	s.meter.committed(updates, bytes, time.Since(began))
+	return s.reuse(c)
+}
+
+// takeTurn waits until the commit before has been handed to Pebble: the order of turns is the order of the log. A turn that
+// never ends, because the disk failed in it, ends the waiting too.
+func (s *Store) takeTurn() error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-s.fuse.blown:
+		return s.fuse.err()
+	}
+}
+
+func (s *Store) endTurn() { <-s.turn }
+
+// inFlight is one commit on its way, and what is kept of it for the next.
+type inFlight struct {
+	batch *pebble.Batch
+	done  chan error // one place: the writer never waits for us
+}
+
+// prepare fills a batch. The caller has the turn.
+func (s *Store) prepare(updates []GroupUpdate) (*inFlight, error) {
+	c := s.takeFree()
+	for i := range updates {
+		g, err := s.group(updates[i].Group)
+		if err != nil {
+			return nil, err
+		}
+		g.check(&updates[i])
+		s.fill(c.batch, g, &updates[i])
+	}
+	return c, nil
+}
+
+// write hands the batch to Pebble, ends the turn, so that the next commit can queue behind it and share its sync, and waits for
+// the disk. It has a goroutine of its own because it doesn't return after a failure (guardFS).
+func (s *Store) write(c *inFlight) {
+	err := s.db.ApplyNoSyncWait(c.batch, pebble.Sync)
+	s.endTurn()
+	if err == nil {
+		err = c.batch.SyncWait()
+	}
+	c.done <- err
+}
+
+func (s *Store) takeFree() *inFlight {
+	if n := len(s.free); n > 0 {
+		c := s.free[n-1]
+		s.free = s.free[:n-1]
+		return c
+	}
+	batch := s.db.NewBatch(pebble.WithInitialSizeBytes(batchBytesFirst), pebble.WithMaxRetainedSizeBytes(batchBytesKept))
+	return &inFlight{batch: batch, done: make(chan error, 1)}
+}
+
+func (s *Store) reuse(c *inFlight) error {
+	c.batch.Reset()
+	if err := s.takeTurn(); err != nil {
+		return nil // the disk failed after this commit was durable
+	}
+	s.free = append(s.free, c)
+	s.endTurn()
+	return nil
+}
+
+// fill writes the update into the batch. Later operations of a batch win over earlier ones, so the order here matters.
+func (s *Store) fill(b *pebble.Batch, g *group, u *GroupUpdate) {
+	if u.Install {
+		s.deleteRange(b, appendKind(s.key[:0], g.prefix, kindEntry), appendKind(s.end[:0], g.prefix, kindEnd))
+		g.last = u.Compact.Index
+	}
+	s.fillEntries(b, g, u.Entries)
+	if u.HardState != nil && *u.HardState != g.hard {
+		g.hard = *u.HardState
+		s.key = appendKind(s.key[:0], g.prefix, kindHardState)
+		s.value = appendHardState(s.value[:0], s.key, u.HardState)
+		s.set(b, s.key, s.value)
+	}
+	s.fillState(b, g, u.State)
+	if u.Applied > g.applied {
+		g.applied = u.Applied
+		s.key = appendKind(s.key[:0], g.prefix, kindApplied)
+		s.value = appendApplied(s.value[:0], s.key, u.Applied)
+		s.set(b, s.key, s.value)
+	}
+	if u.Membership != nil && !bytes.Equal(u.Membership, g.members) {
+		g.members = bytes.Clone(u.Membership)
+		s.key = appendKind(s.key[:0], g.prefix, kindMembers)
+		s.value = appendMembers(s.value[:0], s.key, u.Membership)
+		s.set(b, s.key, s.value)
+	}
+	if u.Compact.Index > g.compacted.Index {
+		s.fillCompact(b, g, u.Compact, !u.Install)
+	}
+}
+
+// fillEntries truncates, if there is anything to truncate, by a deletion of its own: nothing of the old tail may
+// come back after a shorter new one (raft-scenarios 47).
+func (s *Store) fillEntries(b *pebble.Batch, g *group, entries []raft.Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	if first := entries[0].Index; first <= g.last {
+		s.deleteRange(b, appendEntryKey(s.key[:0], g.prefix, first), appendEntryKey(s.end[:0], g.prefix, g.last+1))
+	}
+	for i := range entries {
+		e := &entries[i]
+		op := b.SetDeferred(len(g.prefix)+1+indexBytes, entryBytes(e))
+		appendEntryKey(op.Key[:0], g.prefix, e.Index)
+		putEntry(op.Value, op.Key, e)
+		_ = op.Finish() // fails only in indexed batches
+	}
+	g.last = entries[len(entries)-1].Index
+}
+
+func (s *Store) fillState(b *pebble.Batch, g *group, state []KV) {
+	for i := range state {
+		s.key = appendStateKey(s.key[:0], g.prefix, state[i].Key)
+		if state[i].Value == nil {
+			_ = b.Delete(s.key, nil) // as in set
+		} else {
+			s.set(b, s.key, state[i].Value)
+		}
+	}
+}
+
+// fillCompact deletes only what the last compaction left: tombstones that don't overlap stay cheap to read past.
+func (s *Store) fillCompact(b *pebble.Batch, g *group, to raft.EntryID, deleteEntries bool) {
+	if deleteEntries {
+		s.deleteRange(b, appendEntryKey(s.key[:0], g.prefix, g.compacted.Index+1), appendEntryKey(s.end[:0], g.prefix, to.Index+1))
+	}
+	g.compacted = to
+	s.key = appendKind(s.key[:0], g.prefix, kindCompacted)
+	s.value = appendCompacted(s.value[:0], s.key, to)
+	s.set(b, s.key, s.value)
+}
+
+// set and deleteRange copy into the batch. They fail only in indexed batches, which ours are not.
+func (s *Store) set(b *pebble.Batch, key, value []byte) { _ = b.Set(key, value, nil) }
+
+func (s *Store) deleteRange(b *pebble.Batch, from, to []byte) {
+	s.key, s.end = from, to // keep what they have grown to
+	_ = b.DeleteRange(from, to, nil)
+}

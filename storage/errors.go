@@ -1,0 +1,79 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Why a data directory is refused. Nothing was changed in it.
+var (
+	ErrWrongNode    = errors.New("this data directory belongs to another node")
+	ErrWrongCluster = errors.New("this data directory belongs to another cluster")
+	ErrNewerFormat  = errors.New("this data directory was written by a newer version")
+	ErrInUse        = errors.New("this data directory is in use by another process")
+	ErrForeign      = errors.New("this is not a data directory of Quorate")
+)
+
+// What may go wrong later.
+var (
+	// ErrDamaged says that what is on disk can't be what was written. The group must neither vote nor acknowledge.
+	ErrDamaged = errors.New("stored data is damaged")
+	// ErrFatal says that a write or a sync has failed: what is on disk is no longer known. The process must end;
+	// the store refuses everything from then on.
+	ErrFatal = errors.New("storage has failed and this process must end")
+	// ErrClosed says that the store was used after Close.
+	ErrClosed = errors.New("the store is closed")
+)
+
+const toRepair = "don't start this node on it again: rebuild the node from the other members under a new id, or restore a backup"
+
+// damagedFile wraps what Pebble says about its own files; only what it calls corruption is damage of ours.
+func damagedFile(dir string, err error) error {
+	if pebble.IsCorruptionError(err) {
+		return fmt.Errorf("%w: in %s: %w; %s", ErrDamaged, dir, err, toRepair)
+	}
+	return fmt.Errorf("read %s: %w", dir, err)
+}
+
+// damagedRecord names the place of a record of ours that can't be right.
+func damagedRecord(group, place string, why error) error {
+	if pebble.IsCorruptionError(why) || errors.Is(why, errChecksum) || errors.Is(why, errShape) {
+		return fmt.Errorf("%w: group %s, %s: %w; %s", ErrDamaged, group, place, why, toRepair)
+	}
+	return fmt.Errorf("read group %s, %s: %w", group, place, why)
+}
+
+// fuse remembers the first failure of the disk. Once it is blown it stays so: no call, write or sync gets past it.
+type fuse struct {
+	cause atomic.Pointer[error]
+	blown chan struct{} // closed with the first failure
+	tell  func(error)   // called once, with the first failure
+}
+
+func newFuse(tell func(error)) *fuse { return &fuse{blown: make(chan struct{}), tell: tell} }
+
+// err is nil while the disk can be trusted. It costs one atomic load.
+func (f *fuse) err() error {
+	if cause := f.cause.Load(); cause != nil {
+		return *cause
+	}
+	return nil
+}
+
+// blow keeps the first failure and returns it, whoever comes later.
+func (f *fuse) blow(what string, failure error) error {
+	todo := "find out why before the node is started again on this disk"
+	if vfs.IsNoSpaceError(failure) {
+		todo = "the disk is full: free some space, then start the node again"
+	}
+	err := fmt.Errorf("%w: %s: %w; %s", ErrFatal, what, failure, todo)
+	if f.cause.CompareAndSwap(nil, &err) {
+		f.tell(err)
+		close(f.blown)
+	}
+	return f.err()
+}

@@ -1,0 +1,150 @@
+package storage
+
+import (
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// guardFS stands between Pebble and the disk. It sees every write and sync fail at the moment it fails, blows the fuse with the
+// file's name, and never returns to Pebble: the goroutine stands still for good, and so does every other one that
+// wants to change the disk from then on. So a later sync can't succeed and seem to make durable what an earlier one
+// lost (raft-scenarios 55), no background work tries again for ever, and what Pebble makes of an error, which is at times a
+// panic with its locks in disorder, doesn't matter. Our own calls wait for Pebble and for the fuse (run, Commit), and the
+// process ends.
+//
+// Reads pass: what they return has checksums. Removals pass: a file too many does no harm.
+type guardFS struct {
+	vfs.FS
+	fuse *fuse
+}
+
+type guardFile struct {
+	vfs.File
+	fuse *fuse
+	name string
+}
+
+// whole is asked before every change: nothing gets past a blown fuse.
+func (f *fuse) whole() {
+	if f.err() != nil {
+		select {}
+	}
+}
+
+// hold is told of every change: after a failed one it doesn't return.
+func (f *fuse) hold(op, name string, err error) {
+	if err != nil {
+		_ = f.blow(op+" "+name, err)
+		select {}
+	}
+}
+
+// run does what calls Pebble, and returns early if the fuse blows. A panic, which is how Pebble
+// answers some damaged files, becomes an error.
+func (f *fuse) run(do func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if cause := recover(); cause != nil {
+				done <- fmt.Errorf("pebble gave up: %v", cause)
+			}
+		}()
+		done <- do()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-f.blown:
+		return f.err()
+	}
+}
+
+func (fs guardFS) Unwrap() vfs.FS { return fs.FS }
+
+func (fs guardFS) wrap(op, name string, file vfs.File, err error) (vfs.File, error) {
+	fs.fuse.hold(op, name, err)
+	return guardFile{File: file, fuse: fs.fuse, name: name}, nil
+}
+
+func (fs guardFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	fs.fuse.whole()
+	file, err := fs.FS.Create(name, c)
+	return fs.wrap("create", name, file, err)
+}
+
+func (fs guardFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	fs.fuse.whole()
+	file, err := fs.FS.ReuseForWrite(from, to, c)
+	return fs.wrap("reuse", to, file, err)
+}
+
+func (fs guardFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	fs.fuse.whole()
+	file, err := fs.FS.OpenReadWrite(name, c, opts...)
+	return fs.wrap("open", name, file, err)
+}
+
+// OpenDir matters because a directory is synced through its file.
+func (fs guardFS) OpenDir(name string) (vfs.File, error) {
+	file, err := fs.FS.OpenDir(name)
+	return fs.wrap("open", name, file, err)
+}
+
+func (fs guardFS) Rename(from, to string) error {
+	fs.fuse.whole()
+	fs.fuse.hold("rename to", to, fs.FS.Rename(from, to))
+	return nil
+}
+
+func (fs guardFS) Link(from, to string) error {
+	fs.fuse.whole()
+	fs.fuse.hold("link to", to, fs.FS.Link(from, to))
+	return nil
+}
+
+func (f guardFile) Write(p []byte) (int, error) {
+	f.fuse.whole()
+	n, err := f.File.Write(p)
+	f.fuse.hold("write", f.name, err)
+	return n, nil
+}
+
+func (f guardFile) WriteAt(p []byte, offset int64) (int, error) {
+	f.fuse.whole()
+	n, err := f.File.WriteAt(p, offset)
+	f.fuse.hold("write", f.name, err)
+	return n, nil
+}
+
+func (f guardFile) Sync() error {
+	f.fuse.whole()
+	f.fuse.hold("sync", f.name, f.File.Sync())
+	return nil
+}
+
+func (f guardFile) SyncData() error {
+	f.fuse.whole()
+	f.fuse.hold("sync", f.name, f.File.SyncData())
+	return nil
+}
+
+func (f guardFile) SyncTo(length int64) (bool, error) {
+	f.fuse.whole()
+	full, err := f.File.SyncTo(length)
+	f.fuse.hold("sync", f.name, err)
+	return full, nil
+}
+
+// Preallocate may be unsupported; what it couldn't reserve, a write will miss.
+func (f guardFile) Preallocate(offset, length int64) error {
+	f.fuse.whole()
+	return f.File.Preallocate(offset, length)
+}
+
+// Close may be where a file system tells of a write that failed.
+func (f guardFile) Close() error {
+	err := f.File.Close()
+	f.fuse.hold("close", f.name, err)
+	return nil
+}

@@ -1,0 +1,94 @@
+package storage
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/quorate/quorate/raft"
+)
+
+// The layout. n is the length of the group's name in one byte, so that no group's keys lie inside another's:
+//
+//	key                          value (encode.go)          written
+//	00                           identity                   once, when the store is created
+//	01 n name 01                 hard state                 by nearly every commit
+//	01 n name 02                 applied index              by every checkpoint
+//	01 n name 03                 compacted: index, term     by every compaction
+//	01 n name 04                 membership                 by the checkpoint after it changed
+//	01 n name 05 index           log entry                  once; deleted in ranges
+//	01 n name 06 key             the machine's own bytes    by checkpoints
+//
+// The index is 8 bytes, big-endian: the order of the keys is the order of the log. A group's log and its state are
+// separate ranges, so a range deletion of the log never lies over state and dead entries leave in whole files.
+const (
+	identityKey byte = 0x00
+	groupsFrom  byte = 0x01
+	groupsTo    byte = 0x02
+
+	kindHardState byte = 0x01
+	kindApplied   byte = 0x02
+	kindCompacted byte = 0x03
+	kindMembers   byte = 0x04
+	kindEntry     byte = 0x05
+	kindState     byte = 0x06
+	kindEnd       byte = 0x07
+)
+
+// groupNameBytesMax is what one byte of length can say.
+const groupNameBytesMax = 255
+
+const indexBytes = 8
+
+// groupPrefix begins every key of a group. Its capacity is its length, so that appending to it always copies.
+func groupPrefix(name string) []byte {
+	prefix := make([]byte, 0, 2+len(name))
+	prefix = append(prefix, groupsFrom, byte(len(name)))
+	return append(prefix, name...)
+}
+
+// cutGroup splits a key into its group's name and the rest, which begins with the kind.
+func cutGroup(key []byte) (name string, rest []byte, ok bool) {
+	if len(key) < 2 || key[0] != groupsFrom {
+		return "", nil, false
+	}
+	n := int(key[1])
+	if n == 0 || len(key) < 2+n+1 {
+		return "", nil, false
+	}
+	return string(key[2 : 2+n]), key[2+n:], true
+}
+
+// appendKind makes the key of a record that a group has once, or the bound of a kind's range.
+func appendKind(b, prefix []byte, kind byte) []byte {
+	b = append(b, prefix...)
+	return append(b, kind)
+}
+
+func appendEntryKey(b, prefix []byte, i raft.Index) []byte {
+	b = appendKind(b, prefix, kindEntry)
+	return binary.BigEndian.AppendUint64(b, uint64(i))
+}
+
+func appendStateKey(b, prefix, key []byte) []byte {
+	b = appendKind(b, prefix, kindState)
+	return append(b, key...)
+}
+
+// entryIndex reads the index out of a log entry's key.
+func entryIndex(key, prefix []byte) (raft.Index, bool) {
+	rest, ok := bytes.CutPrefix(key, prefix)
+	if !ok || len(rest) != 1+indexBytes || rest[0] != kindEntry {
+		return 0, false
+	}
+	return raft.Index(binary.BigEndian.Uint64(rest[1:])), true
+}
+
+// kindRange bounds the keys of one kind of a group.
+func kindRange(prefix []byte, kind byte) *pebble.IterOptions {
+	return &pebble.IterOptions{
+		LowerBound: appendKind(nil, prefix, kind),
+		UpperBound: appendKind(nil, prefix, kind+1),
+	}
+}

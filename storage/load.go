@@ -1,0 +1,199 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/quorate/quorate/raft"
+)
+
+// Load gives back what is remembered of a group; the zero State for one that was never written. It
+// reads and checks the whole log. An error that wraps ErrDamaged names the group and the index: the group must
+// neither vote nor acknowledge. The entries' data is the caller's.
+func (s *Store) Load(name string) (raft.State, error) {
+	if err := s.enter(); err != nil {
+		return raft.State{}, err
+	}
+	defer s.leave()
+	if err := s.takeTurn(); err != nil {
+		return raft.State{}, err
+	}
+	defer s.endTurn()
+	state, err := loadState(s.db, name)
+	if err != nil {
+		return raft.State{}, err
+	}
+	s.groups[name] = newGroup(name, &state)
+	return state, nil
+}
+
+// group finds what is known of a group. One that nobody has loaded is loaded here, for its log must be sound
+// before anything is added to it. The caller has the turn.
+func (s *Store) group(name string) (*group, error) {
+	if g, ok := s.groups[name]; ok {
+		return g, nil
+	}
+	state, err := loadState(s.db, name)
+	if err != nil {
+		return nil, err
+	}
+	g := newGroup(name, &state)
+	s.groups[name] = g
+	return g, nil
+}
+
+func newGroup(name string, state *raft.State) *group {
+	return &group{
+		prefix:    groupPrefix(name),
+		hard:      state.HardState,
+		compacted: state.Compacted,
+		last:      state.Compacted.Index + raft.Index(len(state.Entries)),
+		applied:   state.Applied,
+		members:   state.Membership,
+	}
+}
+
+func loadState(r pebble.Reader, name string) (raft.State, error) {
+	if len(name) == 0 || len(name) > groupNameBytesMax {
+		return raft.State{}, fmt.Errorf("a group's name has 1 to %d bytes, got %d", groupNameBytesMax, len(name))
+	}
+	state, err := loadRecords(r, name)
+	if err != nil {
+		return raft.State{}, err
+	}
+	err = eachEntry(r, name, state.Compacted.Index, func(e raft.Entry) { state.Entries = append(state.Entries, e) })
+	if err != nil {
+		return raft.State{}, err
+	}
+	last := state.Compacted.Index + raft.Index(len(state.Entries))
+	return state, checkLoaded(name, &state, last)
+}
+
+// loadRecords reads all but the entries.
+func loadRecords(r pebble.Reader, name string) (state raft.State, err error) {
+	prefix := groupPrefix(name)
+	if state.HardState, err = record(r, name, prefix, kindHardState, "hard state", decodeHardState); err != nil {
+		return state, err
+	}
+	if state.Applied, err = record(r, name, prefix, kindApplied, "applied index", decodeApplied); err != nil {
+		return state, err
+	}
+	if state.Membership, err = record(r, name, prefix, kindMembers, "membership", decodeMembers); err != nil {
+		return state, err
+	}
+	state.Compacted, err = record(r, name, prefix, kindCompacted, "compacted entry", decodeCompacted)
+	return state, err
+}
+
+// record reads one record of a group; one that was never written is its zero value.
+func record[T any](r pebble.Reader, name string, prefix []byte, kind byte, place string, decode func(key, value []byte) (T, error)) (T, error) {
+	var zero T
+	key := appendKind(nil, prefix, kind)
+	value, closer, err := r.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return zero, nil
+	}
+	if err != nil {
+		return zero, damagedRecord(name, place, err)
+	}
+	defer closer.Close()
+	t, err := decode(key, value)
+	if err != nil {
+		return zero, damagedRecord(name, place, err)
+	}
+	return t, nil
+}
+
+// eachEntry hands out the log after the compacted entry, in order, and stops at the first entry that isn't sound or isn't there.
+func eachEntry(r pebble.Reader, name string, compacted raft.Index, fn func(raft.Entry)) (err error) {
+	prefix := groupPrefix(name)
+	it, err := r.NewIter(kindRange(prefix, kindEntry))
+	if err != nil {
+		return damagedRecord(name, "log", err)
+	}
+	next := compacted + 1
+	for it.First(); it.Valid() && err == nil; it.Next() {
+		var e raft.Entry
+		if e, err = entryAt(it, name, prefix, next); err == nil {
+			fn(e)
+			next++
+		}
+	}
+	if ierr := it.Error(); err == nil && ierr != nil {
+		err = damagedRecord(name, place(next), ierr)
+	}
+	return errors.Join(err, it.Close())
+}
+
+func entryAt(it *pebble.Iterator, name string, prefix []byte, want raft.Index) (raft.Entry, error) {
+	index, ok := entryIndex(it.Key(), prefix)
+	if !ok {
+		return raft.Entry{}, damagedRecord(name, place(want), errShape)
+	}
+	if index != want {
+		return raft.Entry{}, fmt.Errorf("%w: group %s, %s is missing, the next is %d; %s", ErrDamaged, name, place(want), index, toRepair)
+	}
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return raft.Entry{}, damagedRecord(name, place(want), err)
+	}
+	e, err := decodeEntry(it.Key(), value)
+	if err != nil {
+		return raft.Entry{}, damagedRecord(name, place(want), err)
+	}
+	e.Index = index
+	return e, nil
+}
+
+func place(i raft.Index) string { return fmt.Sprintf("log entry %d", i) }
+
+// checkLoaded is the reading side of group.check: a log that is shorter than what was acknowledged
+// must not come back as a shorter, healthy one (raft-scenarios 40).
+func checkLoaded(name string, state *raft.State, last raft.Index) error {
+	wrong := ""
+	switch {
+	case state.HardState.Commit > last:
+		wrong = fmt.Sprintf("entries up to %d were committed and the log ends at %d", state.HardState.Commit, last)
+	case state.Applied > last:
+		wrong = fmt.Sprintf("entries up to %d were applied and the log ends at %d", state.Applied, last)
+	case state.Applied < state.Compacted.Index:
+		wrong = fmt.Sprintf("the log begins after %d and the state is of %d", state.Compacted.Index, state.Applied)
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: group %s: %s; %s", ErrDamaged, name, wrong, toRepair)
+}
+
+// Groups lists the groups that have anything stored, sorted by name.
+func (s *Store) Groups() ([]string, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	return listGroups(s.dir, s.db)
+}
+
+// listGroups jumps from group to group: one seek each, however much they hold.
+func listGroups(dir string, r pebble.Reader) ([]string, error) {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: []byte{groupsFrom}, UpperBound: []byte{groupsTo}})
+	if err != nil {
+		return nil, damagedFile(dir, err)
+	}
+	var names []string
+	for ok := it.First(); ok; {
+		name, _, cut := cutGroup(it.Key())
+		if !cut {
+			return nil, errors.Join(fmt.Errorf("%w: %s holds a key %x of no group; %s", ErrDamaged, dir, it.Key(), toRepair), it.Close())
+		}
+		names = append(names, name)
+		ok = it.SeekGE(appendKind(nil, groupPrefix(name), kindEnd))
+	}
+	if err := it.Close(); err != nil {
+		return nil, damagedFile(dir, err)
+	}
+	slices.Sort(names)
+	return names, nil
+}

@@ -1,0 +1,123 @@
+package storage
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+const (
+	cacheBytesDefault = 64 << 20
+	memTableBytes     = 64 << 20
+	memTablesMax      = 4
+	filterBitsPerKey  = 10
+)
+
+// pebbleOptions chooses for two kinds of data: log entries, large and dead within seconds, and state, small,
+// long-lived and read one key at a time.
+func pebbleOptions(opts Options, f *fuse, log *logger, m *meter, lock *pebble.Lock) *pebble.Options {
+	o := formatOptions(opts)
+	o.FS = guardFS{FS: opts.FS, fuse: f}
+	o.Lock = lock
+	o.Logger = log
+	o.EventListener = listener(f, log, m)
+
+	// A log entry that is compacted away before its memtable is flushed is written once, to the write-ahead log, and never
+	// again. So the memtable is as large as a node can afford; docs/storage.md has the measurement.
+	o.MemTableSize = memTableBytes
+	// Commits go on while this many memtables wait for their flush; a slow disk moment then costs memory, not a stall.
+	o.MemTableStopWritesThreshold = memTablesMax
+	// Half of the processors at most: compactions must not starve the lanes.
+	o.CompactionConcurrencyRange = func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) }
+	// The write-ahead log is never compressed by Pebble, files are synced in the background every BytesPerSync, so that no
+	// flush ends in one large sync that a commit has to wait behind.
+	o.BytesPerSync = 512 << 10
+	o.WithFSDefaults() // tells of operations that take longer than 5 seconds
+	return o
+}
+
+// formatOptions are those that every opening needs, a read-only one too.
+func formatOptions(opts Options) *pebble.Options {
+	o := &pebble.Options{
+		FormatMajorVersion: pebble.FormatNewest, // with sync offsets in the write-ahead log: damage before its end is told from a torn tail
+		CacheSize:          opts.CacheBytes,
+		Logger:             newLogger(opts.Logger),
+	}
+	if o.CacheSize == 0 {
+		o.CacheSize = cacheBytesDefault
+	}
+	// Every new transfer id is looked up and usually isn't there: a filter of 10 bits a key answers 99 % of these without a block.
+	o.Levels[0].FilterPolicy = bloom.FilterPolicy(filterBitsPerKey)
+	for i := 1; i < len(o.Levels); i++ {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(filterBitsPerKey)
+	}
+	// The cheapest compression everywhere: state is small records of ids and numbers, and CPU is what transfers are made of.
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
+	return o
+}
+
+func openReadOnly(dir string, fs vfs.FS, lock *pebble.Lock) (*pebble.DB, error) {
+	o := formatOptions(Options{})
+	o.FS, o.Lock, o.ReadOnly = fs, lock, true
+	o.EventListener = &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}} // the reader gets an error too
+	db, err := pebble.Open(dir, o)
+	if err != nil {
+		return nil, damagedFile(dir, err)
+	}
+	return db, nil
+}
+
+// listener hears what Pebble does in the background. A failed flush or compaction would be tried again for ever
+// while commits pile up behind it: it is as fatal as a failed commit.
+func listener(f *fuse, log *logger, m *meter) *pebble.EventListener {
+	return &pebble.EventListener{
+		BackgroundError: func(err error) { _ = f.blow("background work", err) },
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			_ = f.blow("background work", fmt.Errorf("%w: %s: %w; %s", ErrDamaged, info.Path, info.Details, toRepair))
+		},
+		DiskSlow: func(info vfs.DiskSlowInfo) {
+			m.slow.Add(1)
+			log.to.Warn("disk slow", "file", info.Path, "operation", info.OpType.String(), "duration_ms", info.Duration.Milliseconds())
+		},
+		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
+			m.stalls.Add(1)
+			log.to.Warn("commits wait for compaction", "reason", info.Reason)
+		},
+	}
+}
+
+// logger is what Pebble writes to. Its chatter is dropped, its errors are kept.
+type logger struct {
+	to   *slog.Logger
+	fuse *fuse // nil in a read-only opening
+}
+
+func newLogger(to *slog.Logger) *logger {
+	if to == nil {
+		to = slog.New(slog.DiscardHandler)
+	}
+	return &logger{to: to}
+}
+
+func (l *logger) fatal(err error) { l.to.Error("storage failed", "err", err) }
+
+// Infof drops it.
+func (l *logger) Infof(string, ...any) {}
+
+// Errorf keeps it.
+func (l *logger) Errorf(format string, args ...any) {
+	l.to.Error("pebble", "err", fmt.Sprintf(format, args...))
+}
+
+// Fatalf must not return: like a failed write it blows the fuse and stands still with the locks it holds.
+func (l *logger) Fatalf(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	if l.fuse == nil {
+		panic(err)
+	}
+	l.fuse.hold("pebble", "gave up", err)
+}

@@ -1,0 +1,160 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Options are the host's choices. The zero value is a good start.
+type Options struct {
+	FS         vfs.FS       // nil: the real one
+	CacheBytes int64        // for blocks of state that was read; zero: 64 MiB
+	Logger     *slog.Logger // nil: silent. It hears of slow disks, of Pebble's complaints and of the fatal failure
+}
+
+// Store is the durable memory of one node. Commit, Load, Groups, Metrics and Readers may be used from any goroutine, but
+// the calls for one group must come one after another: the order of a log is its owner's to keep.
+type Store struct {
+	dir     string
+	fs      vfs.FS // the real one, for questions about space
+	db      *pebble.DB
+	lock    *pebble.Lock
+	fuse    *fuse
+	created bool
+	meter   meter
+
+	// using is held for reading by every call, so that Close waits for the last one.
+	using  sync.RWMutex
+	closed bool
+
+	// turn is a lock that a failed disk can't make anybody wait for: who has put its one value in has the fields below. It is
+	// held while a batch is filled and given to Pebble, not while its sync is awaited, so that commits share syncs.
+	turn   chan struct{}
+	groups map[string]*group // what Commit needs to know of each
+	free   []*inFlight       // used batches with their buffers
+	key    []byte            // scratch, as are the next two
+	end    []byte
+	value  []byte
+}
+
+// Open creates the store of a node in dir, or opens the one that is there. It refuses a directory of another node
+// (ErrWrongNode), cluster (ErrWrongCluster), program (ErrForeign) or newer version (ErrNewerFormat), and one that another
+// process has open (ErrInUse); a refused directory is left as it was. A store that Pebble can't read is ErrDamaged.
+func Open(dir string, id Identity, opts Options) (*Store, error) {
+	if id.Cluster == "" || id.Node == 0 {
+		return nil, fmt.Errorf("open %s: a store needs the name of its cluster and the number of its node, got %q and %d", dir, id.Cluster, id.Node)
+	}
+	if opts.FS == nil {
+		opts.FS = vfs.Default
+	}
+	if err := opts.FS.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create the data directory %s: %w", dir, err)
+	}
+	lock, err := lockDirectory(dir, opts.FS)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openLocked(dir, id, opts, lock)
+	if err != nil && !errors.Is(err, ErrFatal) { // after a failed write the lock goes with the process, as in Close
+		err = errors.Join(err, lock.Close())
+	}
+	return s, err
+}
+
+// lockDirectory tells a held lock from one that can't even be tried: only the second is about a path.
+func lockDirectory(dir string, fs vfs.FS) (*pebble.Lock, error) {
+	lock, err := pebble.LockDirectory(dir, fs)
+	var path *os.PathError
+	switch {
+	case err == nil:
+		return lock, nil
+	case errors.As(err, &path):
+		return nil, fmt.Errorf("lock the data directory %s: %w", dir, err)
+	default:
+		return nil, refuse(ErrInUse, dir, err.Error(), "stop the other process first, or choose another directory")
+	}
+}
+
+func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Store, error) {
+	found, exists, err := lookBeforeOpening(dir, opts.FS, lock)
+	if err != nil {
+		return nil, err
+	}
+	if exists {
+		if err := found.mustBe(id, dir); err != nil {
+			return nil, err
+		}
+	}
+	s := &Store{dir: dir, fs: opts.FS, lock: lock, created: !exists, turn: make(chan struct{}, 1), groups: map[string]*group{}}
+	log := newLogger(opts.Logger)
+	s.fuse = newFuse(log.fatal)
+	log.fuse = s.fuse
+	err = s.fuse.run(func() (err error) {
+		if s.db, err = pebble.Open(dir, pebbleOptions(opts, s.fuse, log, &s.meter, lock)); err != nil || exists {
+			return err
+		}
+		key := []byte{identityKey}
+		return s.db.Set(key, appendIdentity(nil, key, id), pebble.Sync)
+	})
+	if cause := s.fuse.err(); cause != nil {
+		return nil, cause
+	}
+	if err != nil {
+		return nil, damagedFile(dir, err)
+	}
+	return s, nil
+}
+
+// Created says whether this Open made a new, empty store. A node that has been a member before must not
+// go on with one: its promises are lost with its disk (raft-scenarios 33).
+func (s *Store) Created() bool { return s.created }
+
+// Failed is closed with the first failed write or sync, also one in Pebble's background work that no Commit has met. The
+// host must then end the process; Err says why.
+func (s *Store) Failed() <-chan struct{} { return s.fuse.blown }
+
+// Err is the first failure of the disk, wrapping ErrFatal, or nil.
+func (s *Store) Err() error { return s.fuse.err() }
+
+// Close ends the use of the store and frees the directory for another process. After a fatal failure it touches nothing
+// and returns the failure: the lock goes with the process, so that nobody opens a directory that is still being written.
+func (s *Store) Close() error {
+	if err := s.fuse.err(); err != nil {
+		return err
+	}
+	s.using.Lock()
+	defer s.using.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	s.closed = true
+	for _, c := range s.free {
+		_ = c.batch.Close() // an empty batch has nothing to lose
+	}
+	err := s.fuse.run(s.db.Close)
+	if cause := s.fuse.err(); cause != nil {
+		return cause
+	}
+	return errors.Join(err, s.lock.Close())
+}
+
+// enter begins a call; leave ends it.
+func (s *Store) enter() error {
+	if err := s.fuse.err(); err != nil {
+		return err
+	}
+	s.using.RLock()
+	if s.closed {
+		s.using.RUnlock()
+		return ErrClosed
+	}
+	return nil
+}
+
+func (s *Store) leave() { s.using.RUnlock() }
