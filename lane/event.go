@@ -23,8 +23,8 @@ type Persisted struct {
 	Seq   uint64
 }
 
-// Asked is a client's request at this node. Request is the host's name for it, never used twice; the
-// answer comes as an Answered by Until at the latest.
+// Asked is a client's request at this node. Request is the host's name for it, never used twice, not even after a
+// restart: a late answer to an earlier life must find nobody. The answer comes as an Answered by Until at the latest.
 type Asked struct {
 	Request uint64
 	Until   time.Time

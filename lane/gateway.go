@@ -141,7 +141,23 @@ func (w *gateway) forwardReplied(l *Lane, m ForwardReply) {
 		a.target = 0 // the next tick asks again
 		return
 	}
+	if !a.fits(&m.Answer) {
+		l.report(MessageRefused{From: a.target, Group: a.group, Err: fmt.Errorf("the answer to request %d is about transfer %s", m.Request, m.Answer.Transfer.Transfer.ID)})
+		return
+	}
 	w.close(l, a, m.Answer)
+}
+
+// fits says whether an answer from another node can be the answer to this request: request numbers of an earlier life
+// of this node must never meet a question of this one.
+func (a *openAsk) fits(answer *Answer) bool {
+	switch ask := a.Ask.(type) {
+	case Submit:
+		return answer.Err != nil || answer.Transfer.Transfer.ID == ask.Transfer.ID
+	case GetTransfer:
+		return answer.Err != nil || answer.Transfer.Transfer.ID == ask.ID
+	}
+	return true
 }
 
 func (l *Lane) answerHere(request uint64, answer Answer) {

@@ -18,13 +18,23 @@ import (
 
 // cluster is three nodes of one process, with real disks and loopback sockets. Node i has id i+1.
 type cluster struct {
-	t       *testing.T
+	t       testing.TB
 	configs []node.Config
 	nodes   []*node.Node // nil: down
 }
 
 // startCluster starts nodes whose bank A lives on node 1, B on node 2 and C on node 3.
-func startCluster(t *testing.T, size int) *cluster {
+func startCluster(t testing.TB, size int) *cluster {
+	t.Helper()
+	c := newCluster(t, size)
+	for i := range c.nodes {
+		c.start(i)
+	}
+	return c
+}
+
+// newCluster lays out what startCluster starts.
+func newCluster(t testing.TB, size int) *cluster {
 	t.Helper()
 	c := &cluster{t: t, nodes: make([]*node.Node, size)}
 	var places []node.NodeConfig
@@ -39,7 +49,6 @@ func startCluster(t *testing.T, size int) *cluster {
 		c.configs = append(c.configs, node.Config{
 			Cluster: "test", Node: uint64(i + 1), DataDir: filepath.Join(dir, fmt.Sprint(i+1)), Nodes: places, Banks: banks,
 		})
-		c.start(i)
 	}
 	t.Cleanup(func() {
 		for i := range c.nodes {
@@ -50,7 +59,7 @@ func startCluster(t *testing.T, size int) *cluster {
 }
 
 // freeAddress finds a loopback port that nobody uses at the moment.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -66,7 +66,7 @@ func (tr *traffic) count() int {
 }
 
 // eventually polls until the condition holds; it fails the test after a bounded time.
-func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
+func eventually(t testing.TB, within time.Duration, what string, holds func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -131,6 +132,7 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 	n.disk.persisted = func(events []lane.Event) { n.inbox.add(events...) }
 	n.disk.failed = n.fail
 	n.calls.open = map[uint64]*call{}
+	n.calls.next = rand.Uint64() >> 1 // far from the numbers of any earlier life
 	n.transport, err = transport.Start(transport.Config{
 		Cluster:  n.config.Cluster,
 		Node:     id,

@@ -1,0 +1,31 @@
+package node_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/node"
+)
+
+// TestReplicatedBanksSurviveAnyNode keeps every bank on all three nodes: with one node gone, every account can still pay.
+func TestReplicatedBanksSurviveAnyNode(t *testing.T) {
+	c := newCluster(t, 3)
+	for i := range c.configs {
+		c.configs[i].Banks = []node.BankConfig{{ID: "A", Nodes: []uint64{1, 2, 3}}, {ID: "B", Nodes: []uint64{1, 2, 3}}, {ID: "C", Nodes: []uint64{1, 2, 3}}}
+		c.start(i)
+	}
+	c.openWorkload()
+	tr := c.startTraffic(77, 1, 2)
+	eventually(t, 20*time.Second, "no traffic", func() bool { return tr.count() > 500 })
+	if err := c.nodes[0].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	c.nodes[0] = nil
+	killed, before := time.Now(), tr.count()
+	eventually(t, 20*time.Second, "the others don't go on", func() bool { return tr.count() > before+200 })
+	t.Logf("200 more transfers %v after the kill", time.Since(killed))
+	c.start(0)
+	tr.stop()
+	tr.wait.Wait()
+	c.mustSettle(tr, 1)
+}
