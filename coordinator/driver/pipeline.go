@@ -15,6 +15,7 @@ type pipeline struct {
 	limits      Limits
 	rng         *rand.Rand
 	queue       []*slot        // wait their turn, oldest first
+	again       []*slot        // to be sent again: they count as outstanding already, so they wait for nobody
 	sent        []sending      // in the order of sending; answered ones are skipped when they come up
 	asides      []bank.Request // sent once, never repeated
 	outstanding int
@@ -45,9 +46,14 @@ func (d *Driver) ask(f *flight, op bank.Op) {
 }
 
 func (s *slot) enqueue() {
-	if !s.queued {
-		s.queued = true
-		s.pipeline.queue = append(s.pipeline.queue, s)
+	if s.queued {
+		return
+	}
+	s.queued = true
+	if p := s.pipeline; s.sent {
+		p.again = append(p.again, s)
+	} else {
+		p.queue = append(p.queue, s)
 	}
 }
 
@@ -63,13 +69,26 @@ func (s *slot) stop() {
 // once sends a request that is repeated only if somebody asks for it again.
 func (p *pipeline) once(r bank.Request) { p.asides = append(p.asides, r) }
 
-// take hands out the requests whose turn it is.
+// take hands out the requests whose turn it is. What is sent again must not stand behind what waits for a
+// place: the places may all be taken by requests that were lost. play: bank_lost_requests_go_first
 func (p *pipeline) take(now time.Time) []bank.Request {
 	requests := p.asides
 	p.asides = nil
+	again := p.again
+	p.again = nil
+	for _, s := range again {
+		s.queued = false
+		switch {
+		case s.op == 0:
+		case s.sent:
+			requests = append(requests, p.send(s, now))
+		default: // stopped and asked anew: it has given its place away
+			s.enqueue()
+		}
+	}
 	taken := 0
 	for _, s := range p.queue {
-		if s.op != 0 && !s.sent && p.outstanding >= p.limits.BankOutstandingMax {
+		if s.op != 0 && p.outstanding >= p.limits.BankOutstandingMax {
 			break
 		}
 		taken++
@@ -77,19 +96,21 @@ func (p *pipeline) take(now time.Time) []bank.Request {
 		if s.op == 0 {
 			continue
 		}
-		if !s.sent {
-			s.sent = true
-			p.outstanding++
-		}
-		s.sentAt = now
-		p.sent = append(p.sent, sending{slot: s, at: now})
-		requests = append(requests, s.request())
+		s.sent = true
+		p.outstanding++
+		requests = append(requests, p.send(s, now))
 	}
 	p.queue = p.queue[taken:]
 	if len(p.queue) == 0 {
 		p.queue = nil // lets go of the slots that went through it
 	}
 	return requests
+}
+
+func (p *pipeline) send(s *slot, now time.Time) bank.Request {
+	s.sentAt = now
+	p.sent = append(p.sent, sending{slot: s, at: now})
+	return s.request()
 }
 
 // heard: the bank is alive, so the next silence starts from the shortest wait again.
@@ -141,7 +162,7 @@ func (p *pipeline) repeatAll() {
 }
 
 func (p *pipeline) reset() {
-	p.queue, p.sent, p.asides = nil, nil, nil
+	p.queue, p.again, p.sent, p.asides = nil, nil, nil, nil
 	p.outstanding = 0
 	p.heard()
 }
