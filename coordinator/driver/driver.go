@@ -160,14 +160,19 @@ func (d *Driver) replyKnown(w Waiter, known *coordinator.Record, fingerprint tra
 	d.reply(Reply{Waiter: w, Record: known.Public()})
 }
 
-// admit says no to what can't or mustn't be begun; nothing has happened yet.
+// admit says no to what can't or mustn't be begun; nothing has happened yet. Half of the flights is all that may wait for one
+// bank: a silent one must not take the room of transfers that don't touch it. play: bank_silent_leaves_room
 func (d *Driver) admit(now time.Time, t *transfer.Transfer) error {
 	if len(d.flights) >= d.limits.FlightsMax {
 		return fmt.Errorf("%w: %d transfers are in flight", transfer.ErrBusy, len(d.flights))
 	}
 	for i := range t.Legs {
-		if d.banks[t.Legs[i].Bank] == nil {
+		p := d.banks[t.Legs[i].Bank]
+		if p == nil {
 			return fmt.Errorf("leg %d: %w: %q", i+1, transfer.ErrUnknownBank, t.Legs[i].Bank)
+		}
+		if 2*p.owed >= d.limits.FlightsMax {
+			return fmt.Errorf("%w: bank %s owes an answer to %d requests", transfer.ErrBusy, p.bank, p.owed)
 		}
 	}
 	if !t.Deadline.After(now) {

@@ -19,6 +19,7 @@ type pipeline struct {
 	sent        []sending      // in the order of sending; answered ones are skipped when they come up
 	asides      []bank.Request // sent once, never repeated
 	outstanding int
+	owed        int           // slots that ask something: queued or under way, not yet answered
 	silence     int           // how often the bank let a request go unanswered since it was last heard
 	retryAfter  time.Duration // for what is sent now; set at each timeout
 }
@@ -38,6 +39,9 @@ func newPipeline(id transfer.BankID, limits Limits, rng *rand.Rand) *pipeline {
 func (d *Driver) ask(f *flight, op bank.Op) {
 	for i := range f.slots {
 		s := &f.slots[i]
+		if s.op == 0 {
+			s.pipeline.owed++
+		}
 		s.op = op
 		s.prepared = s.prepared && op != bank.Resolve
 		s.done = false
@@ -59,6 +63,9 @@ func (s *slot) enqueue() {
 
 // stop ends the asking: the answer is in, or no longer wanted.
 func (s *slot) stop() {
+	if s.op != 0 {
+		s.pipeline.owed--
+	}
 	s.op = 0
 	if s.sent {
 		s.sent = false
@@ -163,7 +170,7 @@ func (p *pipeline) repeatAll() {
 
 func (p *pipeline) reset() {
 	p.queue, p.again, p.sent, p.asides = nil, nil, nil, nil
-	p.outstanding = 0
+	p.outstanding, p.owed = 0, 0
 	p.heard()
 }
 
