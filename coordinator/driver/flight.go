@@ -76,11 +76,14 @@ func (f *flight) slotOf(p *pipeline) *slot {
 	return nil
 }
 
-// request builds what the slot's bank is asked now.
+// request builds what the slot's bank is asked now. Resolve names the content as Prepare does: what the bank holds under
+// the id may be other content, left by a Stage that was lost, and mustn't count. play: content_resolve_names_it
 func (s *slot) request() bank.Request {
 	r := bank.Request{Op: s.op, ID: s.flight.transfer.ID}
-	if s.op == bank.Prepare {
+	if s.op == bank.Prepare || s.op == bank.Resolve {
 		r.Fingerprint = s.flight.fingerprint
+	}
+	if s.op == bank.Prepare {
 		r.Legs = s.flight.transfer.LegsAt(s.pipeline.bank)
 		r.Reference = s.flight.transfer.Reference
 	}
