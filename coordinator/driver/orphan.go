@@ -57,12 +57,15 @@ func (d *Driver) onTombstone(r *coordinator.Record) {
 	delete(d.inquired, id)
 }
 
-// tellBank repeats a decided outcome to one bank, once: if it is lost, the bank asks again.
+// tellBank repeats a decided outcome to one bank, once: if it is lost, the bank asks again. A bank without a leg in what was
+// committed holds other content under the id, left by a Stage that was lost: it must not apply that.
+// play: content_bank_without_a_leg_inquires
 func (d *Driver) tellBank(p *pipeline, r *coordinator.Record) {
-	switch r.State {
-	case transfer.Committed:
+	switch {
+	case r.State == transfer.Pending:
+	case r.State == transfer.Committed && len(r.Transfer.LegsAt(p.bank)) > 0:
 		p.once(bank.Request{Op: bank.Commit, ID: r.Transfer.ID})
-	case transfer.Aborted:
+	default:
 		p.once(bank.Request{Op: bank.Rollback, ID: r.Transfer.ID})
 	}
 }
