@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"strings"
 	"time"
 
 	"github.com/quorate/quorate/bank"
@@ -49,10 +50,29 @@ func (d *Driver) onVote(now time.Time, f *flight, s *slot, a *bank.Answer) {
 		d.decideIfCommitted(now, f)
 	case bank.No:
 		s.stop()
-		reason := a.Reason
-		reason.Bank = s.pipeline.bank
-		d.proposeAbort(now, f, reason)
+		d.proposeAbort(now, f, reasonOfNo(s.pipeline.bank, a.Reason))
 	}
+}
+
+// Bounds of what a bank's reason may put into the log.
+const (
+	reasonCodeBytesMax   = 64
+	reasonDetailBytesMax = 256
+)
+
+// reasonOfNo makes a bank's reason fit for the log: a bank is a stranger, and what it says must harm nobody. An abort that
+// says orphaned would be taken for the answer to an inquiry, and lose against its own Stage. play: bank_no_says_orphaned
+func reasonOfNo(from transfer.BankID, r transfer.Reason) transfer.Reason {
+	code := clip(string(r.Code), reasonCodeBytesMax)
+	if code == "" || code == string(transfer.ErrOrphaned.Code) {
+		code = string(transfer.ErrRolledBack.Code)
+	}
+	return transfer.Reason{Code: transfer.Code(code), Bank: from, Detail: clip(r.Detail, reasonDetailBytesMax)}
+}
+
+// clip returns at most so many bytes of a stranger's text, without what is no UTF-8.
+func clip(s string, bytesMax int) string {
+	return strings.ToValidUTF8(s[:min(len(s), bytesMax)], "")
 }
 
 // onResolved: prepared counts as a yes, and so does committed, which only a leader who knew can have asked for.

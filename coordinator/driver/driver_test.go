@@ -1,0 +1,145 @@
+package driver_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/coordinator"
+	"github.com/quorate/quorate/coordinator/driver"
+	"github.com/quorate/quorate/transfer"
+)
+
+var amplePlace = driver.Limits{FlightsMax: 1 << 15, BankOutstandingMax: 1 << 13, RetryAfter: time.Second, RetryAfterMax: 8 * time.Second}
+
+// A leader that a stranger's words could stop would be replaced by one that the same words stop.
+func TestABanksReasonHarmsNobody(t *testing.T) {
+	tests := []struct {
+		name  string
+		given transfer.Reason
+		code  transfer.Code
+	}{
+		{"an ordinary one", transfer.Reason{Code: transfer.ErrAccountFrozen.Code, Detail: "bob is frozen"}, transfer.ErrAccountFrozen.Code},
+		{"a code of its own", transfer.Reason{Code: "sanctions_hit"}, "sanctions_hit"},
+		{"none", transfer.Reason{}, transfer.ErrRolledBack.Code},
+		{"no text at all", transfer.Reason{Code: "\xff\xfe", Detail: "\xc3\x28"}, transfer.ErrRolledBack.Code},
+		{"no end", transfer.Reason{Code: transfer.Code(strings.Repeat("x", 1<<20)), Detail: strings.Repeat("ě", 1<<20)}, transfer.Code(strings.Repeat("x", 64))},
+		{"another bank's name", transfer.Reason{Code: transfer.ErrAccountClosed.Code, Bank: "B"}, transfer.ErrAccountClosed.Code},
+		{"what only coordinators say", transfer.Reason{Code: transfer.ErrOrphaned.Code}, transfer.ErrRolledBack.Code},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(1, []*modelBank{newModelBank("A", 0), newModelBank("B", 0)}, amplePlace)
+			n := w.nodes[0]
+			lead(w, n)
+			p := payment(1, "A", "B", 100)
+			p.Deadline = w.now.Add(time.Minute)
+			w.submit(n, p)
+			agree(w, n)
+			n.driver.Answers(w.now, "A", []bank.Answer{{Op: bank.Prepare, ID: p.ID, Result: bank.No, Reason: tt.given}})
+			agree(w, n)
+			r, err := n.machine.Lookup(p.ID)
+			if err != nil || r.State != transfer.Aborted {
+				t.Fatalf("the transfer is %v (%v), want aborted", r.State, err)
+			}
+			if r.Reason.Code != tt.code || r.Reason.Bank != "A" || !utf8.ValidString(r.Reason.Detail) || len(r.Reason.Detail) > 256 {
+				t.Errorf("reason %q of bank %q with a detail of %d bytes, want %q of bank A", r.Reason.Code, r.Reason.Bank, len(r.Reason.Detail), tt.code)
+			}
+			for _, o := range w.judge.objections {
+				t.Error(o)
+			}
+		})
+	}
+}
+
+// lead makes the only node of a world its leader.
+func lead(w *world, n *node) {
+	w.group.elect(n.member, []*member{n.member})
+	agree(w, n)
+}
+
+// agree commits and applies everything that the only node proposes.
+func agree(w *world, n *node) {
+	w.carryOut(n)
+	w.group.advance(n.member)
+	for w.applyNext(n) {
+		continue
+	}
+}
+
+// The same inputs give the same effects in the same order: no map order, clock or chance of its own shows.
+func TestTheSameSeedGivesTheSameWorld(t *testing.T) {
+	for seed := uint64(1); seed <= 20; seed++ {
+		first, second := explore(seed, true), explore(seed, true)
+		if !slices.Equal(first.world.trace, second.world.trace) {
+			t.Fatalf("seed %d went two ways", seed)
+		}
+	}
+}
+
+// BenchmarkTransfer is what the leader's driver pays for one transfer between two banks, from Submit to
+// settled: votes, decision and confirmations, without the machine, the log and the banks.
+func BenchmarkTransfer(b *testing.B) {
+	const batch = 100
+	machine, err := coordinator.New(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	d := driver.New(driver.Config{Banks: []transfer.BankID{"A", "B"}, Limits: amplePlace}, machine)
+	d.Lead(epoch)
+	transfers := make([]*transfer.Transfer, batch)
+	for i := range transfers {
+		transfers[i] = payment(i, "A", "B", 100)
+		transfers[i].Deadline = epoch.Add(time.Minute)
+	}
+	votes := answersOf(transfers, bank.Prepare, bank.Yes)
+	confirmations := answersOf(transfers, bank.Commit, bank.Done)
+	staged := results(transfers, coordinator.Staged, transfer.Pending)
+	decided := results(transfers, coordinator.Decided, transfer.Committed)
+	settled := results(transfers, coordinator.Settled, transfer.Committed)
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		for i := range transfers {
+			d.Submit(epoch, driver.Waiter{Request: uint64(i)}, transfers[i])
+		}
+		d.Take(epoch)
+		d.Applied(epoch, staged)
+		for _, id := range []transfer.BankID{"A", "B"} {
+			d.Answers(epoch, id, votes)
+		}
+		d.Take(epoch)
+		for _, id := range []transfer.BankID{"A", "B"} {
+			d.Answers(epoch, id, confirmations)
+		}
+		d.Applied(epoch, decided)
+		d.Take(epoch)
+		d.Applied(epoch, settled)
+		d.Tick(epoch)
+		n += batch
+	}
+	if inFlight := d.Counts().InFlight; inFlight != 0 {
+		b.Fatalf("%d in flight at the end", inFlight)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/transfer")
+}
+
+func answersOf(transfers []*transfer.Transfer, op bank.Op, result bank.Result) []bank.Answer {
+	var answers []bank.Answer
+	for _, t := range transfers {
+		answers = append(answers, bank.Answer{Op: op, ID: t.ID, Result: result})
+	}
+	return answers
+}
+
+func results(transfers []*transfer.Transfer, kind coordinator.AppliedKind, state transfer.State) []coordinator.Applied {
+	var all []coordinator.Applied
+	for _, t := range transfers {
+		record := &coordinator.Record{Transfer: *t, Fingerprint: t.Fingerprint(), State: state}
+		all = append(all, coordinator.Applied{ID: t.ID, Kind: kind, Record: record})
+	}
+	return all
+}
