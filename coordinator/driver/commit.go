@@ -106,9 +106,10 @@ func (d *Driver) onStageRefused(now time.Time, f *flight, known *coordinator.Rec
 	}
 }
 
-// onDecided: the decision is in the log. This is where aborts become known.
+// onDecided: the decision is in the log. This is where aborts become known. A flight that isn't staged yet has met a
+// tombstone; its own Stage comes next in the log and is refused. play: orphan_retry_races_the_tombstone
 func (d *Driver) onDecided(now time.Time, f *flight, r *coordinator.Record) {
-	if f == nil {
+	if f == nil || !f.staged {
 		d.onTombstone(r)
 		return
 	}
