@@ -5,11 +5,13 @@ import (
 
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/coordinator"
+	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/transfer"
 )
 
 // Lead begins a reign: everything that earlier reigns left unfinished is taken up from the records.
 func (d *Driver) Lead(now time.Time) {
+	invariant.Holds(!d.leading, "a reign begins while another one, with %d transfers in flight, has not ended", len(d.flights))
 	d.leading = true
 	for _, r := range d.machine.Unsettled() {
 		d.recover(now, r)
