@@ -1,0 +1,384 @@
+package driver_test
+
+import (
+	"flag"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/coordinator/driver"
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/transfer"
+)
+
+var (
+	seedFlag  = flag.Uint64("seed", 0, "explore this seed only, and print what happened")
+	seedsFlag = flag.Uint64("seeds", 2000, "how many seeds to explore, from 1")
+)
+
+// TestExplorer plays many seeded worlds in which everything goes wrong, heals them and
+// looks at what is left. The judge watches every step.
+func TestExplorer(t *testing.T) {
+	if *seedFlag != 0 {
+		e := explore(*seedFlag, true)
+		t.Logf("%s", strings.Join(e.world.trace, "\n"))
+		e.report(t)
+		return
+	}
+	var told, aborted, inDoubt, early int
+	for seed := uint64(1); seed <= *seedsFlag; seed++ {
+		e := explore(seed, false)
+		if len(e.world.judge.objections) > 0 {
+			e.report(t)
+			t.FailNow()
+		}
+		for _, state := range e.world.judge.heard {
+			told++
+			if state == transfer.Aborted {
+				aborted++
+			}
+		}
+		inDoubt += e.resolved
+		early += e.early
+	}
+	t.Logf("%d seeds: %d transfers told, %d of them aborted, %d before the world healed; %d requests to resolve", *seedsFlag, told, aborted, early, inDoubt)
+	if *seedsFlag >= 100 && (aborted*10 < told || aborted*10 > told*9 || inDoubt == 0) {
+		t.Error("the explorer doesn't see enough of both outcomes, or no recovery at all")
+	}
+}
+
+// explorer is one seeded run.
+type explorer struct {
+	seed  uint64
+	rng   *rand.Rand
+	world *world
+
+	loss, twice int // percent of messages
+	unrest      int // elections and restarts per 1,000 steps
+	contents    int // how many contents share an id
+	resolved    int
+	early       int   // told before the world heals
+	start       int64 // money in the world at the start
+}
+
+const (
+	explorerIDs   = 8
+	explorerFunds = 250
+)
+
+func explore(seed uint64, trace bool) *explorer {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	banks := []*modelBank{newModelBank("A", explorerFunds), newModelBank("B", explorerFunds), newModelBank("C", explorerFunds)}
+	limits := driver.Limits{
+		FlightsMax:         3 + rng.IntN(20),
+		BankOutstandingMax: 1 + rng.IntN(8),
+		RetryAfter:         200 * time.Millisecond,
+		RetryAfterMax:      2 * time.Second,
+	}
+	e := &explorer{seed: seed, rng: rng, world: newWorld(3, banks, limits), start: 3 * explorerFunds}
+	e.world.tracing = trace
+	e.loss, e.twice = 10*rng.IntN(4), 10*rng.IntN(4)
+	e.unrest = 2 + rng.IntN(25)
+	e.contents = 1 + rng.IntN(2)
+	e.world.lax = e.contents == 1
+	for _, n := range e.world.nodes {
+		n.skew = time.Duration(rng.IntN(3)) * time.Second
+	}
+	e.run()
+	return e
+}
+
+func (e *explorer) run() {
+	defer func() {
+		if broken, ok := recover().(invariant.Broken); ok {
+			e.world.judge.object("%v", broken)
+		}
+	}()
+	for range 300 + e.rng.IntN(700) {
+		e.step()
+		if e.failed() {
+			return
+		}
+	}
+	e.heal()
+}
+
+func (e *explorer) failed() bool {
+	for _, v := range e.world.judge.violations {
+		e.world.judge.object("bank %s keeps the law and is said to have broken it: %s of %s", v.Bank, v.Op, name(v.ID))
+	}
+	return len(e.world.judge.objections) > 0
+}
+
+func (e *explorer) report(t *testing.T) {
+	t.Helper()
+	for _, o := range e.world.judge.objections {
+		t.Errorf("seed %d: %s", e.seed, o)
+	}
+	if t.Failed() {
+		t.Errorf("repeat with: go test ./coordinator/driver -run TestExplorer -v -seed %d", e.seed)
+	}
+}
+
+// step lets one thing happen.
+func (e *explorer) step() {
+	w, n := e.world, e.node()
+	switch dice := e.rng.IntN(1000); {
+	case dice < 80:
+		w.submit(n, e.transfer(1+e.rng.IntN(explorerIDs), e.rng.IntN(e.contents)))
+	case dice < 95:
+		w.get(n, idOf(1+e.rng.IntN(explorerIDs)))
+	case dice < 350:
+		e.deliverRequest()
+	case dice < 600:
+		e.deliverAnswer()
+	case dice < 720:
+		e.replicate(n)
+	case dice < 800:
+		e.advance(n)
+	case dice < 900:
+		w.applyNext(n)
+	case dice < 900+e.unrest:
+		e.elect(n)
+	case dice < 900+e.unrest*5/4:
+		w.say("%s restarts", n.name)
+		n.reign = 0
+		w.boot(n)
+	case dice < 950:
+		w.now = w.now.Add(time.Duration(e.rng.IntN(1500)) * time.Millisecond)
+	case dice < 980:
+		n.driver.Tick(w.clock(n))
+	case dice < 985:
+		e.inquire(n)
+	case dice < 992:
+		w.beginCheckpoint(n)
+	default:
+		w.endCheckpoint(n)
+	}
+	e.noticeDefeat()
+	if e.rng.IntN(4) > 0 { // else the node is in the middle of a bigger step
+		w.carryOut(n)
+	}
+}
+
+// noticeDefeat tells drivers that they lead no more, sooner or later: until then what they propose is lost.
+func (e *explorer) noticeDefeat() {
+	if e.rng.IntN(3) == 0 {
+		e.world.noticeDefeat()
+	}
+}
+
+// node is any node, more often one that believes it leads.
+func (e *explorer) node() *node {
+	nodes := e.world.nodes
+	n := nodes[e.rng.IntN(len(nodes))]
+	for range 2 {
+		if !n.leads {
+			n = nodes[e.rng.IntN(len(nodes))]
+		}
+	}
+	return n
+}
+
+// transfer is always the same for an id and a content. Another content touches other banks.
+func (e *explorer) transfer(n, content int) *transfer.Transfer {
+	banks := []transfer.BankID{"A", "B", "C"}
+	from, to := banks[(n+content)%3], banks[(n+content+1)%3]
+	t := payment(n, from, to, int64(60+40*(n%3)))
+	if n == 3 { // one touches all banks
+		t.Legs = append(t.Legs, payment(n, to, banks[(n+content+2)%3], 5).Legs...)
+	}
+	t.Deadline = e.world.now.Add(time.Duration(500+e.rng.IntN(4000)) * time.Millisecond)
+	return t
+}
+
+func payment(n int, from, to transfer.BankID, amountMinor int64) *transfer.Transfer {
+	return &transfer.Transfer{ID: idOf(n), Legs: []transfer.Leg{
+		{Bank: from, Account: "alice", Direction: transfer.Debit, AmountMinor: amountMinor, Currency: "CZK"},
+		{Bank: to, Account: "bob", Direction: transfer.Credit, AmountMinor: amountMinor, Currency: "CZK"},
+	}}
+}
+
+func (e *explorer) lost() bool { return e.rng.IntN(100) < e.loss }
+
+func (e *explorer) again() bool { return e.rng.IntN(100) < e.twice }
+
+func (e *explorer) deliverRequest() {
+	w := e.world
+	if len(w.requests) == 0 {
+		return
+	}
+	i := e.rng.IntN(len(w.requests))
+	r := w.requests[i]
+	if !e.again() || len(w.requests) > 100 {
+		w.requests = swapRemove(w.requests, i)
+	}
+	if e.lost() {
+		return
+	}
+	if r.Op.String() == "resolve" {
+		e.resolved++
+	}
+	w.arrive(r)
+}
+
+func (e *explorer) deliverAnswer() {
+	w := e.world
+	if len(w.answers) == 0 {
+		return
+	}
+	i := e.rng.IntN(len(w.answers))
+	a := w.answers[i]
+	if !e.again() || len(w.answers) > 100 {
+		w.answers = swapRemove(w.answers, i)
+	}
+	if e.lost() {
+		return
+	}
+	w.hearBank(a)
+	w.carryOut(a.to)
+}
+
+func swapRemove[T any](list []T, i int) []T {
+	last := len(list) - 1
+	list[i] = list[last]
+	return list[:last]
+}
+
+func (e *explorer) replicate(n *node) {
+	if n.leads {
+		to := e.node()
+		if to != n {
+			upTo := len(n.log) - e.rng.IntN(2)
+			e.world.say("%s brings %s its log up to %d", n.name, to.name, upTo)
+			n.replicate(to.member, upTo)
+		}
+	}
+}
+
+func (e *explorer) advance(n *node) {
+	if n.leads {
+		if wrong := e.world.group.advance(n.member); wrong != "" {
+			e.world.judge.object("%s", wrong)
+		}
+	}
+}
+
+func (e *explorer) elect(n *node) {
+	other := e.node()
+	if other == n {
+		return
+	}
+	if e.world.group.elect(n.member, []*member{n.member, other.member}) {
+		e.world.say("%s is elected by %s in term %d", n.name, other.name, n.term)
+	}
+}
+
+func (e *explorer) inquire(n *node) {
+	b := e.world.banks[e.rng.IntN(len(e.world.banks))]
+	e.world.inquire(b, n)
+}
+
+// heal ends all trouble: one leader, no loss, clients that ask until they know, and time.
+func (e *explorer) heal() {
+	w := e.world
+	w.say("everything heals")
+	e.early = len(w.judge.heard)
+	leader := e.healedLeader()
+	for round := 0; round < 60; round++ {
+		w.now = w.now.Add(time.Second)
+		if round < 40 && round%8 == 0 {
+			for n := 1; n <= explorerIDs; n++ {
+				t := e.transfer(n, 0)
+				t.Deadline = w.now.Add(10 * time.Second)
+				w.submit(leader, t)
+			}
+		}
+		if round%5 == 0 {
+			for _, b := range w.banks {
+				w.inquire(b, leader)
+			}
+		}
+		leader.driver.Tick(w.clock(leader))
+		for range 3 {
+			e.exchange(leader)
+		}
+		if e.failed() {
+			return
+		}
+	}
+	w.judge.atRest(w, leader)
+	if len(w.waiting) > 0 {
+		for who := range w.waiting {
+			if who.Node == leader.id && who.Request > w.lostBefore {
+				w.judge.object("%s waits for an answer at the end", w.waiting[who])
+			}
+		}
+	}
+	e.countMoney()
+	for n := 1; n <= explorerIDs; n++ {
+		if r, _ := leader.machine.Lookup(idOf(n)); r == nil || r.State == transfer.Pending {
+			w.judge.object("t%d was asked for again and again and is not decided", n)
+		}
+	}
+	e.failed()
+}
+
+func (e *explorer) healedLeader() *node {
+	w := e.world
+	w.lostBefore = w.asked // who asked before may have asked a node that restarted
+	for _, n := range w.nodes {
+		if w.group.elect(n.member, w.group.members) {
+			w.say("%s is elected by all in term %d", n.name, n.term)
+			w.noticeDefeat()
+			e.exchange(n)
+			return n
+		}
+	}
+	w.judge.object("nobody can be elected")
+	return w.nodes[0]
+}
+
+// exchange delivers everything that is under way, once.
+func (e *explorer) exchange(leader *node) {
+	w := e.world
+	w.carryOut(leader)
+	requests := w.requests
+	w.requests = nil
+	for _, r := range requests {
+		w.arrive(r)
+	}
+	answers := w.answers
+	w.answers = nil
+	for _, a := range answers {
+		w.hearBank(a)
+	}
+	for range 2 {
+		w.carryOut(leader)
+		for _, n := range w.nodes {
+			if n != leader {
+				leader.replicate(n.member, len(leader.log))
+			}
+		}
+		w.noticeDefeat()
+		e.advance(leader)
+		for _, n := range w.nodes {
+			for w.applyNext(n) {
+				continue
+			}
+		}
+	}
+	w.carryOut(leader)
+}
+
+// countMoney: no money is made or lost.
+func (e *explorer) countMoney() {
+	total := int64(0)
+	for _, b := range e.world.banks {
+		total += b.funds
+	}
+	if total != e.start {
+		e.world.judge.object("%d minor units are in the world at the end, %d were at the start", total, e.start)
+	}
+}
