@@ -1,0 +1,120 @@
+package lane_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/transfer"
+)
+
+// newLane makes a lane of node 9, which holds no replica: everything it is asked goes to node 1.
+func newLane(t *testing.T) *lane.Lane {
+	t.Helper()
+	l, err := lane.New(lane.Config{
+		Node:      9,
+		Directory: lane.Directory{Coordinators: [][]raft.NodeID{{1}}, Banks: []lane.BankPlace{{Bank: "A", Members: []raft.NodeID{1}}, {Bank: "B", Members: []raft.NodeID{1, 2}}}},
+		Limits:    lane.DefaultLimits(),
+		NewEngine: func(cfg raft.Config) (replica.Engine, error) { return raft.New(cfg) },
+		Restore:   func(lane.GroupID) (raft.State, lane.Reader, error) { return raft.State{}, nil, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func transferOf(id byte) *transfer.Transfer {
+	return &transfer.Transfer{ID: transfer.ID{id}, Deadline: start.Add(time.Second), Legs: []transfer.Leg{
+		{Bank: "A", Account: "x", Direction: transfer.Debit, AmountMinor: 1, Currency: "EUR"},
+		{Bank: "B", Account: "y", Direction: transfer.Credit, AmountMinor: 1, Currency: "EUR"},
+	}}
+}
+
+func asked(request uint64, ask lane.Ask) lane.Event {
+	return lane.Asked{Request: request, Until: start.Add(time.Second), Ask: ask}
+}
+
+func replied(request uint64, about byte) lane.Event {
+	record := transfer.Record{Transfer: *transferOf(about), State: transfer.Committed}
+	return lane.Received{From: 1, Message: lane.ForwardReply{Request: request, Answer: lane.Answer{Transfer: record}}}
+}
+
+func TestGatewayForwardsAndAnswersOnce(t *testing.T) {
+	l := newLane(t)
+	effects := l.Step(start, []lane.Event{asked(5, lane.Submit{Transfer: transferOf(1)})})
+	if len(effects.Send) != 1 || effects.Send[0].To != 1 {
+		t.Fatalf("got %+v, want one message to node 1", effects.Send)
+	}
+	effects = l.Step(start, []lane.Event{replied(5, 1), replied(5, 1)})
+	if len(effects.Answers) != 1 || effects.Answers[0].Request != 5 || effects.Answers[0].Answer.Err != nil {
+		t.Fatalf("got %+v, want one answer to request 5", effects.Answers)
+	}
+}
+
+func TestGatewayIgnoresTheAnswerToAnotherLifesQuestion(t *testing.T) {
+	l := newLane(t)
+	l.Step(start, []lane.Event{asked(5, lane.Submit{Transfer: transferOf(1)}), asked(6, lane.GetTransfer{ID: transfer.ID{1}})})
+	if effects := l.Step(start, []lane.Event{replied(5, 2), replied(6, 2)}); len(effects.Answers) != 0 {
+		t.Fatalf("got %+v, want no answer: it is about another transfer", effects.Answers)
+	}
+}
+
+func TestGatewayGivesUpAtTheClientsTime(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		ask  lane.Ask
+		want *transfer.Error
+	}{
+		{"a submission may have happened", lane.Submit{Transfer: transferOf(1)}, transfer.ErrOutcomeUnknown},
+		{"an account may have been opened", lane.OpenAccount{Bank: "A"}, transfer.ErrOutcomeUnknown},
+		{"a read changed nothing", lane.GetAccount{Bank: "A"}, transfer.ErrNoLeader},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLane(t)
+			l.Step(start, []lane.Event{asked(1, test.ask)})
+			if effects := l.Step(start.Add(900*time.Millisecond), nil); len(effects.Answers) != 0 {
+				t.Fatalf("answered early: %+v", effects.Answers)
+			}
+			mustRefuse(t, l.Step(start.Add(1100*time.Millisecond), nil), test.want)
+		})
+	}
+}
+
+func TestGatewayAsksTheNextMemberWhenOneDoesNotLead(t *testing.T) {
+	l := newLane(t)
+	l.Step(start, []lane.Event{asked(1, lane.GetAccount{Bank: "B"})})
+	l.Step(start, []lane.Event{lane.Received{From: 1, Message: lane.ForwardReply{Request: 1, NotLeader: true}}})
+	effects := l.Step(start.Add(60*time.Millisecond), nil)
+	if len(effects.Send) != 1 || effects.Send[0].To != 2 {
+		t.Fatalf("got %+v, want the question to go to node 2", effects.Send)
+	}
+}
+
+func TestGatewayRefusesAtTheDoor(t *testing.T) {
+	l := newLane(t)
+	mustRefuse(t, l.Step(start, []lane.Event{asked(1, lane.GetAccount{Bank: "NOBANK"})}), transfer.ErrUnknownBank)
+}
+
+func mustRefuse(t *testing.T, effects lane.Effects, want *transfer.Error) {
+	t.Helper()
+	if len(effects.Answers) != 1 {
+		t.Fatalf("got %+v, want one answer", effects.Answers)
+	}
+	if got, ok := codeOf(effects.Answers[0].Answer.Err); !ok || got != want.Code {
+		t.Fatalf("got %v, want %s", effects.Answers[0].Answer.Err, want.Code)
+	}
+}
+
+func codeOf(err error) (transfer.Code, bool) {
+	var coded *transfer.Error
+	if !errors.As(err, &coded) {
+		return "", false
+	}
+	return coded.Code, true
+}
