@@ -318,6 +318,9 @@ func (w *world) bendOdds() {
 
 func (w *world) healOdds() {
 	w.odds = usual
+	if w.together {
+		w.odds[tick] /= 3 // or the heartbeats alone would fill the network
+	}
 	w.odds[restart], w.odds[crash], w.odds[cutNet], w.odds[transfer], w.odds[change] = 100, 0, 0, 0, 0
 }
 
