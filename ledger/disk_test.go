@@ -32,8 +32,6 @@ var errDisk = errors.New("the disk is gone")
 
 func newDisk() *disk { return &disk{values: map[string][]byte{}} }
 
-func (d *disk) clone() *disk { return &disk{values: maps.Clone(d.values)} }
-
 func (d *disk) write(kvs []ledger.KV) {
 	for _, kv := range kvs {
 		if kv.Value == nil {
@@ -231,4 +229,12 @@ func mustAccounts(b *book) []bank.Account {
 		b.t.Fatal(err)
 	}
 	return accounts
+}
+
+func codeOf(err error) transfer.Code {
+	var coded *transfer.Error
+	if errors.As(err, &coded) {
+		return coded.Code
+	}
+	return ""
 }

@@ -1,15 +1,12 @@
 package ledger
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"time"
+	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
-
-	"github.com/quorate/quorate/bank"
-	"github.com/quorate/quorate/internal/invariant"
-	"github.com/quorate/quorate/transfer"
 )
 
 // formatVersion is the version of the log entries and of the state records: proto/quorate/store/v1/ledger.proto
@@ -19,206 +16,217 @@ const formatVersion = 1
 
 var errDamaged = errors.New("damaged bytes")
 
-// Encode makes one log entry: the same commands at the same time are the same bytes, on every machine and in every release.
-// `at` is kept to the nanosecond, in UTC; it lies between the years 1678 and 2262. Leg.Bank is left out: a
-// ledger is one bank, and who routes a request to it has looked at the name already.
-func Encode(at time.Time, commands []Command) []byte {
-	b := make([]byte, 0, 16+128*len(commands))
-	b = appendUint(b, 1, formatVersion)
-	b = appendFixed(b, 2, uint64(at.UnixNano()))
-	for i := range commands {
-		var mark int
-		b, mark = openMessage(b, 3)
-		b = appendCommand(b, &commands[i])
-		b = closeMessage(b, mark)
+// field is the number of a field in the .proto.
+type field = protowire.Number
+
+// The append functions write one field, or nothing if the value is the default.
+
+func appendUint(b []byte, number field, v uint64) []byte {
+	if v == 0 {
+		return b
 	}
+	return protowire.AppendVarint(protowire.AppendTag(b, number, protowire.VarintType), v)
+}
+
+func appendSint(b []byte, number field, v int64) []byte {
+	return appendUint(b, number, protowire.EncodeZigZag(v))
+}
+
+func appendBool(b []byte, number field, v bool) []byte {
+	return appendUint(b, number, protowire.EncodeBool(v))
+}
+
+func appendFixed(b []byte, number field, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	return protowire.AppendFixed64(protowire.AppendTag(b, number, protowire.Fixed64Type), v)
+}
+
+func appendText(b []byte, number field, s string) []byte {
+	if s == "" {
+		return b
+	}
+	return protowire.AppendString(protowire.AppendTag(b, number, protowire.BytesType), s)
+}
+
+// appendBytes writes the field even if it is empty, as an id and the body of a command need it.
+func appendBytes(b []byte, number field, v []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(b, number, protowire.BytesType), v)
+}
+
+// openMessage leaves one byte for the length of a nested message; closeMessage fills it in.
+func openMessage(b []byte, number field) (grown []byte, mark int) {
+	b = protowire.AppendTag(b, number, protowire.BytesType)
+	return append(b, 0), len(b) + 1
+}
+
+// closeMessage moves the body a little where its length needs more than the one byte.
+func closeMessage(b []byte, mark int) []byte {
+	size := len(b) - mark
+	if size < 1<<7 {
+		b[mark-1] = byte(size)
+		return b
+	}
+	var head [binary.MaxVarintLen64]byte
+	width := binary.PutUvarint(head[:], uint64(size))
+	b = append(b, head[:width-1]...) // any bytes: only the room counts
+	copy(b[mark-1+width:], b[mark:mark+size])
+	copy(b[mark-1:], head[:width])
 	return b
 }
 
-func appendCommand(b []byte, c *Command) []byte {
-	invariant.Holds((c.Request == nil) != (c.Open == nil), "a command is either a request or an account to open")
-	if c.Open != nil {
-		b, mark := openMessage(b, 5)
-		b = appendText(b, 1, string(c.Open.ID))
-		b = appendText(b, 2, string(c.Open.Currency))
-		b = appendUint(b, 3, uint64(c.Open.OverdraftMinor))
-		b = appendBool(b, 4, c.Open.Unlimited)
-		return closeMessage(b, mark)
+// cursor reads the fields of one message, strictly: in ascending order, each with the type that is asked for.
+// After the first damage every read gives zero and next gives false; err says what it was.
+type cursor struct {
+	data   []byte
+	text   string // the same bytes; strings are cut from it, so that all of them cost one allocation
+	number field
+	kind   protowire.Type
+	again  bool // the last field may come once more
+	err    error
+}
+
+func newCursor(data []byte) cursor { return cursor{data: data, text: string(data)} }
+
+func (c *cursor) damage(format string, args ...any) {
+	if c.err == nil {
+		c.err = fmt.Errorf("%w: "+format, append([]any{errDamaged}, args...)...)
 	}
-	switch c.Request.Op {
-	case bank.Prepare:
-		b, mark := openMessage(b, 1)
-		b = appendPrepare(b, c.Request)
-		return closeMessage(b, mark)
-	case bank.Commit, bank.Rollback, bank.Resolve:
-		return appendBytes(b, protowire.Number(c.Request.Op), c.Request.ID[:])
-	default:
-		invariant.Fail("no log entry can carry operation %d", c.Request.Op)
-		return nil
+	c.data, c.text = nil, ""
+}
+
+func (c *cursor) skip(n int) {
+	c.data, c.text = c.data[n:], c.text[n:]
+}
+
+// next reads the tag of the next field into number; false at the end.
+func (c *cursor) next() bool {
+	if len(c.data) == 0 {
+		return false
+	}
+	number, kind, n := protowire.ConsumeTag(c.data)
+	if n < 0 {
+		c.damage("no tag after field %d", c.number)
+		return false
+	}
+	if number < c.number || (number == c.number && !c.again) {
+		c.damage("field %d after field %d", number, c.number)
+		return false
+	}
+	c.number, c.kind, c.again = number, kind, false
+	c.skip(n)
+	return true
+}
+
+func (c *cursor) unknown() { c.damage("unknown field %d", c.number) }
+
+func (c *cursor) is(kind protowire.Type) bool {
+	if c.kind != kind {
+		c.damage("field %d has wire type %d", c.number, c.kind)
+		return false
+	}
+	return true
+}
+
+func (c *cursor) uint() uint64 {
+	if !c.is(protowire.VarintType) {
+		return 0
+	}
+	v, n := protowire.ConsumeVarint(c.data)
+	if n < 0 {
+		c.damage("field %d is cut off", c.number)
+		return 0
+	}
+	c.skip(n)
+	return v
+}
+
+func (c *cursor) sint() int64 { return protowire.DecodeZigZag(c.uint()) }
+
+// bounded reads a number that fits into a narrower type.
+func (c *cursor) bounded(limit uint64) uint64 {
+	v := c.uint()
+	if v > limit {
+		c.damage("field %d is %d, above %d", c.number, v, limit)
+		return 0
+	}
+	return v
+}
+
+func (c *cursor) small() uint8 { return uint8(c.bounded(math.MaxUint8)) }
+
+func (c *cursor) bool() bool { return c.bounded(1) == 1 }
+
+func (c *cursor) fixed() uint64 {
+	if !c.is(protowire.Fixed64Type) {
+		return 0
+	}
+	v, n := protowire.ConsumeFixed64(c.data)
+	if n < 0 {
+		c.damage("field %d is cut off", c.number)
+		return 0
+	}
+	c.skip(n)
+	return v
+}
+
+// message cuts out a nested message, which may come again. Its errors come back with join.
+func (c *cursor) message() cursor {
+	if !c.is(protowire.BytesType) {
+		return cursor{}
+	}
+	size, n := protowire.ConsumeVarint(c.data)
+	if n < 0 || size > uint64(len(c.data)-n) {
+		c.damage("field %d is cut off", c.number)
+		return cursor{}
+	}
+	c.skip(n)
+	m := cursor{data: c.data[:size], text: c.text[:size]}
+	c.skip(int(size))
+	c.again = true
+	return m
+}
+
+func (c *cursor) join(m *cursor) {
+	if m.err != nil && c.err == nil {
+		c.err = fmt.Errorf("in field %d: %w", c.number, m.err)
+		c.data, c.text = nil, ""
 	}
 }
 
-func appendPrepare(b []byte, q *bank.Request) []byte {
-	b = appendBytes(b, 1, q.ID[:])
-	b = appendBytes(b, 2, q.Fingerprint[:])
-	for i := range q.Legs {
-		leg := &q.Legs[i]
-		var mark int
-		b, mark = openMessage(b, 3)
-		b = appendText(b, 1, string(leg.Account))
-		b = appendUint(b, 2, uint64(leg.Direction))
-		b = appendUint(b, 3, uint64(leg.AmountMinor))
-		b = appendText(b, 4, string(leg.Currency))
-		b = closeMessage(b, mark)
+func (c *cursor) string() string {
+	m := c.message()
+	c.again = false
+	return m.text
+}
+
+func (c *cursor) id() (id [16]byte) {
+	s := c.string()
+	if len(s) != len(id) {
+		c.damage("field %d has %d bytes instead of 16", c.number, len(s))
+		return id
 	}
-	return appendText(b, 4, q.Reference)
+	copy(id[:], s)
+	return id
 }
 
-// Decode reads what Encode made. An error means that the bytes are damaged or of a newer version;
-// either way the host must stop, for nobody can say what they would have done to the money.
-func Decode(data []byte) (at time.Time, commands []Command, err error) {
-	var d decoder
-	return d.decode(data)
-}
-
-// decoder keeps its slices from one log entry to the next, so that applying allocates
-// nothing per command. What it returned is overwritten by the next decode.
-type decoder struct {
-	commands []Command
-	requests []bank.Request
-	terms    []bank.Terms
-	legs     []transfer.Leg
-}
-
-func (d *decoder) decode(data []byte) (at time.Time, commands []Command, err error) {
-	n := countMessages(data, 3)
-	d.commands = grown(d.commands, n)
-	d.requests = grown(d.requests, n)
-	d.terms = grown(d.terms, n)
-	d.legs = grown(d.legs, 0)
-	c := newCursor(data)
-	var version, nanos uint64
-	for c.next() {
-		switch c.number {
-		case 1:
-			version = c.uint()
-		case 2:
-			nanos = c.fixed()
-		case 3:
-			m := c.message()
-			d.command(&m)
-			c.join(&m)
-		default:
-			c.unknown()
+// countMessages counts the fields of one number, as far as the bytes can be read.
+func countMessages(data []byte, number field) int {
+	count := 0
+	for len(data) > 0 {
+		found, kind, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return count
 		}
-	}
-	if c.err == nil && version != formatVersion {
-		c.err = fmt.Errorf("%w: version %d, known is %d", errDamaged, version, formatVersion)
-	}
-	if c.err != nil {
-		return time.Time{}, nil, fmt.Errorf("read log entry of %d bytes: %w", len(data), c.err)
-	}
-	return timeOf(int64(nanos)), d.commands, nil
-}
-
-// grown empties a slice and makes room for n elements, which then never move: commands point at them.
-func grown[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, 0, n)
-	}
-	clear(s)
-	return s[:0]
-}
-
-func (d *decoder) command(c *cursor) {
-	bodies := 0
-	for c.next() {
-		if bodies++; bodies > 1 {
-			break
+		m := protowire.ConsumeFieldValue(found, kind, data[n:])
+		if m < 0 {
+			return count
 		}
-		switch c.number {
-		case 1:
-			m := c.message()
-			d.prepare(&m)
-			c.join(&m)
-		case 2, 3, 4:
-			d.request(bank.Request{Op: bank.Op(c.number), ID: c.id()})
-		case 5:
-			m := c.message()
-			d.open(&m)
-			c.join(&m)
-		default:
-			c.unknown()
+		if found == number {
+			count++
 		}
+		data = data[n+m:]
 	}
-	if bodies != 1 {
-		c.damage("a command has %d bodies instead of one", bodies)
-	}
-}
-
-func (d *decoder) request(q bank.Request) {
-	d.requests = append(d.requests, q)
-	d.commands = append(d.commands, Command{Request: &d.requests[len(d.requests)-1]})
-}
-
-func (d *decoder) prepare(c *cursor) {
-	q := bank.Request{Op: bank.Prepare}
-	first := len(d.legs)
-	for c.next() {
-		switch c.number {
-		case 1:
-			q.ID = c.id()
-		case 2:
-			q.Fingerprint = c.id()
-		case 3:
-			m := c.message()
-			d.legs = append(d.legs, legOf(&m))
-			c.join(&m)
-		case 4:
-			q.Reference = c.string()
-		default:
-			c.unknown()
-		}
-	}
-	// If legs grow into a new array later, this request keeps the old one, with the same content.
-	q.Legs = d.legs[first:len(d.legs):len(d.legs)]
-	d.request(q)
-}
-
-func legOf(c *cursor) (leg transfer.Leg) {
-	for c.next() {
-		switch c.number {
-		case 1:
-			leg.Account = transfer.AccountID(c.string())
-		case 2:
-			leg.Direction = transfer.Direction(c.small())
-		case 3:
-			leg.AmountMinor = int64(c.uint())
-		case 4:
-			leg.Currency = transfer.Currency(c.string())
-		default:
-			c.unknown()
-		}
-	}
-	return leg
-}
-
-func (d *decoder) open(c *cursor) {
-	var t bank.Terms
-	for c.next() {
-		switch c.number {
-		case 1:
-			t.ID = transfer.AccountID(c.string())
-		case 2:
-			t.Currency = transfer.Currency(c.string())
-		case 3:
-			t.OverdraftMinor = int64(c.uint())
-		case 4:
-			t.Unlimited = c.bool()
-		default:
-			c.unknown()
-		}
-	}
-	d.terms = append(d.terms, t)
-	d.commands = append(d.commands, Command{Open: &d.terms[len(d.terms)-1]})
+	return count
 }

@@ -10,7 +10,7 @@ import (
 // The state hash is the sum, modulo 2^64, of one digest per record: account, hold, finished id and
 // journal entry. A sum can be kept up to date by subtracting the old digest of what changes and adding the new one, it
 // doesn't depend on any order, and Check can compute it again from what is stored (Bellare and
-// Micciancio, "A New Paradigm for Collision-Free Hashing", 1997, §3, have the idea with stronger parts). It finds
+// Micciancio, "A New Paradigm for Collision-Free Hashing", 1997, have the idea with stronger parts). It finds
 // replicas that went apart by a fault; it is no defence against somebody who constructs collisions.
 //
 // Digests are made from fields in the order below, never from encoded bytes. The sentence
@@ -21,7 +21,7 @@ type digest uint64
 
 const (
 	digestSeed   = 0x9E3779B97F4A7C15 // 2^64 divided by the golden ratio
-	digestFactor = 0xD6E8FEB86659FD93 // odd, with as many ones as zeros in every part
+	digestFactor = 0xD6E8FEB86659FD93 // odd, its bits well spread
 )
 
 func (d digest) word(w uint64) digest {

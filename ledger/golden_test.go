@@ -1,0 +1,212 @@
+package ledger_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/ledger"
+	storev1 "github.com/quorate/quorate/proto/quorate/store/v1"
+	"github.com/quorate/quorate/transfer"
+)
+
+// A golden file of a version that was released is never rewritten: a new version gets a new file, and this one is read for ever.
+var rewrite = flag.Bool("rewrite", false, "write the golden files of the present version")
+
+var goldenAt = time.Date(2026, 11, 23, 18, 16, 5, 123456789, time.UTC)
+
+// goldenEntry has every command and every field.
+func goldenEntry() []ledger.Command {
+	p := prepare(transfer.ID{0x01, 0x9a, 15: 0x01}, debit("alice", 3000), credit("bob", 3000))
+	p.Fingerprint = transfer.Fingerprint{0xf1, 15: 0xf2}
+	p.Reference = "Rent, November"
+	c, r, s := request(bank.Commit, transfer.ID{2}), request(bank.Rollback, transfer.ID{3}), request(bank.Resolve, transfer.ID{4})
+	return []ledger.Command{
+		{Open: &bank.Terms{ID: "@cash", Currency: "CZK", Unlimited: true}},
+		{Open: &bank.Terms{ID: "alice", Currency: "CZK", OverdraftMinor: 50000}},
+		{Request: &p}, {Request: &c}, {Request: &r}, {Request: &s},
+	}
+}
+
+func TestGoldenLogEntry(t *testing.T) {
+	data := ledger.Encode(goldenAt, goldenEntry())
+	golden(t, "log_entry_v1.txt", "entry "+hex.EncodeToString(data)+"\n")
+	at, commands, err := ledger.Decode(data)
+	if err != nil || !at.Equal(goldenAt) {
+		t.Fatalf("decoded %v, %v", at, err)
+	}
+	if diff := cmp.Diff(goldenEntry(), commands); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// goldenBank has a record of every kind, with every field.
+func goldenBank(t *testing.T) *book {
+	b := newBook(t, newDisk())
+	b.at = goldenAt
+	b.open(czk("@cash"), bank.Terms{ID: "alice", Currency: "CZK", OverdraftMinor: 50000}, czk("bob"))
+	b.open(bank.Terms{ID: "eve", Currency: "EUR"})
+	paid := prepare(transfer.ID{1}, debit("@cash", 10000), credit("alice", 10000))
+	paid.Reference = "Salary"
+	b.ask(paid)
+	b.ask(request(bank.Commit, transfer.ID{1}))
+	b.ask(prepare(transfer.ID{2}, debit("bob", 1)))
+	b.ask(request(bank.Rollback, transfer.ID{3}))
+	undone := prepare(transfer.ID{4}, debit("alice", 1))
+	b.ask(undone)
+	b.ask(request(bank.Rollback, transfer.ID{4}))
+	held := prepare(transfer.ID{5}, debit("alice", 2500), credit("bob", 2000), credit("@cash", 500))
+	held.Reference = "Rent"
+	b.ask(held)
+	return b
+}
+
+func TestGoldenState(t *testing.T) {
+	b := goldenBank(t)
+	b.save()
+	golden(t, "state_v1.txt", dump(b.disk))
+}
+
+// What version 1 wrote must be understood for ever.
+func TestGoldenStateIsRead(t *testing.T) {
+	want := goldenBank(t)
+	got := newBook(t, undump(t, "state_v1.txt"))
+	got.at = goldenAt
+	got.check()
+	if want.Hash() != got.Hash() || want.Index() != got.Index() {
+		t.Errorf("hash %016x at %d, want %016x at %d", got.Hash(), got.Index(), want.Hash(), want.Index())
+	}
+	for step, ask := range []func(b *book) any{
+		func(b *book) any { return mustAccounts(b) },
+		func(b *book) any { return b.Audit() },
+		func(b *book) any { return b.OldHolds(goldenAt.Add(1), 10) },
+		func(b *book) any { return b.ask(prepare(transfer.ID{2}, debit("bob", 1))) },
+		func(b *book) any { return b.ask(request(bank.Resolve, transfer.ID{3})) },
+		func(b *book) any { return b.ask(prepare(transfer.ID{4}, debit("alice", 1))) },
+		func(b *book) any { return b.ask(request(bank.Commit, transfer.ID{5})) },
+		func(b *book) any { e, err := b.Entries(0, 10); return []any{e, err} },
+	} {
+		if diff := cmp.Diff(ask(want), ask(got)); diff != "" {
+			t.Errorf("question %d:\n%s", step+1, diff)
+		}
+	}
+	got.check()
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *rewrite {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (- golden, + now):\n%s", path, diff)
+	}
+}
+
+func dump(d *disk) string {
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(d.values)) {
+		fmt.Fprintf(&b, "%x %x\n", k, d.values[k])
+	}
+	return b.String()
+}
+
+func undump(t testing.TB, name string) *disk {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDisk()
+	for line := range strings.Lines(string(text)) {
+		var k, v []byte
+		if _, err := fmt.Sscanf(line, "%x %x", &k, &v); err != nil {
+			t.Fatal(err)
+		}
+		d.values[string(k)] = v
+	}
+	return d
+}
+
+// The description in the .proto and the code by hand must be one format: the generated code reads what
+// we write, and writes what we read.
+func TestGeneratedCodeAgreesOnTheLogEntry(t *testing.T) {
+	data := ledger.Encode(goldenAt, goldenEntry())
+	var batch storev1.LedgerBatch
+	if err := proto.Unmarshal(data, &batch); err != nil {
+		t.Fatal(err)
+	}
+	want := &storev1.LedgerBatch{Version: 1, AtUnixNanos: goldenAt.UnixNano(), Commands: []*storev1.LedgerCommand{
+		{Command: &storev1.LedgerCommand_Open{Open: &storev1.LedgerTerms{Id: "@cash", Currency: "CZK", Unlimited: true}}},
+		{Command: &storev1.LedgerCommand_Open{Open: &storev1.LedgerTerms{Id: "alice", Currency: "CZK", OverdraftMinor: 50000}}},
+		{Command: &storev1.LedgerCommand_Prepare{Prepare: &storev1.LedgerPrepare{
+			Id: id16(0x01, 0x9a, 0x01), Fingerprint: id16(0xf1, 0, 0xf2), Reference: "Rent, November",
+			Legs: []*storev1.LedgerLeg{
+				{Account: "alice", Direction: storev1.LedgerDirection_LEDGER_DIRECTION_DEBIT, AmountMinor: 3000, Currency: "CZK"},
+				{Account: "bob", Direction: storev1.LedgerDirection_LEDGER_DIRECTION_CREDIT, AmountMinor: 3000, Currency: "CZK"},
+			}}}},
+		{Command: &storev1.LedgerCommand_Commit{Commit: id16(2, 0, 0)}},
+		{Command: &storev1.LedgerCommand_Rollback{Rollback: id16(3, 0, 0)}},
+		{Command: &storev1.LedgerCommand_Resolve{Resolve: id16(4, 0, 0)}},
+	}}
+	if diff := cmp.Diff(want, &batch, protocmp.Transform()); diff != "" {
+		t.Error(diff)
+	}
+	again, err := proto.MarshalOptions{Deterministic: true}.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(again, data) {
+		t.Errorf("generated code writes\n%x\nwe write\n%x", again, data)
+	}
+}
+
+func id16(first, second, last byte) []byte {
+	return append([]byte{first, second}, append(make([]byte, 13), last)...)
+}
+
+func TestGeneratedCodeAgreesOnTheRecords(t *testing.T) {
+	d := undump(t, "state_v1.txt")
+	messages := map[byte]proto.Message{
+		'a': &storev1.LedgerAccount{}, 'e': &storev1.LedgerEntry{}, 'f': &storev1.LedgerFinished{},
+		'h': &storev1.LedgerHold{}, 'm': &storev1.LedgerMeta{}, 't': &storev1.LedgerTotal{},
+	}
+	seen := map[byte]bool{}
+	for key, value := range d.values {
+		m := messages[key[0]]
+		if err := proto.Unmarshal(value, m); err != nil {
+			t.Fatalf("%x: %v", key, err)
+		}
+		if unknown := m.ProtoReflect().GetUnknown(); len(unknown) > 0 {
+			t.Errorf("%x: the .proto doesn't know %x", key, unknown)
+		}
+		again, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+		if err != nil || !bytes.Equal(again, value) {
+			t.Errorf("%x: generated code writes %x, we write %x (%v)", key, again, value, err)
+		}
+		seen[key[0]] = true
+	}
+	if len(seen) != len(messages) {
+		t.Errorf("the golden state has only records of %v", seen)
+	}
+}
