@@ -37,11 +37,12 @@ func (r Result) String() string {
 	return "invalid"
 }
 
-// Answer is a bank's durable word on one Request, matched to it by transfer id and operation: no
+// Answer is a bank's durable word on one Request, matched to it by transfer id, operation and content: no
 // other bookkeeping is needed, because every request may be repeated.
 type Answer struct {
-	Op     Op
-	ID     transfer.ID
-	Result Result
-	Reason transfer.Reason // with No
+	Op          Op
+	ID          transfer.ID
+	Fingerprint transfer.Fingerprint // the request's own, repeated: which content the answer speaks of; Prepare and Resolve only
+	Result      Result
+	Reason      transfer.Reason // with No
 }

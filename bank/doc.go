@@ -15,7 +15,8 @@
 //  5. Rollback frees what is held and answers Done; of what was never prepared it leaves a tombstone
 //     and answers Done. Rollback of what is committed is a Violation, and nothing is undone.
 //  6. Resolve answers Prepared, Committed or RolledBack; in the same atomic step, what was never prepared
-//     becomes rolled back. A No counts as rolled back.
+//     becomes rolled back. A No counts as rolled back. What the bank holds or has applied under the id with another
+//     Fingerprint is not what was asked about: RolledBack, and nothing changes.
 //  7. A prepared hold never expires by itself. A bank that has waited too long inquires, and obeys the answer.
 //
 // Why each rule is needed: docs/protocol.md.

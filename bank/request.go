@@ -32,7 +32,7 @@ func (o Op) String() string {
 type Request struct {
 	Op          Op
 	ID          transfer.ID
-	Fingerprint transfer.Fingerprint // of the whole transfer; Prepare only
+	Fingerprint transfer.Fingerprint // of the whole transfer; Prepare and Resolve only
 	Legs        []transfer.Leg       // this bank's legs; Prepare only
 	Reference   string               // for statements; Prepare only
 }

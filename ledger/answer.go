@@ -126,16 +126,20 @@ func (l *Ledger) rollback(q *bank.Request) (bank.Answer, error) {
 	return answer(q, bank.Done), nil
 }
 
-// resolve answers rule 6: whoever asks may rely on it that nothing can be prepared any more.
+// resolve answers rule 6: whoever asks may rely on it that nothing can be prepared any more. What is here under the
+// id with other content stays as it is, and keeps the content that was asked about out.
 func (l *Ledger) resolve(q *bank.Request) (bank.Answer, error) {
-	if l.holds.byID[q.ID] != nil {
+	if h := l.holds.byID[q.ID]; h != nil {
+		if h.fingerprint != q.Fingerprint {
+			return answer(q, bank.RolledBack), nil
+		}
 		return answer(q, bank.Prepared), nil
 	}
 	f, known, err := l.finished.find(l.reader, q.ID)
 	if err != nil {
 		return bank.Answer{}, err
 	}
-	if known && f.state == committed {
+	if known && f.state == committed && f.fingerprint == q.Fingerprint {
 		return answer(q, bank.Committed), nil
 	}
 	if !known {
@@ -145,11 +149,11 @@ func (l *Ledger) resolve(q *bank.Request) (bank.Answer, error) {
 }
 
 func answer(q *bank.Request, r bank.Result) bank.Answer {
-	return bank.Answer{Op: q.Op, ID: q.ID, Result: r}
+	return bank.Answer{Op: q.Op, ID: q.ID, Fingerprint: q.Fingerprint, Result: r}
 }
 
 func no(q *bank.Request, reason transfer.Reason) bank.Answer {
-	return bank.Answer{Op: q.Op, ID: q.ID, Result: bank.No, Reason: reason}
+	return bank.Answer{Op: q.Op, ID: q.ID, Fingerprint: q.Fingerprint, Result: bank.No, Reason: reason}
 }
 
 // reasonOf leaves Reason.Bank empty: a ledger doesn't know the name under which others know it.

@@ -40,7 +40,12 @@ func appendCommand(b []byte, c *Command) []byte {
 		b, mark := openMessage(b, 1)
 		b = appendPrepare(b, c.Request)
 		return closeMessage(b, mark)
-	case bank.Commit, bank.Rollback, bank.Resolve:
+	case bank.Resolve:
+		b, mark := openMessage(b, 4)
+		b = appendBytes(b, 1, c.Request.ID[:])
+		b = appendBytes(b, 2, c.Request.Fingerprint[:])
+		return closeMessage(b, mark)
+	case bank.Commit, bank.Rollback:
 		return appendBytes(b, field(c.Request.Op), c.Request.ID[:])
 	default:
 		invariant.Fail("no log entry can carry operation %d", c.Request.Op)
@@ -131,8 +136,12 @@ func (d *decoder) command(c *cursor) {
 			m := c.message()
 			d.prepare(&m)
 			c.join(&m)
-		case 2, 3, 4:
+		case 2, 3:
 			d.request(bank.Request{Op: bank.Op(c.number), ID: c.id()})
+		case 4:
+			m := c.message()
+			d.resolve(&m)
+			c.join(&m)
 		case 5:
 			m := c.message()
 			d.open(&m)
@@ -172,6 +181,21 @@ func (d *decoder) prepare(c *cursor) {
 	}
 	// If legs grow into a new array later, this request keeps the old one, with the same content.
 	q.Legs = d.legs[first:len(d.legs):len(d.legs)]
+	d.request(q)
+}
+
+func (d *decoder) resolve(c *cursor) {
+	q := bank.Request{Op: bank.Resolve}
+	for c.next() {
+		switch c.number {
+		case 1:
+			q.ID = c.id()
+		case 2:
+			q.Fingerprint = c.id()
+		default:
+			c.unknown()
+		}
+	}
 	d.request(q)
 }
 

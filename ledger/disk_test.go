@@ -164,6 +164,11 @@ func prepare(id transfer.ID, legs ...transfer.Leg) bank.Request {
 	return bank.Request{Op: bank.Prepare, ID: id, Fingerprint: content.Fingerprint(), Legs: legs}
 }
 
+// resolveOf asks what became of a prepare.
+func resolveOf(p bank.Request) bank.Request {
+	return bank.Request{Op: bank.Resolve, ID: p.ID, Fingerprint: p.Fingerprint}
+}
+
 func reasonText(r transfer.Reason) string { return fmt.Sprintf("%s: %s", r.Code, r.Detail) }
 
 // save makes a checkpoint durable, whole, and confirms it.

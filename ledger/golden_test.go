@@ -34,6 +34,7 @@ func goldenEntry() []ledger.Command {
 	p.Fingerprint = transfer.Fingerprint{0xf1, 15: 0xf2}
 	p.Reference = "Rent, November"
 	c, r, s := request(bank.Commit, transfer.ID{2}), request(bank.Rollback, transfer.ID{3}), request(bank.Resolve, transfer.ID{4})
+	s.Fingerprint = transfer.Fingerprint{0xf3, 15: 0xf4}
 	return []ledger.Command{
 		{Open: &bank.Terms{ID: "@cash", Currency: "CZK", Unlimited: true}},
 		{Open: &bank.Terms{ID: "alice", Currency: "CZK", OverdraftMinor: 50000}},
@@ -167,7 +168,7 @@ func TestGeneratedCodeAgreesOnTheLogEntry(t *testing.T) {
 			}}}},
 		{Command: &storev1.LedgerCommand_Commit{Commit: id16(2, 0, 0)}},
 		{Command: &storev1.LedgerCommand_Rollback{Rollback: id16(3, 0, 0)}},
-		{Command: &storev1.LedgerCommand_Resolve{Resolve: id16(4, 0, 0)}},
+		{Command: &storev1.LedgerCommand_Resolve{Resolve: &storev1.LedgerResolve{Id: id16(4, 0, 0), Fingerprint: id16(0xf3, 0, 0xf4)}}},
 	}}
 	if diff := cmp.Diff(want, &batch, protocmp.Transform()); diff != "" {
 		t.Error(diff)

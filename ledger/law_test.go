@@ -20,7 +20,7 @@ var (
 	other    = prepare(id, debit("alice", 2999), credit("bob", 2999))
 	commit   = request(bank.Commit, id)
 	rollback = request(bank.Rollback, id)
-	resolve  = request(bank.Resolve, id)
+	resolve  = resolveOf(good)
 )
 
 func aliceAndBob(t testing.TB, d *disk) *book {
@@ -68,6 +68,10 @@ func TestLawOfABank(t *testing.T) {
 		{"5: rollback of a no is done", []bank.Request{tooMuch, rollback}, "done", untouched},
 		{"5: rollback of what is committed is a violation", []bank.Request{good, commit, rollback}, "violation", moved},
 		{"5: and undoes nothing", []bank.Request{good, commit, rollback, commit}, "done", moved},
+		{"6: resolve of other content than is prepared", []bank.Request{good, resolveOf(other)}, "rolled back", held},
+		{"6: and what is prepared still stands", []bank.Request{good, resolveOf(other), commit}, "done", moved},
+		{"6: and other content stays out", []bank.Request{good, resolveOf(other), rollback, other}, "no prepare_conflict", untouched},
+		{"6: resolve of other content than is committed", []bank.Request{good, commit, resolveOf(other)}, "rolled back", moved},
 		{"6: resolve of what is prepared", []bank.Request{good, resolve}, "prepared", held},
 		{"6: and it can still be committed", []bank.Request{good, resolve, commit}, "done", moved},
 		{"6: resolve of what is committed", []bank.Request{good, commit, resolve}, "committed", moved},

@@ -114,6 +114,9 @@ func (o *obviousBank) answer(at time.Time, q bank.Request) (bank.Result, transfe
 		}
 		return bank.Violation, ""
 	}
+	if q.Op == bank.Resolve && t.request.Fingerprint != q.Fingerprint && (t.state == "committed" || t.state == "prepared") {
+		return bank.RolledBack, ""
+	}
 	if t.state == "committed" {
 		return map[bank.Op]bank.Result{bank.Rollback: bank.Violation, bank.Resolve: bank.Committed}[q.Op], ""
 	}
@@ -213,8 +216,10 @@ var (
 		}
 		q := bank.Request{ID: someID.Draw(t, "id"), Op: rapid.SampledFrom([]bank.Op{
 			bank.Prepare, bank.Prepare, bank.Prepare, bank.Commit, bank.Commit, bank.Rollback, bank.Resolve}).Draw(t, "op")}
-		if q.Op == bank.Prepare {
+		if q.Op == bank.Prepare || q.Op == bank.Resolve {
 			q.Fingerprint = transfer.Fingerprint{rapid.SampledFrom([]byte{1, 1, 1, 1, 2}).Draw(t, "content")}
+		}
+		if q.Op == bank.Prepare {
 			q.Legs = rapid.SliceOfN(someLeg, 1, 4).Draw(t, "legs")
 			q.Reference = rapid.SampledFrom([]string{"", "rent"}).Draw(t, "reference")
 		}

@@ -62,7 +62,7 @@ func bankRequestsToProto(m *lane.BankRequests) *peerv1.BankRequests {
 	for i := range m.Requests {
 		r := &m.Requests[i]
 		q := &peerv1.BankRequest{Op: uint32(r.Op), Id: r.ID[:], Legs: legsToProto(r.Legs), Reference: r.Reference}
-		if r.Op == bank.Prepare {
+		if namesContent(r.Op) {
 			q.Fingerprint = r.Fingerprint[:]
 		}
 		p.Requests[i] = q
@@ -81,11 +81,8 @@ func bankRequestsFromProto(p *peerv1.BankRequests) (lane.Message, error) {
 		if q.Op < uint32(bank.Prepare) || q.Op > uint32(bank.Resolve) {
 			return nil, fmt.Errorf("%w: bank request %d asks for operation %d", errMalformed, i, q.Op)
 		}
-		if r.Op == bank.Prepare {
-			if len(q.Fingerprint) != len(r.Fingerprint) {
-				return nil, fmt.Errorf("%w: bank request %d has a fingerprint of %d bytes", errMalformed, i, len(q.Fingerprint))
-			}
-			r.Fingerprint = transfer.Fingerprint(q.Fingerprint)
+		if r.Fingerprint, err = fingerprintFromBytes(r.Op, q.Fingerprint); err != nil {
+			return nil, fmt.Errorf("bank request %d: %w", i, err)
 		}
 		if r.Legs, err = legsFromProto(q.Legs); err != nil {
 			return nil, err
@@ -95,11 +92,28 @@ func bankRequestsFromProto(p *peerv1.BankRequests) (lane.Message, error) {
 	return m, nil
 }
 
+// namesContent says whether requests and answers of an operation carry the transfer's fingerprint.
+func namesContent(op bank.Op) bool { return op == bank.Prepare || op == bank.Resolve }
+
+func fingerprintFromBytes(op bank.Op, b []byte) (transfer.Fingerprint, error) {
+	if !namesContent(op) {
+		return transfer.Fingerprint{}, nil
+	}
+	if len(b) != len(transfer.Fingerprint{}) {
+		return transfer.Fingerprint{}, fmt.Errorf("%w: a fingerprint of %d bytes", errMalformed, len(b))
+	}
+	return transfer.Fingerprint(b), nil
+}
+
 func bankAnswersToProto(m *lane.BankAnswers) *peerv1.BankAnswers {
 	p := &peerv1.BankAnswers{Bank: string(m.Bank), Coordinator: string(m.Coordinator), LeaderHint: uint64(m.LeaderHint), Answers: make([]*peerv1.BankAnswer, len(m.Answers))}
 	for i := range m.Answers {
 		a := &m.Answers[i]
-		p.Answers[i] = &peerv1.BankAnswer{Op: uint32(a.Op), Id: a.ID[:], Result: uint32(a.Result), Reason: reasonToProto(a.Reason)}
+		q := &peerv1.BankAnswer{Op: uint32(a.Op), Id: a.ID[:], Result: uint32(a.Result), Reason: reasonToProto(a.Reason)}
+		if namesContent(a.Op) {
+			q.Fingerprint = a.Fingerprint[:]
+		}
+		p.Answers[i] = q
 	}
 	return p
 }
@@ -114,7 +128,11 @@ func bankAnswersFromProto(p *peerv1.BankAnswers) (lane.Message, error) {
 		if a.Op > uint32(bank.Resolve) || a.Result > uint32(bank.Violation) {
 			return nil, fmt.Errorf("%w: bank answer %d: result %d to operation %d", errMalformed, i, a.Result, a.Op)
 		}
-		m.Answers[i] = bank.Answer{Op: bank.Op(a.Op), ID: id, Result: bank.Result(a.Result), Reason: reasonFromProto(a.Reason)}
+		answer := bank.Answer{Op: bank.Op(a.Op), ID: id, Result: bank.Result(a.Result), Reason: reasonFromProto(a.Reason)}
+		if answer.Fingerprint, err = fingerprintFromBytes(answer.Op, a.Fingerprint); err != nil {
+			return nil, fmt.Errorf("bank answer %d: %w", i, err)
+		}
+		m.Answers[i] = answer
 	}
 	return m, nil
 }

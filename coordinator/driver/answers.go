@@ -23,11 +23,17 @@ func (d *Driver) Answers(now time.Time, from transfer.BankID, answers []bank.Ans
 			continue
 		}
 		s := f.slotOf(p)
-		if s == nil || s.op != a.Op {
+		if s == nil || s.op != a.Op || !f.isAbout(a) {
 			continue
 		}
 		d.onAnswer(now, f, s, a)
 	}
+}
+
+// isAbout says whether an answer speaks of this content. A late one may speak of what an earlier reign, whose Stage was
+// lost, had asked under the same id.
+func (f *flight) isAbout(a *bank.Answer) bool {
+	return (a.Op != bank.Prepare && a.Op != bank.Resolve) || a.Fingerprint == f.fingerprint
 }
 
 func (d *Driver) onAnswer(now time.Time, f *flight, s *slot, a *bank.Answer) {

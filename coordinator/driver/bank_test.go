@@ -38,7 +38,7 @@ func newModelBank(name transfer.BankID, funds int64) *modelBank {
 }
 
 func (b *modelBank) answer(r bank.Request) bank.Answer {
-	a := bank.Answer{Op: r.Op, ID: r.ID}
+	a := bank.Answer{Op: r.Op, ID: r.ID, Fingerprint: r.Fingerprint}
 	h := b.known[r.ID]
 	switch r.Op {
 	case bank.Prepare:

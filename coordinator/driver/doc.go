@@ -11,8 +11,7 @@
 //  1. Call Lead when this node leads the group and has applied everything of earlier terms; call
 //     Depose as soon as it no longer does.
 //  2. Propose the Facts of Take in their order, in the term of this reign only.
-//  3. Give back every coordinator.Applied, every bank.Answer to a Call of this reign, and the time. An answer to
-//     an earlier reign's Call may speak of other content under the same id: it must be dropped.
+//  3. Give back every coordinator.Applied, every bank.Answer, and the time.
 //
 // Invariants:
 //   - a client hears "committed", and a bank hears Commit, only when commit.go says so

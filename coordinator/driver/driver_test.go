@@ -39,7 +39,7 @@ func TestABanksReasonHarmsNobody(t *testing.T) {
 			p.Deadline = w.now.Add(time.Minute)
 			w.submit(n, p)
 			agree(w, n)
-			n.driver.Answers(w.now, "A", []bank.Answer{{Op: bank.Prepare, ID: p.ID, Result: bank.No, Reason: tt.given}})
+			n.driver.Answers(w.now, "A", []bank.Answer{{Op: bank.Prepare, ID: p.ID, Fingerprint: p.Fingerprint(), Result: bank.No, Reason: tt.given}})
 			agree(w, n)
 			r, err := n.machine.Lookup(p.ID)
 			if err != nil || r.State != transfer.Aborted {
@@ -130,7 +130,7 @@ func BenchmarkTransfer(b *testing.B) {
 func answersOf(transfers []*transfer.Transfer, op bank.Op, result bank.Result) []bank.Answer {
 	var answers []bank.Answer
 	for _, t := range transfers {
-		answers = append(answers, bank.Answer{Op: op, ID: t.ID, Result: result})
+		answers = append(answers, bank.Answer{Op: op, ID: t.ID, Fingerprint: t.Fingerprint(), Result: result})
 	}
 	return answers
 }

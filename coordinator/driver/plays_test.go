@@ -25,6 +25,7 @@ import (
 //	commit n1 [up-to=3]       the leader's log reaches every node that isn't cut off, commits and is applied
 //	replicate n1 n2 [up-to=3] it reaches one node, and no more happens
 //	acknowledge n1            the leader commits what a quorum has, and applies it
+//	follow n1 n2              n1 gets n2's log and applies it before its driver is deposed
 //	bank A [hold-answers] [latest-first]
 //	                          the bank carries out what has reached it; its answers arrive, or wait
 //	answers A                 held answers arrive
@@ -129,6 +130,12 @@ func (s *stage) perform(t *testing.T, d *datadriven.TestData, words []string) {
 		w.say("%s has %s's log up to %d", words[1], words[0], len(s.node(words[1]).log))
 	case "acknowledge":
 		s.acknowledge(s.node(words[0]))
+	case "follow":
+		follower, leader := s.node(words[0]), s.node(words[1])
+		leader.replicate(follower.member, upTo)
+		for w.applyNext(follower) {
+			continue
+		}
 	case "bank":
 		if slices.Contains(words, "latest-first") {
 			slices.Reverse(w.requests)
@@ -299,6 +306,7 @@ func (s *stage) answer(words []string) answer {
 			a.Result = r
 		}
 	}
+	a.Fingerprint = a.to.driver.FingerprintOf(a.ID)
 	if len(words) > 5 {
 		a.Reason.Code = transfer.Code(words[5])
 	}

@@ -909,11 +909,13 @@ func (x *BankAnswers) GetAnswers() []*BankAnswer {
 }
 
 type BankAnswer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Op            uint32                 `protobuf:"varint,1,opt,name=op,proto3" json:"op,omitempty"`
-	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Result        uint32                 `protobuf:"varint,3,opt,name=result,proto3" json:"result,omitempty"`
-	Reason        *Reason                `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Op     uint32                 `protobuf:"varint,1,opt,name=op,proto3" json:"op,omitempty"`
+	Id     []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Result uint32                 `protobuf:"varint,3,opt,name=result,proto3" json:"result,omitempty"`
+	Reason *Reason                `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The request's own: prepare and resolve only.
+	Fingerprint   []byte `protobuf:"bytes,5,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -972,6 +974,13 @@ func (x *BankAnswer) GetResult() uint32 {
 func (x *BankAnswer) GetReason() *Reason {
 	if x != nil {
 		return x.Reason
+	}
+	return nil
+}
+
+func (x *BankAnswer) GetFingerprint() []byte {
+	if x != nil {
+		return x.Fingerprint
 	}
 	return nil
 }
@@ -1942,13 +1951,14 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"leaderHint\x12\x12\n" +
 	"\x04bank\x18\x01 \x01(\tR\x04bank\x12 \n" +
 	"\vcoordinator\x18\x02 \x01(\tR\vcoordinator\x125\n" +
-	"\aanswers\x18\x03 \x03(\v2\x1b.quorate.peer.v1.BankAnswerR\aanswers\"u\n" +
+	"\aanswers\x18\x03 \x03(\v2\x1b.quorate.peer.v1.BankAnswerR\aanswers\"\x97\x01\n" +
 	"\n" +
 	"BankAnswer\x12\x0e\n" +
 	"\x02op\x18\x01 \x01(\rR\x02op\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x16\n" +
 	"\x06result\x18\x03 \x01(\rR\x06result\x12/\n" +
-	"\x06reason\x18\x04 \x01(\v2\x17.quorate.peer.v1.ReasonR\x06reason\"Q\n" +
+	"\x06reason\x18\x04 \x01(\v2\x17.quorate.peer.v1.ReasonR\x06reason\x12 \n" +
+	"\vfingerprint\x18\x05 \x01(\fR\vfingerprint\"Q\n" +
 	"\aInquiry\x12 \n" +
 	"\vcoordinator\x18\x01 \x01(\tR\vcoordinator\x12\x12\n" +
 	"\x04bank\x18\x02 \x01(\tR\x04bank\x12\x10\n" +

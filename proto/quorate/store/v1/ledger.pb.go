@@ -326,7 +326,7 @@ func (x *LedgerCommand) GetRollback() []byte {
 	return nil
 }
 
-func (x *LedgerCommand) GetResolve() []byte {
+func (x *LedgerCommand) GetResolve() *LedgerResolve {
 	if x != nil {
 		if x, ok := x.Command.(*LedgerCommand_Resolve); ok {
 			return x.Resolve
@@ -353,7 +353,7 @@ type LedgerCommand_Prepare struct {
 }
 
 type LedgerCommand_Commit struct {
-	// The 16 bytes of a transfer id, as in the next two.
+	// The 16 bytes of a transfer id, as in the next one.
 	Commit []byte `protobuf:"bytes,2,opt,name=commit,proto3,oneof"`
 }
 
@@ -362,7 +362,7 @@ type LedgerCommand_Rollback struct {
 }
 
 type LedgerCommand_Resolve struct {
-	Resolve []byte `protobuf:"bytes,4,opt,name=resolve,proto3,oneof"`
+	Resolve *LedgerResolve `protobuf:"bytes,4,opt,name=resolve,proto3,oneof"`
 }
 
 type LedgerCommand_Open struct {
@@ -450,6 +450,60 @@ func (x *LedgerPrepare) GetReference() string {
 	return ""
 }
 
+// LedgerResolve asks what became of a transfer with this content.
+type LedgerResolve struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 16 bytes, as in LedgerPrepare.
+	Id            []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Fingerprint   []byte `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LedgerResolve) Reset() {
+	*x = LedgerResolve{}
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgerResolve) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgerResolve) ProtoMessage() {}
+
+func (x *LedgerResolve) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgerResolve.ProtoReflect.Descriptor instead.
+func (*LedgerResolve) Descriptor() ([]byte, []int) {
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *LedgerResolve) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *LedgerResolve) GetFingerprint() []byte {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return nil
+}
+
 // LedgerLeg is one leg at this bank. The bank itself isn't named: its log holds nobody else's.
 type LedgerLeg struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -463,7 +517,7 @@ type LedgerLeg struct {
 
 func (x *LedgerLeg) Reset() {
 	*x = LedgerLeg{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[3]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -475,7 +529,7 @@ func (x *LedgerLeg) String() string {
 func (*LedgerLeg) ProtoMessage() {}
 
 func (x *LedgerLeg) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[3]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -488,7 +542,7 @@ func (x *LedgerLeg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerLeg.ProtoReflect.Descriptor instead.
 func (*LedgerLeg) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{3}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *LedgerLeg) GetAccount() string {
@@ -532,7 +586,7 @@ type LedgerTerms struct {
 
 func (x *LedgerTerms) Reset() {
 	*x = LedgerTerms{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[4]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +598,7 @@ func (x *LedgerTerms) String() string {
 func (*LedgerTerms) ProtoMessage() {}
 
 func (x *LedgerTerms) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[4]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +611,7 @@ func (x *LedgerTerms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerTerms.ProtoReflect.Descriptor instead.
 func (*LedgerTerms) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{4}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *LedgerTerms) GetId() string {
@@ -604,7 +658,7 @@ type LedgerAccount struct {
 
 func (x *LedgerAccount) Reset() {
 	*x = LedgerAccount{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[5]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +670,7 @@ func (x *LedgerAccount) String() string {
 func (*LedgerAccount) ProtoMessage() {}
 
 func (x *LedgerAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[5]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +683,7 @@ func (x *LedgerAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerAccount.ProtoReflect.Descriptor instead.
 func (*LedgerAccount) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{5}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LedgerAccount) GetCurrency() string {
@@ -698,7 +752,7 @@ type LedgerHold struct {
 
 func (x *LedgerHold) Reset() {
 	*x = LedgerHold{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[6]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -710,7 +764,7 @@ func (x *LedgerHold) String() string {
 func (*LedgerHold) ProtoMessage() {}
 
 func (x *LedgerHold) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[6]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -723,7 +777,7 @@ func (x *LedgerHold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerHold.ProtoReflect.Descriptor instead.
 func (*LedgerHold) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{6}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *LedgerHold) GetFingerprint() []byte {
@@ -780,7 +834,7 @@ type LedgerHoldLeg struct {
 
 func (x *LedgerHoldLeg) Reset() {
 	*x = LedgerHoldLeg{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[7]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -792,7 +846,7 @@ func (x *LedgerHoldLeg) String() string {
 func (*LedgerHoldLeg) ProtoMessage() {}
 
 func (x *LedgerHoldLeg) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[7]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -805,7 +859,7 @@ func (x *LedgerHoldLeg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerHoldLeg.ProtoReflect.Descriptor instead.
 func (*LedgerHoldLeg) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{7}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LedgerHoldLeg) GetAccount() string {
@@ -839,7 +893,7 @@ type LedgerFinished struct {
 
 func (x *LedgerFinished) Reset() {
 	*x = LedgerFinished{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[8]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -851,7 +905,7 @@ func (x *LedgerFinished) String() string {
 func (*LedgerFinished) ProtoMessage() {}
 
 func (x *LedgerFinished) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[8]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -864,7 +918,7 @@ func (x *LedgerFinished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerFinished.ProtoReflect.Descriptor instead.
 func (*LedgerFinished) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{8}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LedgerFinished) GetState() LedgerFinishedState {
@@ -921,7 +975,7 @@ type LedgerEntry struct {
 
 func (x *LedgerEntry) Reset() {
 	*x = LedgerEntry{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[9]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -933,7 +987,7 @@ func (x *LedgerEntry) String() string {
 func (*LedgerEntry) ProtoMessage() {}
 
 func (x *LedgerEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[9]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -946,7 +1000,7 @@ func (x *LedgerEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerEntry.ProtoReflect.Descriptor instead.
 func (*LedgerEntry) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{9}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LedgerEntry) GetTransfer() []byte {
@@ -1011,7 +1065,7 @@ type LedgerTotal struct {
 
 func (x *LedgerTotal) Reset() {
 	*x = LedgerTotal{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[10]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1077,7 @@ func (x *LedgerTotal) String() string {
 func (*LedgerTotal) ProtoMessage() {}
 
 func (x *LedgerTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[10]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1090,7 @@ func (x *LedgerTotal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerTotal.ProtoReflect.Descriptor instead.
 func (*LedgerTotal) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{10}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LedgerTotal) GetPostedMinor() int64 {
@@ -1084,7 +1138,7 @@ type LedgerMeta struct {
 
 func (x *LedgerMeta) Reset() {
 	*x = LedgerMeta{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[11]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1150,7 @@ func (x *LedgerMeta) String() string {
 func (*LedgerMeta) ProtoMessage() {}
 
 func (x *LedgerMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[11]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1163,7 @@ func (x *LedgerMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerMeta.ProtoReflect.Descriptor instead.
 func (*LedgerMeta) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{11}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LedgerMeta) GetVersion() uint32 {
@@ -1148,19 +1202,22 @@ const file_quorate_store_v1_ledger_proto_rawDesc = "" +
 	"\vLedgerBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\"\n" +
 	"\rat_unix_nanos\x18\x02 \x01(\x10R\vatUnixNanos\x12;\n" +
-	"\bcommands\x18\x03 \x03(\v2\x1f.quorate.store.v1.LedgerCommandR\bcommands\"\xe0\x01\n" +
+	"\bcommands\x18\x03 \x03(\v2\x1f.quorate.store.v1.LedgerCommandR\bcommands\"\x81\x02\n" +
 	"\rLedgerCommand\x12;\n" +
 	"\aprepare\x18\x01 \x01(\v2\x1f.quorate.store.v1.LedgerPrepareH\x00R\aprepare\x12\x18\n" +
 	"\x06commit\x18\x02 \x01(\fH\x00R\x06commit\x12\x1c\n" +
-	"\brollback\x18\x03 \x01(\fH\x00R\brollback\x12\x1a\n" +
-	"\aresolve\x18\x04 \x01(\fH\x00R\aresolve\x123\n" +
+	"\brollback\x18\x03 \x01(\fH\x00R\brollback\x12;\n" +
+	"\aresolve\x18\x04 \x01(\v2\x1f.quorate.store.v1.LedgerResolveH\x00R\aresolve\x123\n" +
 	"\x04open\x18\x05 \x01(\v2\x1d.quorate.store.v1.LedgerTermsH\x00R\x04openB\t\n" +
 	"\acommand\"\x90\x01\n" +
 	"\rLedgerPrepare\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12/\n" +
 	"\x04legs\x18\x03 \x03(\v2\x1b.quorate.store.v1.LedgerLegR\x04legs\x12\x1c\n" +
-	"\treference\x18\x04 \x01(\tR\treference\"\xa5\x01\n" +
+	"\treference\x18\x04 \x01(\tR\treference\"A\n" +
+	"\rLedgerResolve\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12 \n" +
+	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\"\xa5\x01\n" +
 	"\tLedgerLeg\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12?\n" +
 	"\tdirection\x18\x02 \x01(\x0e2!.quorate.store.v1.LedgerDirectionR\tdirection\x12!\n" +
@@ -1246,7 +1303,7 @@ func file_quorate_store_v1_ledger_proto_rawDescGZIP() []byte {
 }
 
 var file_quorate_store_v1_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_quorate_store_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_quorate_store_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_quorate_store_v1_ledger_proto_goTypes = []any{
 	(LedgerDirection)(0),     // 0: quorate.store.v1.LedgerDirection
 	(LedgerAccountStatus)(0), // 1: quorate.store.v1.LedgerAccountStatus
@@ -1254,30 +1311,32 @@ var file_quorate_store_v1_ledger_proto_goTypes = []any{
 	(*LedgerBatch)(nil),      // 3: quorate.store.v1.LedgerBatch
 	(*LedgerCommand)(nil),    // 4: quorate.store.v1.LedgerCommand
 	(*LedgerPrepare)(nil),    // 5: quorate.store.v1.LedgerPrepare
-	(*LedgerLeg)(nil),        // 6: quorate.store.v1.LedgerLeg
-	(*LedgerTerms)(nil),      // 7: quorate.store.v1.LedgerTerms
-	(*LedgerAccount)(nil),    // 8: quorate.store.v1.LedgerAccount
-	(*LedgerHold)(nil),       // 9: quorate.store.v1.LedgerHold
-	(*LedgerHoldLeg)(nil),    // 10: quorate.store.v1.LedgerHoldLeg
-	(*LedgerFinished)(nil),   // 11: quorate.store.v1.LedgerFinished
-	(*LedgerEntry)(nil),      // 12: quorate.store.v1.LedgerEntry
-	(*LedgerTotal)(nil),      // 13: quorate.store.v1.LedgerTotal
-	(*LedgerMeta)(nil),       // 14: quorate.store.v1.LedgerMeta
+	(*LedgerResolve)(nil),    // 6: quorate.store.v1.LedgerResolve
+	(*LedgerLeg)(nil),        // 7: quorate.store.v1.LedgerLeg
+	(*LedgerTerms)(nil),      // 8: quorate.store.v1.LedgerTerms
+	(*LedgerAccount)(nil),    // 9: quorate.store.v1.LedgerAccount
+	(*LedgerHold)(nil),       // 10: quorate.store.v1.LedgerHold
+	(*LedgerHoldLeg)(nil),    // 11: quorate.store.v1.LedgerHoldLeg
+	(*LedgerFinished)(nil),   // 12: quorate.store.v1.LedgerFinished
+	(*LedgerEntry)(nil),      // 13: quorate.store.v1.LedgerEntry
+	(*LedgerTotal)(nil),      // 14: quorate.store.v1.LedgerTotal
+	(*LedgerMeta)(nil),       // 15: quorate.store.v1.LedgerMeta
 }
 var file_quorate_store_v1_ledger_proto_depIdxs = []int32{
 	4,  // 0: quorate.store.v1.LedgerBatch.commands:type_name -> quorate.store.v1.LedgerCommand
 	5,  // 1: quorate.store.v1.LedgerCommand.prepare:type_name -> quorate.store.v1.LedgerPrepare
-	7,  // 2: quorate.store.v1.LedgerCommand.open:type_name -> quorate.store.v1.LedgerTerms
-	6,  // 3: quorate.store.v1.LedgerPrepare.legs:type_name -> quorate.store.v1.LedgerLeg
-	0,  // 4: quorate.store.v1.LedgerLeg.direction:type_name -> quorate.store.v1.LedgerDirection
-	1,  // 5: quorate.store.v1.LedgerAccount.status:type_name -> quorate.store.v1.LedgerAccountStatus
-	10, // 6: quorate.store.v1.LedgerHold.legs:type_name -> quorate.store.v1.LedgerHoldLeg
-	2,  // 7: quorate.store.v1.LedgerFinished.state:type_name -> quorate.store.v1.LedgerFinishedState
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	6,  // 2: quorate.store.v1.LedgerCommand.resolve:type_name -> quorate.store.v1.LedgerResolve
+	8,  // 3: quorate.store.v1.LedgerCommand.open:type_name -> quorate.store.v1.LedgerTerms
+	7,  // 4: quorate.store.v1.LedgerPrepare.legs:type_name -> quorate.store.v1.LedgerLeg
+	0,  // 5: quorate.store.v1.LedgerLeg.direction:type_name -> quorate.store.v1.LedgerDirection
+	1,  // 6: quorate.store.v1.LedgerAccount.status:type_name -> quorate.store.v1.LedgerAccountStatus
+	11, // 7: quorate.store.v1.LedgerHold.legs:type_name -> quorate.store.v1.LedgerHoldLeg
+	2,  // 8: quorate.store.v1.LedgerFinished.state:type_name -> quorate.store.v1.LedgerFinishedState
+	9,  // [9:9] is the sub-list for method output_type
+	9,  // [9:9] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_quorate_store_v1_ledger_proto_init() }
@@ -1298,7 +1357,7 @@ func file_quorate_store_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_store_v1_ledger_proto_rawDesc), len(file_quorate_store_v1_ledger_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
