@@ -869,7 +869,7 @@ type Error struct {
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// For people.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
-	// Asking again, unchanged, may succeed. With the same id it is always safe.
+	// Nothing was changed, and asking again may succeed. With the same id asking again is always safe.
 	Retryable     bool    `protobuf:"varint,3,opt,name=retryable,proto3" json:"retryable,omitempty"`
 	Outcome       Outcome `protobuf:"varint,4,opt,name=outcome,proto3,enum=quorate.v1.Outcome" json:"outcome,omitempty"`
 	unknownFields protoimpl.UnknownFields

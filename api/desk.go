@@ -1,0 +1,234 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gofrs/uuid/v5"
+
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/transfer"
+)
+
+// Bounds of requests.
+const (
+	BatchMax       = 8190 // transfers in one request
+	TimeoutMin     = time.Millisecond
+	TimeoutMax     = time.Hour
+	TimeoutDefault = 10 * time.Second
+
+	// A request waits for its transfer's own time, and this much longer, so that it still hears "aborted".
+	waitGrace   = 2 * time.Second
+	readTimeout = 10 * time.Second // of a request that set none itself
+)
+
+// desk is what both faces do with a request once it is read.
+type desk struct {
+	backend Backend
+}
+
+// order is one transfer as it was asked for. err says why it can't be one.
+type order struct {
+	transfer transfer.Transfer // without its deadline
+	timeout  time.Duration
+	err      error
+}
+
+// submit hands one transfer over and waits for its outcome.
+func (d *desk) submit(ctx context.Context, o order) (transfer.Record, error) {
+	records, errs := d.submitAll(ctx, []order{o})
+	return records[0], errs[0]
+}
+
+// submitAll hands over those orders that are valid, together, and waits for each outcome.
+func (d *desk) submitAll(ctx context.Context, orders []order) ([]transfer.Record, []error) {
+	records, errs := make([]transfer.Record, len(orders)), make([]error, len(orders))
+	valid, place := make([]transfer.Transfer, 0, len(orders)), make([]int, 0, len(orders))
+	now, longest := time.Now(), time.Duration(0)
+	for i := range orders {
+		t, err := orders[i].accept(now)
+		if err != nil {
+			errs[i] = &requestError{t.ID, err}
+			continue
+		}
+		valid, place = append(valid, t), append(place, i)
+		longest = max(longest, orders[i].timeout)
+	}
+	if len(valid) == 0 {
+		return records, errs
+	}
+	ctx, cancel := withDefaultTimeout(ctx, longest+waitGrace)
+	defer cancel()
+	outcomes, failures := d.backend.Submit(ctx, valid)
+	if len(outcomes) != len(valid) || len(failures) != len(valid) {
+		lost := fmt.Errorf("%d transfers were submitted, %d records and %d errors came back", len(valid), len(outcomes), len(failures))
+		for _, i := range place {
+			errs[i] = &requestError{orders[i].transfer.ID, lost}
+		}
+		return records, errs
+	}
+	for n, i := range place {
+		if failures[n] != nil {
+			errs[i] = &requestError{valid[n].ID, failures[n]}
+			continue
+		}
+		records[i] = outcomes[n]
+	}
+	return records, errs
+}
+
+// accept is the transfer of the order, valid and with its deadline.
+func (o *order) accept(now time.Time) (transfer.Transfer, error) {
+	t := o.transfer
+	if o.err != nil {
+		return t, o.err
+	}
+	if o.timeout < TimeoutMin || o.timeout > TimeoutMax {
+		return t, fmt.Errorf("%w: got %v", transfer.ErrInvalidDeadline, o.timeout)
+	}
+	t.Deadline = now.Add(o.timeout)
+	return t, t.Validate()
+}
+
+func withDefaultTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if _, set := ctx.Deadline(); set {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, timeout)
+}
+
+func (d *desk) transfer(ctx context.Context, id string) (transfer.Record, error) {
+	parsed, err := transfer.ParseID(id)
+	if err != nil {
+		return transfer.Record{}, err
+	}
+	ctx, cancel := withDefaultTimeout(ctx, readTimeout)
+	defer cancel()
+	return d.backend.Transfer(ctx, parsed)
+}
+
+func (d *desk) openAccount(ctx context.Context, bankID transfer.BankID, terms bank.Terms) (bank.Account, error) {
+	if err := checkTerms(bankID, terms); err != nil {
+		return bank.Account{}, err
+	}
+	ctx, cancel := withDefaultTimeout(ctx, readTimeout)
+	defer cancel()
+	return d.backend.OpenAccount(ctx, bankID, terms)
+}
+
+func checkTerms(bankID transfer.BankID, terms bank.Terms) error {
+	if err := checkNames(bankID, terms.ID); err != nil {
+		return err
+	}
+	if !terms.Currency.Known() {
+		return fmt.Errorf("%w: got %q", transfer.ErrInvalidCurrency, clip(string(terms.Currency)))
+	}
+	if terms.OverdraftMinor < 0 {
+		return fmt.Errorf("%w: got %d", transfer.ErrInvalidOverdraft, terms.OverdraftMinor)
+	}
+	if terms.Unlimited && terms.OverdraftMinor != 0 {
+		return fmt.Errorf("%w: an account without a limit can't have one of %d", transfer.ErrInvalidOverdraft, terms.OverdraftMinor)
+	}
+	return nil
+}
+
+func checkNames(bankID transfer.BankID, account transfer.AccountID) error {
+	if err := checkBank(bankID); err != nil {
+		return err
+	}
+	if err := transfer.ValidateName(string(account)); err != nil {
+		return fmt.Errorf("account: %w", err)
+	}
+	return nil
+}
+
+func checkBank(bankID transfer.BankID) error {
+	if err := transfer.ValidateName(string(bankID)); err != nil {
+		return fmt.Errorf("bank: %w", err)
+	}
+	return nil
+}
+
+func (d *desk) account(ctx context.Context, bankID transfer.BankID, id transfer.AccountID) (bank.Account, error) {
+	if err := checkNames(bankID, id); err != nil {
+		return bank.Account{}, err
+	}
+	ctx, cancel := withDefaultTimeout(ctx, readTimeout)
+	defer cancel()
+	return d.backend.Account(ctx, bankID, id)
+}
+
+func (d *desk) accounts(ctx context.Context, bankID transfer.BankID, size int, token string) (accounts []bank.Account, next string, err error) {
+	limit, err := pageSize(size)
+	if err != nil {
+		return nil, "", err
+	}
+	after, err := accountOfToken(token)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := checkBank(bankID); err != nil {
+		return nil, "", err
+	}
+	ctx, cancel := withDefaultTimeout(ctx, readTimeout)
+	defer cancel()
+	accounts, err = d.backend.Accounts(ctx, bankID, after, limit+1) // one more tells whether there is a next page
+	if err != nil || len(accounts) <= limit {
+		return accounts, "", err
+	}
+	accounts = accounts[:limit]
+	return accounts, tokenOf(string(accounts[limit-1].ID)), nil
+}
+
+func (d *desk) entries(ctx context.Context, bankID transfer.BankID, size int, token string) (entries []bank.Entry, next string, err error) {
+	limit, err := pageSize(size)
+	if err != nil {
+		return nil, "", err
+	}
+	after, err := seqOfToken(token)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := checkBank(bankID); err != nil {
+		return nil, "", err
+	}
+	ctx, cancel := withDefaultTimeout(ctx, readTimeout)
+	defer cancel()
+	entries, err = d.backend.Entries(ctx, bankID, after, limit+1)
+	if err != nil || len(entries) <= limit {
+		return entries, "", err
+	}
+	entries = entries[:limit]
+	return entries, tokenOfSeq(entries[limit-1].Seq), nil
+}
+
+func (d *desk) audit(ctx context.Context, bankID transfer.BankID) (bank.Audit, error) {
+	if err := checkBank(bankID); err != nil {
+		return bank.Audit{}, err
+	}
+	ctx, cancel := withDefaultTimeout(ctx, readTimeout)
+	defer cancel()
+	return d.backend.Audit(ctx, bankID)
+}
+
+func (d *desk) status(ctx context.Context) (Status, error) {
+	ctx, cancel := withDefaultTimeout(ctx, readTimeout)
+	defer cancel()
+	return d.backend.Status(ctx)
+}
+
+// newID makes a UUIDv7: ids made one after another sort in that order.
+func newID() (transfer.ID, error) {
+	id, err := uuid.NewV7()
+	return transfer.ID(id), err
+}
+
+// clip keeps a stranger's string short enough for a message.
+func clip(s string) string {
+	const longest = 64
+	if len(s) > longest {
+		return s[:longest] + "…"
+	}
+	return s
+}

@@ -1,0 +1,207 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/quorate/quorate/bank"
+	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
+	"github.com/quorate/quorate/transfer"
+)
+
+// errorDomain is the domain of every ErrorInfo.
+const errorDomain = "quorate.dev"
+
+const requestIDMetadata = "request-id"
+
+type transferService struct {
+	quoratev1.UnimplementedTransferServiceServer
+	desk *desk
+}
+
+func (s *transferService) SubmitTransfer(ctx context.Context, r *quoratev1.SubmitTransferRequest) (*quoratev1.SubmitTransferResponse, error) {
+	record, err := s.desk.submit(ctx, orderOfSpec(r.GetTransfer()))
+	if err != nil {
+		return nil, err
+	}
+	return &quoratev1.SubmitTransferResponse{Transfer: protoOfRecord(&record)}, nil
+}
+
+func (s *transferService) SubmitTransfers(ctx context.Context, r *quoratev1.SubmitTransfersRequest) (*quoratev1.SubmitTransfersResponse, error) {
+	specs := r.GetTransfers()
+	if len(specs) > BatchMax {
+		return nil, fmt.Errorf("%w: %d transfers in a batch, at most %d", transfer.ErrInvalidRequest, len(specs), BatchMax)
+	}
+	orders := make([]order, len(specs))
+	for i, spec := range specs {
+		orders[i] = orderOfSpec(spec)
+	}
+	records, errs := s.desk.submitAll(ctx, orders)
+	results := make([]*quoratev1.TransferResult, len(specs))
+	for i := range results {
+		results[i] = resultOf(specs[i], &orders[i], &records[i], errs[i])
+	}
+	return &quoratev1.SubmitTransfersResponse{Results: results}, nil
+}
+
+func resultOf(spec *quoratev1.TransferSpec, o *order, record *transfer.Record, err error) *quoratev1.TransferResult {
+	if err == nil {
+		done := protoOfRecord(record)
+		return &quoratev1.TransferResult{Id: done.GetId(), Result: &quoratev1.TransferResult_Transfer{Transfer: done}}
+	}
+	id := spec.GetId()
+	if !o.transfer.ID.IsZero() {
+		id = o.transfer.ID.String()
+	}
+	return &quoratev1.TransferResult{Id: id, Result: &quoratev1.TransferResult_Error{Error: protoOfFailure(err)}}
+}
+
+func (s *transferService) GetTransfer(ctx context.Context, r *quoratev1.GetTransferRequest) (*quoratev1.GetTransferResponse, error) {
+	record, err := s.desk.transfer(ctx, r.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return &quoratev1.GetTransferResponse{Transfer: protoOfRecord(&record)}, nil
+}
+
+type accountService struct {
+	quoratev1.UnimplementedAccountServiceServer
+	desk *desk
+}
+
+func (s *accountService) OpenAccount(ctx context.Context, r *quoratev1.OpenAccountRequest) (*quoratev1.OpenAccountResponse, error) {
+	account, err := s.desk.openAccount(ctx, transfer.BankID(r.GetBank()), bank.Terms{
+		ID:             transfer.AccountID(r.GetAccount()),
+		Currency:       transfer.Currency(r.GetCurrency()),
+		OverdraftMinor: r.GetOverdraftMinor(),
+		Unlimited:      r.GetUnlimited(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &quoratev1.OpenAccountResponse{Account: protoOfAccount(&account)}, nil
+}
+
+func (s *accountService) GetAccount(ctx context.Context, r *quoratev1.GetAccountRequest) (*quoratev1.GetAccountResponse, error) {
+	account, err := s.desk.account(ctx, transfer.BankID(r.GetBank()), transfer.AccountID(r.GetAccount()))
+	if err != nil {
+		return nil, err
+	}
+	return &quoratev1.GetAccountResponse{Account: protoOfAccount(&account)}, nil
+}
+
+func (s *accountService) ListAccounts(ctx context.Context, r *quoratev1.ListAccountsRequest) (*quoratev1.ListAccountsResponse, error) {
+	accounts, next, err := s.desk.accounts(ctx, transfer.BankID(r.GetBank()), int(r.GetPageSize()), r.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	out := &quoratev1.ListAccountsResponse{NextPageToken: next}
+	for i := range accounts {
+		out.Accounts = append(out.Accounts, protoOfAccount(&accounts[i]))
+	}
+	return out, nil
+}
+
+func (s *accountService) ListEntries(ctx context.Context, r *quoratev1.ListEntriesRequest) (*quoratev1.ListEntriesResponse, error) {
+	entries, next, err := s.desk.entries(ctx, transfer.BankID(r.GetBank()), int(r.GetPageSize()), r.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	out := &quoratev1.ListEntriesResponse{NextPageToken: next}
+	for i := range entries {
+		out.Entries = append(out.Entries, protoOfEntry(&entries[i]))
+	}
+	return out, nil
+}
+
+type statusService struct {
+	quoratev1.UnimplementedStatusServiceServer
+	desk *desk
+}
+
+func (s *statusService) GetStatus(ctx context.Context, _ *quoratev1.GetStatusRequest) (*quoratev1.GetStatusResponse, error) {
+	view, err := s.desk.status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &quoratev1.GetStatusResponse{Status: protoOfStatus(&view)}, nil
+}
+
+func (s *statusService) AuditBank(ctx context.Context, r *quoratev1.AuditBankRequest) (*quoratev1.AuditBankResponse, error) {
+	id := transfer.BankID(r.GetBank())
+	audit, err := s.desk.audit(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &quoratev1.AuditBankResponse{Audit: protoOfAudit(id, audit)}, nil
+}
+
+// unary names the request, survives its handler's panic if the host wants so, and turns its error into a status.
+func (g *guard) unary(ctx context.Context, r any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
+	wish := metadata.ValueFromIncomingContext(ctx, requestIDMetadata)
+	ctx = withRequestID(ctx, chooseRequestID(append(wish, "")[0]))
+	_ = grpc.SetHeader(ctx, metadata.Pairs(requestIDMetadata, requestID(ctx))) // fails only when the stream is gone
+	defer func() {
+		if recovered := recover(); recovered != nil {
+			answer, err = nil, g.panicked(recovered)
+		}
+		if err != nil && !isStatus(err) {
+			g.note(ctx, info.FullMethod, err)
+			err = statusOf(err, requestID(ctx))
+		}
+	}()
+	return handle(ctx, r)
+}
+
+// isStatus says that an error is one of gRPC's own services', such as health, and no error of ours.
+func isStatus(err error) bool {
+	var ours *transfer.Error
+	_, is := status.FromError(err)
+	return is && !errors.As(err, &ours)
+}
+
+// statusOf is an error as gRPC says it.
+func statusOf(err error, request string) error {
+	code, verdict := Judge(err)
+	info := &errdetails.ErrorInfo{Reason: string(code), Domain: errorDomain, Metadata: map[string]string{
+		"retryable": strconv.FormatBool(verdict.Retryable),
+		"outcome":   string(verdict.Outcome),
+	}}
+	if id := idIn(err); id != "" {
+		info.Metadata["id"] = id
+	}
+	details := []protoadapt.MessageV1{info, &errdetails.RequestInfo{RequestId: request}}
+	if verdict.RetryAfter > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(verdict.RetryAfter)})
+	}
+	plain := status.New(verdict.GRPC, message(err))
+	full, broken := plain.WithDetails(details...)
+	if broken != nil {
+		return plain.Err()
+	}
+	return full.Err()
+}
+
+// stream ends a stream of gRPC's own services (health, reflection) when the server drains: they would never end by themselves.
+func (s *Server) stream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	defer context.AfterFunc(s.draining, cancel)()
+	return handle(srv, &endingStream{stream, ctx})
+}
+
+type endingStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s *endingStream) Context() context.Context { return s.ctx }

@@ -1,0 +1,203 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/quorate/quorate/transfer"
+)
+
+// register names every operation of the HTTP face, for the router and for the OpenAPI document.
+func (w *web) register(api huma.API) {
+	add(w, api, http.MethodPost, "/v1/transfers", "submitTransfer", "Submit a transfer and wait for its outcome", http.StatusCreated, w.submitTransfer)
+	add(w, api, http.MethodGet, "/v1/transfers/{id}", "getTransfer", "What is known of a transfer", http.StatusOK, w.getTransfer)
+	add(w, api, http.MethodPost, "/v1/banks/{bank}/accounts", "openAccount", "Open an account, or find it with the same terms", http.StatusCreated, w.openAccount)
+	add(w, api, http.MethodGet, "/v1/banks/{bank}/accounts", "listAccounts", "List accounts by id", http.StatusOK, w.listAccounts)
+	add(w, api, http.MethodGet, "/v1/banks/{bank}/accounts/{id}", "getAccount", "Read one account", http.StatusOK, w.getAccount)
+	add(w, api, http.MethodGet, "/v1/banks/{bank}/entries", "listEntries", "List a bank's journal in its order", http.StatusOK, w.listEntries)
+	add(w, api, http.MethodGet, "/v1/banks/{bank}/audit", "auditBank", "A bank's totals, all at one moment", http.StatusOK, w.auditBank)
+	add(w, api, http.MethodGet, "/v1/status", "getStatus", "What this node knows of the cluster", http.StatusOK, w.getStatus)
+}
+
+// add registers one operation. What it answers with instead of an output becomes a problem here.
+func add[I, O any](w *web, api huma.API, method, path, id, summary string, status int, handle func(context.Context, *I) (*O, error)) {
+	operation := huma.Operation{
+		OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status,
+		SkipValidateBody: true, // unmarshalStrict and Validate give exacter codes
+		BodyReadTimeout:  -1,   // the body is here already
+	}
+	huma.Register(api, operation, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			w.guard.note(ctx, id, err)
+			return nil, problemOf(ctx, err, 0)
+		}
+		return out, nil
+	})
+}
+
+// newHuma makes the part that reads parameters and bodies and writes answers.
+func newHuma(mux *http.ServeMux, version string) huma.API {
+	config := huma.DefaultConfig("Quorate", version)
+	config.Info.Description = "Moves money across independent banks: at all of them or at none. Amounts are minor units in strings of digits."
+	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // routes serves the document itself
+	config.CreateHooks = nil                                             // no $schema in answers
+	config.RejectUnknownQueryParameters = true
+	json := huma.Format{Marshal: writeJSON, Unmarshal: unmarshalStrict}
+	config.Formats = map[string]huma.Format{"application/json": json, "application/problem+json": json}
+	return humago.New(mux, config)
+}
+
+type none struct{}
+
+type body[T any] struct {
+	Body T
+}
+
+type submitInput struct {
+	Key    string `header:"Idempotency-Key" doc:"Stands for the id if the body has none: a UUID is the id itself, any other string of at most 255 bytes is hashed to one (UUIDv8). Quoted or bare."`
+	Prefer string `header:"Prefer" doc:"wait=N: answer after N seconds at the latest, with 202 if the outcome isn't known by then. Without it the answer waits for the outcome."`
+	Body   transferSpecJSON
+}
+
+type submitOutput struct {
+	Status   int
+	Location string `header:"Location" doc:"Where the transfer can be read."`
+	Applied  string `header:"Preference-Applied"`
+	Body     transferJSON
+}
+
+func (w *web) submitTransfer(ctx context.Context, in *submitInput) (*submitOutput, error) {
+	o := orderOfJSON(&in.Body, in.Key)
+	wait, asked := preferredWait(in.Prefer)
+	if !asked {
+		record, err := w.desk.submit(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		return answerOf(&record), nil
+	}
+	record, err := w.submitAndWait(ctx, o, wait)
+	if err != nil {
+		return nil, err
+	}
+	out := answerOf(&record)
+	out.Applied = fmt.Sprintf("wait=%d", int(wait.Seconds()))
+	return out, nil
+}
+
+// answerOf is 201 for a transfer that has its outcome, aborted or not, and 202 for one that hasn't.
+func answerOf(record *transfer.Record) *submitOutput {
+	out := &submitOutput{Status: http.StatusCreated, Body: transferToJSON(record)}
+	out.Location = "/v1/transfers/" + out.Body.ID
+	if record.State == transfer.Pending {
+		out.Status = http.StatusAccepted
+	}
+	return out
+}
+
+type transferInput struct {
+	ID string `path:"id"`
+}
+
+func (w *web) getTransfer(ctx context.Context, in *transferInput) (*body[transferJSON], error) {
+	record, err := w.desk.transfer(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &body[transferJSON]{transferToJSON(&record)}, nil
+}
+
+type openInput struct {
+	Bank string `path:"bank"`
+	Body accountSpecJSON
+}
+
+type openOutput struct {
+	Location string `header:"Location" doc:"Where the account can be read."`
+	Body     accountJSON
+}
+
+func (w *web) openAccount(ctx context.Context, in *openInput) (*openOutput, error) {
+	terms, err := termsOfJSON(&in.Body)
+	if err != nil {
+		return nil, err
+	}
+	id := transfer.BankID(in.Bank)
+	account, err := w.desk.openAccount(ctx, id, terms)
+	if err != nil {
+		return nil, err
+	}
+	return &openOutput{Location: "/v1/banks/" + in.Bank + "/accounts/" + string(account.ID), Body: accountToJSON(id, &account)}, nil
+}
+
+type accountInput struct {
+	Bank string `path:"bank"`
+	ID   string `path:"id"`
+}
+
+func (w *web) getAccount(ctx context.Context, in *accountInput) (*body[accountJSON], error) {
+	id := transfer.BankID(in.Bank)
+	account, err := w.desk.account(ctx, id, transfer.AccountID(in.ID))
+	if err != nil {
+		return nil, err
+	}
+	return &body[accountJSON]{accountToJSON(id, &account)}, nil
+}
+
+type pageInput struct {
+	Bank   string `path:"bank"`
+	Limit  int    `query:"limit" doc:"1 to 1000; 100 if unset."`
+	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+}
+
+func (w *web) listAccounts(ctx context.Context, in *pageInput) (*body[pageJSON[accountJSON]], error) {
+	id := transfer.BankID(in.Bank)
+	accounts, next, err := w.desk.accounts(ctx, id, in.Limit, in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	page := pageJSON[accountJSON]{Data: []accountJSON{}, HasMore: next != "", NextCursor: next}
+	for i := range accounts {
+		page.Data = append(page.Data, accountToJSON(id, &accounts[i]))
+	}
+	return &body[pageJSON[accountJSON]]{page}, nil
+}
+
+func (w *web) listEntries(ctx context.Context, in *pageInput) (*body[pageJSON[entryJSON]], error) {
+	entries, next, err := w.desk.entries(ctx, transfer.BankID(in.Bank), in.Limit, in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	page := pageJSON[entryJSON]{Data: []entryJSON{}, HasMore: next != "", NextCursor: next}
+	for i := range entries {
+		page.Data = append(page.Data, entryToJSON(&entries[i]))
+	}
+	return &body[pageJSON[entryJSON]]{page}, nil
+}
+
+type bankInput struct {
+	Bank string `path:"bank"`
+}
+
+func (w *web) auditBank(ctx context.Context, in *bankInput) (*body[auditJSON], error) {
+	id := transfer.BankID(in.Bank)
+	audit, err := w.desk.audit(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &body[auditJSON]{auditToJSON(id, audit)}, nil
+}
+
+func (w *web) getStatus(ctx context.Context, _ *none) (*body[statusJSON], error) {
+	view, err := w.desk.status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &body[statusJSON]{statusToJSON(&view)}, nil
+}

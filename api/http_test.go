@@ -1,0 +1,273 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/quorate/quorate/api"
+	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
+	"github.com/quorate/quorate/transfer"
+)
+
+func TestBodiesThatAreRefused(t *testing.T) {
+	cases := []struct {
+		name, body, code string
+		status           int
+	}{
+		{"nothing", "", "invalid_request", 400},
+		{"no JSON", "legs=2", "invalid_request", 400},
+		{"cut off", oneTransfer[:50], "invalid_request", 400},
+		{"two values", oneTransfer + oneTransfer, "invalid_request", 400},
+		{"something after it", oneTransfer + "]", "invalid_request", 400},
+		{"an array", "[" + oneTransfer + "]", "invalid_request", 400},
+		{"null", "null", "too_few_legs", 400},
+		{"an unknown field", `{"amount":1,` + legs + "}", "invalid_request", 400},
+		{"an unknown field in a leg", strings.Replace(oneTransfer, `"bank"`, `"iban"`, 1), "invalid_request", 400},
+		{"a field in other letters", strings.Replace(oneTransfer, `"currency"`, `"Currency"`, 1), "invalid_request", 400},
+		{"a field that folds to ours", strings.Replace(oneTransfer, `"legs"`, `"legſ"`, 1), "invalid_request", 400},
+		{"a field twice", strings.Replace(oneTransfer, `"reference"`, `"id":"x","reference"`, 1), "invalid_request", 400},
+		{"an amount twice", strings.Replace(oneTransfer, `"amount_minor"`, `"amount_minor":"1","amount_minor"`, 1), "invalid_request", 400},
+		{"an amount as a number", strings.Replace(oneTransfer, `"1050"`, `1050`, 1), "invalid_request", 400},
+		{"a decimal", strings.Replace(oneTransfer, `"1050"`, `"10.50"`, 1), "invalid_amount", 400},
+		{"a signed amount", strings.Replace(oneTransfer, `"1050"`, `"+1050"`, 1), "invalid_amount", 400},
+		{"a negative amount", strings.Replace(oneTransfer, `"1050"`, `"-1050"`, 1), "invalid_amount", 400},
+		{"an amount with an underscore", strings.Replace(oneTransfer, `"1050"`, `"1_050"`, 1), "invalid_amount", 400},
+		{"too large an amount", strings.Replace(oneTransfer, `"1050"`, `"9223372036854775808"`, 1), "invalid_amount", 400},
+		{"no amount", strings.Replace(oneTransfer, `"1050"`, `""`, 1), "invalid_amount", 400},
+		{"a direction in capitals", strings.Replace(oneTransfer, `"debit"`, `"DEBIT"`, 1), "invalid_direction", 400},
+		{"no legs", `{}`, "too_few_legs", 400},
+		{"a bad id", `{"id":"42",` + legs + "}", "invalid_id", 400},
+		{"no time", `{"timeout_ms":0,` + legs + "}", "invalid_deadline", 400},
+		{"time that overflows", `{"timeout_ms":9223372036854775807,` + legs + "}", "invalid_deadline", 400},
+		{"too large", `{"reference":"` + strings.Repeat("x", 300<<10) + `"}`, "invalid_request", 413},
+	}
+	w := open(t, nil)
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			r := w.do("POST", "/v1/transfers", c.body)
+			if got := r.fields(t); r.status != c.status || got["code"] != c.code || got["outcome"] != "not_applied" {
+				t.Errorf("%d %s, want %d %s", r.status, r.body, c.status, c.code)
+			}
+		})
+	}
+	if r := w.do("POST", "/v1/transfers", oneTransfer, "Content-Type: text/plain"); r.status != 415 {
+		t.Errorf("text/plain: %d", r.status)
+	}
+	if len(w.fake.seen) != 0 {
+		t.Errorf("%d reached the backend", len(w.fake.seen))
+	}
+	if r := w.do("POST", "/v1/transfers", oneTransfer, "Content-Type: application/json; charset=utf-8"); r.status != 201 {
+		t.Errorf("the good one: %d %s", r.status, r.body)
+	}
+}
+
+func TestIdempotencyKeys(t *testing.T) {
+	w := open(t, nil)
+	hashed, err := api.IDOfKey("order 66")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const other = "01936b2e-0000-7000-8000-00000000000f"
+	cases := []struct{ name, key, body, want string }{
+		{"a UUID is the id", idText, "{" + legs + "}", idText},
+		{"a quoted UUID, too", `"` + idText + `"`, "{" + legs + "}", idText},
+		{"a string is hashed", "order 66", "{" + legs + "}", hashed.String()},
+		{"quotes don't count", `"order 66"`, "{" + legs + "}", hashed.String()},
+		{"escapes are undone", `"order \"66\""`, "{" + legs + "}", mustKey(t, `order "66"`)},
+		{"the body's id goes first", other, oneTransfer, idText},
+		{"the longest", strings.Repeat("k", 255), "{" + legs + "}", mustKey(t, strings.Repeat("k", 255))},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			r := w.do("POST", "/v1/transfers", c.body, "Idempotency-Key: "+c.key)
+			if got := r.fields(t)["id"]; r.status != 201 || got != c.want {
+				t.Errorf("%d, id %v, want %s", r.status, got, c.want)
+			}
+		})
+	}
+	for _, bad := range []string{strings.Repeat("k", 256), `"`, `""`, `"a`, `"a"b"`, `"a\b"`} {
+		if r := w.do("POST", "/v1/transfers", "{"+legs+"}", "Idempotency-Key: "+bad); r.status != 400 {
+			t.Errorf("key %q: %d %s", bad, r.status, r.body)
+		}
+	}
+	if hashed[6]>>4 != 8 || hashed[8]>>6 != 2 {
+		t.Errorf("%s is no UUIDv8", hashed)
+	}
+}
+
+func mustKey(t *testing.T, key string) string {
+	t.Helper()
+	id, err := api.IDOfKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id.String()
+}
+
+// The ids of keys are a promise: a client that repeats a key after an upgrade means the same transfer.
+func TestIDsOfKeysNeverChange(t *testing.T) {
+	golden(t, "keys.txt", fmt.Sprintf("order 66: %s\nk: %s\n", mustKey(t, "order 66"), mustKey(t, "k")))
+}
+
+func TestPreferWait(t *testing.T) {
+	w := open(t, nil)
+	release := make(chan struct{})
+	w.fake.set(func(f *fake) {
+		f.submit = func(ctx context.Context, t transfer.Transfer) (transfer.Record, error) {
+			select {
+			case <-release:
+				return committed(t), nil
+			case <-ctx.Done():
+				return transfer.Record{}, transfer.ErrOutcomeUnknown
+			}
+		}
+	})
+	r := w.do("POST", "/v1/transfers", oneTransfer, "Prefer: respond-async, wait=0; x=y")
+	if p := r.fields(t); r.status != 202 || p["state"] != "pending" || p["id"] != idText || r.header.Get("Location") != "/v1/transfers/"+idText || r.header.Get("Preference-Applied") != "wait=0" {
+		t.Errorf("%d %s %v", r.status, r.body, r.header)
+	}
+	close(release)
+	r = w.do("POST", "/v1/transfers", oneTransfer, "Prefer: wait=60")
+	if p := r.fields(t); r.status != 201 || p["state"] != "committed" {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	if r := w.do("POST", "/v1/transfers", `{"id":"42"}`, "Prefer: wait=0"); r.status != 400 {
+		t.Errorf("what is wrong at once must be told at once: %d", r.status)
+	}
+}
+
+func TestRequestWaitsForItsTransfersTimeAndABitMore(t *testing.T) {
+	w := open(t, nil)
+	waits := make(chan time.Duration, 1)
+	w.fake.set(func(f *fake) {
+		f.submit = func(ctx context.Context, t transfer.Transfer) (transfer.Record, error) {
+			until, _ := ctx.Deadline()
+			waits <- until.Sub(t.Deadline)
+			return committed(t), nil
+		}
+	})
+	w.do("POST", "/v1/transfers", `{"timeout_ms":1500,`+legs+"}")
+	if extra := <-waits; extra < 1900*time.Millisecond || extra > 2100*time.Millisecond {
+		t.Errorf("HTTP waits %v longer than the transfer, want 2 s", extra)
+	}
+	if _, err := w.transfers().SubmitTransfer(context.Background(), &quoratev1.SubmitTransferRequest{Transfer: spec("")}); err != nil {
+		t.Fatal(err)
+	}
+	if extra := <-waits; extra < 1900*time.Millisecond || extra > 2100*time.Millisecond {
+		t.Errorf("gRPC waits %v longer than the transfer, want 2 s", extra)
+	}
+}
+
+func TestPanicsStopTheProcessOrBecomeInternal(t *testing.T) {
+	survived := make(chan any, 3)
+	w := open(t, func(c *api.Config) { c.OnPanic = func(recovered any, _ []byte) { survived <- recovered } })
+	w.fake.set(func(f *fake) {
+		f.submit = func(context.Context, transfer.Transfer) (transfer.Record, error) { panic(errors.New("boom")) }
+	})
+	if r := w.do("POST", "/v1/transfers", oneTransfer); r.status != 500 || r.fields(t)["code"] != "internal" || strings.Contains(r.body, "boom") {
+		t.Errorf("HTTP: %d %s", r.status, r.body)
+	}
+	if r := w.do("POST", "/v1/transfers", oneTransfer, "Prefer: wait=60"); r.status != 500 || r.fields(t)["code"] != "internal" {
+		t.Errorf("HTTP in the background: %d %s", r.status, r.body)
+	}
+	_, err := w.transfers().SubmitTransfer(context.Background(), &quoratev1.SubmitTransferRequest{Transfer: spec(idText)})
+	if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "boom") {
+		t.Errorf("gRPC: %v", err)
+	}
+	for range 3 {
+		if r := <-survived; fmt.Sprint(r) != "boom" {
+			t.Errorf("OnPanic heard %v", r)
+		}
+	}
+}
+
+func TestFurtherHandlers(t *testing.T) {
+	w := open(t, func(c *api.Config) {
+		c.Handlers = map[string]http.Handler{
+			"GET /metrics": http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) { _, _ = out.Write([]byte("up 1\n")) }),
+		}
+	})
+	if r := w.do("GET", "/metrics", ""); r.status != 200 || r.body != "up 1\n" {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	taken := map[string]http.Handler{"GET /v1/status": http.NotFoundHandler()}
+	if s, err := api.Serve(api.Config{HTTP: listen(t), Handlers: taken}, newFake()); err == nil {
+		_ = s.Stop(context.Background())
+		t.Error("a path of ours was given away")
+	}
+}
+
+func TestStopLetsRequestsFinish(t *testing.T) {
+	w := open(t, nil)
+	entered, release := make(chan struct{}), make(chan struct{})
+	w.fake.set(func(f *fake) {
+		f.submit = func(_ context.Context, t transfer.Transfer) (transfer.Record, error) {
+			entered <- struct{}{}
+			<-release
+			return committed(t), nil
+		}
+	})
+	answered := make(chan error, 2)
+	go func() {
+		r, err := w.http.Post(w.url+"/v1/transfers", "application/json", strings.NewReader(oneTransfer))
+		if err == nil {
+			err = r.Body.Close()
+			if r.StatusCode != 201 {
+				err = fmt.Errorf("status %d", r.StatusCode)
+			}
+		}
+		answered <- err
+	}()
+	go func() {
+		_, err := w.transfers().SubmitTransfer(context.Background(), &quoratev1.SubmitTransferRequest{Transfer: spec("")})
+		answered <- err
+	}()
+	<-entered
+	<-entered
+	stopped := make(chan error, 1)
+	go func() { stopped <- w.stop(patience) }()
+	close(release)
+	for range 2 {
+		if err := <-answered; err != nil {
+			t.Errorf("a request in flight: %v", err)
+		}
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("stop: %v", err)
+	}
+}
+
+func TestStopCutsOffWhatTakesTooLong(t *testing.T) {
+	w := open(t, nil)
+	entered := make(chan struct{}, 3)
+	w.fake.set(func(f *fake) {
+		f.submit = func(ctx context.Context, _ transfer.Transfer) (transfer.Record, error) {
+			entered <- struct{}{}
+			<-ctx.Done()
+			return transfer.Record{}, fmt.Errorf("%w: %w", transfer.ErrOutcomeUnknown, ctx.Err())
+		}
+	})
+	go func() {
+		if r, err := w.http.Post(w.url+"/v1/transfers", "application/json", strings.NewReader(oneTransfer)); err == nil {
+			_ = r.Body.Close()
+		}
+	}()
+	go func() {
+		_, _ = w.transfers().SubmitTransfer(context.Background(), &quoratev1.SubmitTransferRequest{Transfer: spec("")})
+	}()
+	w.do("POST", "/v1/transfers", oneTransfer, "Prefer: wait=0")
+	for range 3 {
+		<-entered
+	}
+	if err := w.stop(time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("stop: %v", err)
+	}
+}

@@ -1,0 +1,176 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
+)
+
+// Bounds of what comes in. A batch of BatchMax ordinary transfers has about 2 MiB.
+const (
+	messageBytesMax     = 16 << 20 // gRPC
+	bodyBytesMax        = 256 << 10
+	headerBytesMax      = 16 << 10
+	headerTimeout       = 5 * time.Second
+	bodyTimeout         = 10 * time.Second
+	idleTimeout         = 2 * time.Minute
+	streamsMax          = 4096 // requests at once on one gRPC connection
+	windowBytes         = 4 << 20
+	keepaliveTime       = 30 * time.Second
+	keepaliveTimeout    = 10 * time.Second
+	keepaliveMinTime    = 5 * time.Second
+	keepaliveWithoutUse = true
+)
+
+// Config is what a Server is built from.
+type Config struct {
+	GRPC net.Listener // already bound; nil: no gRPC. The Server closes it
+	HTTP net.Listener // likewise
+
+	Version    string // of the program, for the OpenAPI document
+	Reflection bool   // let gRPC clients ask for the services
+
+	// Handlers adds paths to the HTTP face, by pattern of http.ServeMux: "GET /metrics".
+	Handlers map[string]http.Handler
+
+	// Log hears of faults of ours. Nil: slog.Default.
+	Log *slog.Logger
+
+	// OnPanic decides about a panic of a handler: it stops the process, or returns and the request fails with
+	// "internal". Nil: every panic stops the process.
+	OnPanic func(recovered any, stack []byte)
+}
+
+// Server is both faces of a node.
+type Server struct {
+	guard  *guard
+	doctor *doctor
+	grpc   *grpc.Server // nil if there is no such face
+	http   *http.Server // likewise
+	web    *web
+	done   sync.WaitGroup // the accept loops and the doctor
+
+	draining context.Context // ends when Stop begins
+	drain    context.CancelFunc
+}
+
+// Serve answers on the given listeners until Stop. On error they stay open.
+func Serve(cfg Config, backend Backend) (*Server, error) {
+	if backend == nil {
+		return nil, errors.New("api: no backend")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	s := &Server{
+		guard:  &guard{log: cfg.Log, onPanic: cfg.OnPanic},
+		doctor: newDoctor(backend),
+	}
+	s.draining, s.drain = context.WithCancel(context.Background())
+	d := &desk{backend: backend}
+	if cfg.HTTP != nil {
+		if err := s.openHTTP(&cfg, d); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.GRPC != nil {
+		s.openGRPC(&cfg, d)
+	}
+	s.done.Go(func() { s.doctor.run(s.draining) })
+	if s.http != nil {
+		s.done.Go(func() { _ = s.http.Serve(cfg.HTTP) }) // ends by Stop, and says so
+	}
+	if s.grpc != nil {
+		s.done.Go(func() { _ = s.grpc.Serve(cfg.GRPC) }) // likewise
+	}
+	return s, nil
+}
+
+func (s *Server) openGRPC(cfg *Config, d *desk) {
+	s.grpc = grpc.NewServer(
+		grpc.UnaryInterceptor(s.guard.unary), grpc.StreamInterceptor(s.stream),
+		grpc.MaxRecvMsgSize(messageBytesMax), grpc.MaxSendMsgSize(messageBytesMax),
+		grpc.MaxConcurrentStreams(streamsMax),
+		grpc.InitialWindowSize(windowBytes), grpc.InitialConnWindowSize(windowBytes),
+		grpc.MaxHeaderListSize(headerBytesMax),
+		grpc.ConnectionTimeout(headerTimeout),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: keepaliveWithoutUse}),
+		grpc.WaitForHandlers(true),
+	)
+	quoratev1.RegisterTransferServiceServer(s.grpc, &transferService{desk: d})
+	quoratev1.RegisterAccountServiceServer(s.grpc, &accountService{desk: d})
+	quoratev1.RegisterStatusServiceServer(s.grpc, &statusService{desk: d})
+	healthv1.RegisterHealthServer(s.grpc, s.doctor.grpc)
+	if cfg.Reflection {
+		reflection.Register(s.grpc)
+	}
+}
+
+func (s *Server) openHTTP(cfg *Config, d *desk) error {
+	s.web = newWeb(d, s.guard, s.doctor)
+	handler, err := s.web.routes(cfg)
+	if err != nil {
+		return fmt.Errorf("api: %w", err)
+	}
+	s.http = &http.Server{
+		Handler:           handler,
+		BaseContext:       func(net.Listener) context.Context { return s.web.life },
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    headerBytesMax,
+		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+	}
+	return nil
+}
+
+// Stop first says that the node isn't ready, lets requests finish until ctx ends, and then cuts them off. It returns
+// when no handler runs any more; the error is that of ctx if some had to be cut off. It may be called once.
+func (s *Server) Stop(ctx context.Context) error {
+	s.doctor.drain()
+	s.drain()
+	var faces sync.WaitGroup
+	var errGRPC, errHTTP error
+	if s.grpc != nil {
+		faces.Go(func() { errGRPC = s.stopGRPC(ctx) })
+	}
+	if s.http != nil {
+		faces.Go(func() { errHTTP = s.stopHTTP(ctx) })
+	}
+	faces.Wait()
+	s.done.Wait()
+	return errors.Join(errGRPC, errHTTP)
+}
+
+func (s *Server) stopGRPC(ctx context.Context) error {
+	finished := make(chan struct{})
+	go func() { s.grpc.GracefulStop(); close(finished) }() // waited for below
+	select {
+	case <-finished:
+		return nil
+	case <-ctx.Done():
+		s.grpc.Stop() // ends GracefulStop, too
+		<-finished
+		return ctx.Err()
+	}
+}
+
+func (s *Server) stopHTTP(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		_ = s.http.Close() // its error would say less than ctx's
+	}
+	return errors.Join(err, s.web.finish(ctx))
+}

@@ -1,0 +1,92 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// unmarshalStrict reads one JSON value and nothing after it. A field that is unknown, written in other
+// letters, or there twice is refused: in a request about money nothing may be read past.
+func unmarshalStrict(data []byte, into any) error {
+	if err := checkFields(data); err != nil {
+		return err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(into)
+}
+
+// fieldsOf is an object or an array that is being read.
+type fieldsOf struct {
+	object bool
+	isName bool // the next token of an object is a field's name
+	seen   map[string]bool
+}
+
+// checkFields reads the whole of data as one JSON value and checks the names of its fields: encoding/json
+// would match them in any letters and take the last of two.
+func checkFields(data []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	var open []fieldsOf
+	for values := 0; ; {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) && len(open) == 0 && values == 1 {
+			return nil
+		}
+		if errors.Is(err, io.EOF) {
+			return errors.New("the JSON value ends too early")
+		}
+		if err != nil {
+			return err
+		}
+		if len(open) == 0 && values == 1 {
+			return errors.New("there is more after the JSON value")
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			open = append(open, fieldsOf{object: token == json.Delim('{'), isName: true, seen: map[string]bool{}})
+			continue
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+		default:
+			if named, err := checkField(open, token); named || err != nil {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if len(open) == 0 {
+			values++
+			continue
+		}
+		open[len(open)-1].isName = true // a value of the innermost object or array is complete
+	}
+}
+
+// checkField says whether a token names a field, and what is wrong with it.
+func checkField(open []fieldsOf, token json.Token) (named bool, err error) {
+	if len(open) == 0 {
+		return false, nil
+	}
+	inner := &open[len(open)-1]
+	if !inner.object || !inner.isName {
+		return false, nil
+	}
+	name, _ := token.(string)
+	if inner.seen[name] {
+		return true, fmt.Errorf("field %q is there twice", clip(name))
+	}
+	for _, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && c != '_' {
+			return true, fmt.Errorf("unknown field %q", clip(name))
+		}
+	}
+	inner.seen[name] = true
+	inner.isName = false
+	return true, nil
+}
