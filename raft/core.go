@@ -128,7 +128,7 @@ func New(cfg Config) (*Raft, error) {
 	r.matched = func(id NodeID) Index { return r.peer(id).Match }
 	r.roundSeen = func(id NodeID) Index { return Index(r.peer(id).Round) }
 	r.heardAt = func(id NodeID) Index { return Index(r.peer(id).Heard) }
-	if cfg.LeaseTicks > 0 {
+	if cfg.LeaseTicks > 0 && hs.Term > 0 {
 		r.quietUntil = uint64(cfg.ElectionTicks)
 	}
 	r.setMembers(members)
@@ -149,7 +149,7 @@ func (r *Raft) Tick() {
 }
 
 // Step takes one message of a peer. Whatever its bytes, the answer to nonsense is an error and no change: ErrBadMessage, or
-// ErrUnsafe after which the host must stop. It keeps m.Entries and m.Snapshot, nobody may write into them any more.
+// ErrUnsafe, after which the host must stop. It keeps m.Entries and m.Snapshot, nobody may write into them any more.
 func (r *Raft) Step(m Message) error {
 	if err := r.inspect(&m); err != nil {
 		return err

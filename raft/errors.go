@@ -9,6 +9,7 @@ var (
 	ErrBusy         = errors.New("too many bytes wait to be committed")
 	ErrTransferring = errors.New("leadership is being transferred")
 	ErrPending      = errors.New("another membership change is not applied yet")
+	ErrNoQuorum     = errors.New("too few of the voters after the change have been heard lately; let newcomers learn first")
 	ErrNotVoter     = errors.New("the node is not a voter of this group")
 	ErrSelf         = errors.New("the node is the leader already")
 )
@@ -23,7 +24,7 @@ var ErrBadConfig = errors.New("the configuration is not valid")
 var ErrBadMessage = errors.New("the message is not valid")
 
 // ErrUnsafe says that a peer contradicts what is decided: a second leader in one term, or another entry where this node has
-// a committed one. Some disk or some code lied. The message changed nothing; the host must stop the process.
+// a committed one. Some disk or some code lied. No entry was changed; the host must stop the process.
 var ErrUnsafe = errors.New("a peer contradicts what is decided")
 
 // ErrCompact says that the log is still needed: keep it.

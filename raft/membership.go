@@ -6,11 +6,13 @@ import (
 	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/raft/membership"
 	"github.com/quorate/quorate/raft/progress"
+	"github.com/quorate/quorate/raft/quorum"
 )
 
 // ProposeMembership adds a change of the members to the log. It is active on each member when that applies the entry. Several
 // changes at once go through a joint phase, in which both the old and the new voters decide, and which the leader ends by itself.
-// Refusals: ErrNotLeader, ErrTransferring, ErrPending, and those of membership.Check.
+// Refusals: ErrNotLeader, ErrTransferring, ErrPending, those of membership.Check, and ErrNoQuorum: the voters after the change would have no
+// majority that was heard within an election timeout, so the group would stand still at once. Newcomers join as learners first.
 func (r *Raft) ProposeMembership(changes ...membership.Change) (EntryID, error) {
 	switch {
 	case r.role != Leader:
@@ -23,9 +25,20 @@ func (r *Raft) ProposeMembership(changes ...membership.Change) (EntryID, error) 
 	if err := membership.Check(r.members, changes); err != nil {
 		return EntryID{}, err
 	}
+	next := membership.Apply(r.members, changes)
+	if agreed := quorum.Majority(next.Voters).Vote(r.isWell); agreed != quorum.Won {
+		return EntryID{}, ErrNoQuorum
+	}
 	id := r.appendOwn(Membership, membership.EncodeChanges(changes))
 	r.pendingChange = id.Index
 	return id, nil
+}
+
+// isWell says whether a node was heard within an election timeout, in this term.
+func (r *Raft) isWell(id NodeID) (well, known bool) {
+	p := r.peer(id)
+	well = id == r.id || p != nil && (p.Match > 0 || p.Round > 0) && r.ticks-p.Heard < uint64(r.cfg.ElectionTicks)
+	return well, true
 }
 
 // Members returns the active membership: that of the last applied entry. It must not be changed.

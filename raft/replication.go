@@ -84,6 +84,9 @@ func (r *Raft) replicate(p *peer) {
 	for p.Next <= last && p.MaySend(r.limits) {
 		r.sendAppend(p, last)
 	}
+	if p.State == progress.Probe && !p.Paused && p.Match < last {
+		r.sendAppend(p, p.Next-1) // nothing to send from there on: ask whether the peer has all before it
+	}
 	if news := min(r.log.commit, p.Match); news > p.SentCommit && p.State == progress.Replicate {
 		// No entries took the commit along. Round zero wants no answer.
 		p.SentCommit = news
@@ -127,7 +130,7 @@ func (r *Raft) handleAppendReply(p *peer, m *Message) error {
 	}
 	news := p.Acked(m.Index)
 	if p.State == progress.Snapshot && p.Match >= r.log.compacted.Index {
-		p.Probing() // it has what it needs to follow the log again, by the snapshot or by an append that was faster
+		p.Streaming() // it can follow the log again, by the snapshot or by an append that was faster
 	}
 	if news {
 		r.advanceCommit()

@@ -49,11 +49,11 @@ func Check(c Config, changes []Change) error {
 			return fmt.Errorf("%w: node %d", err, ch.Node)
 		}
 	}
-	next := Apply(c, changes)
-	if len(next.Voters) == 0 || next.Verify() != nil {
+	next := after(c, changes)
+	if len(next.Voters) == 0 {
 		return ErrLastVoter
 	}
-	return nil
+	return next.Verify()
 }
 
 func checkOne(c Config, ch Change) error {
@@ -80,6 +80,14 @@ func Apply(c Config, changes []Change) Config {
 	if c.Joint() != (len(changes) == 0) {
 		return c
 	}
+	if next := after(c, changes); next.Verify() == nil {
+		return next
+	}
+	return c
+}
+
+// after does what Apply promises, whatever comes of it.
+func after(c Config, changes []Change) Config {
 	next := c.Clone()
 	if len(changes) == 0 {
 		next.leave()
@@ -91,9 +99,6 @@ func Apply(c Config, changes []Change) Config {
 	}
 	for _, ch := range changes {
 		next.apply(ch)
-	}
-	if next.Verify() != nil {
-		return c
 	}
 	return next
 }

@@ -85,6 +85,7 @@ func (p *Progress) Streaming() {
 	p.Next = p.Match + 1
 	p.Paused = false
 	p.rejects = 0
+	p.Sending = Transfer{}
 	p.window.clear()
 }
 
