@@ -70,7 +70,8 @@ type Raft struct {
 	pendingChange Index  // leader: a Membership entry up to here is not applied yet
 	transferTo    NodeID // leader: who shall take over; zero: nobody
 	transferSince uint64
-	sendDue       bool // leader: something changed that may allow appends or commit news to leave
+	leaving       Index // leader: it lost its vote by the change at this index; zero: it stays
+	sendDue       bool  // leader: something changed that may allow appends or commit news to leave
 
 	reading reading
 	arrival arrival // of a snapshot, chunk by chunk
@@ -218,10 +219,8 @@ func (r *Raft) answerOldTerm(m *Message) {
 	switch m.Kind {
 	case Append, Heartbeat, Snapshot:
 		r.send(Message{Kind: AppendReply, To: m.From, Index: m.Index, Reject: true})
-	case PreVote:
-		r.send(Message{Kind: PreVoteReply, To: m.From, Reject: true})
-	case Vote:
-		r.send(Message{Kind: VoteReply, To: m.From, Reject: true})
+	case PreVote, Vote:
+		r.refuseVote(m)
 	}
 }
 

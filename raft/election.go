@@ -93,24 +93,41 @@ func (r *Raft) handleVote(m *Message) {
 	free := r.vote == m.From || r.vote == 0 && r.leader == 0 || m.Kind == PreVote && m.Term > r.term
 	last := r.log.lastID()
 	upToDate := m.LogTerm > last.Term || m.LogTerm == last.Term && m.Index >= last.Index
-	reply := Message{Kind: VoteReply, To: m.From, Reject: !free || !upToDate}
-	if m.Kind == PreVote {
-		reply.Kind = PreVoteReply
-		if !reply.Reject {
-			reply.Term = m.Term
-		}
-		r.send(reply)
-		return
-	}
-	if !reply.Reject {
+	switch {
+	case !free || !upToDate:
+		r.refuseVote(m)
+	case m.Kind == PreVote:
+		r.send(Message{Kind: PreVoteReply, To: m.From, Term: m.Term})
+	default:
 		r.vote = m.From
 		r.sinceHeard = 0
+		r.send(Message{Kind: VoteReply, To: m.From})
 	}
-	r.send(reply)
+}
+
+// refuseVote names what is committed here. Who campaigns may be the voter of a membership that it doesn't know to be active, asking those who have
+// left with the commit in their hands; without the news nobody could ever be elected.
+func (r *Raft) refuseVote(m *Message) {
+	known, _ := r.log.term(r.log.commit)
+	r.send(Message{Kind: m.Kind + 1, To: m.From, Reject: true, Index: r.log.commit, LogTerm: known})
+}
+
+// learnCommit takes the news of a refusal. An entry's name is unique, so if ours has it, ours is committed.
+func (r *Raft) learnCommit(m *Message) {
+	if m.Index <= r.log.commit || !r.log.matches(EntryID{m.Index, m.LogTerm}) {
+		return
+	}
+	r.commitTo(m.Index)
+	if (r.role == PreCandidate || r.role == Candidate) && !r.mayCampaign() {
+		r.becomeFollower(r.term, 0) // a membership must be applied first
+	}
 }
 
 // handleVoteReply counts an answer if it belongs to the campaign that is running.
 func (r *Raft) handleVoteReply(m *Message) {
+	if m.Reject {
+		r.learnCommit(m)
+	}
 	pre := m.Kind == PreVoteReply
 	asked := r.term
 	if pre && !m.Reject {

@@ -7,7 +7,7 @@ var (
 	ErrNotLeader    = errors.New("this node is not the leader")
 	ErrWrongTerm    = errors.New("the leader's term is not the one the proposal belongs to")
 	ErrBusy         = errors.New("too many bytes wait to be committed")
-	ErrTransferring = errors.New("leadership is being transferred")
+	ErrTransferring = errors.New("leadership is being transferred, or the leader is leaving the group")
 	ErrPending      = errors.New("another membership change is not applied yet")
 	ErrNoQuorum     = errors.New("too few of the voters after the change have been heard lately; let newcomers learn first")
 	ErrNotVoter     = errors.New("the node is not a voter of this group")

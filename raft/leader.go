@@ -40,6 +40,17 @@ func (r *Raft) diskHangs() bool {
 // handOver gives the group to a voter whose disk works, and says whether there is one. The others commit without our disk,
 // but nobody could be answered here: entries are applied only once they are durable.
 func (r *Raft) handOver() bool {
+	best := r.bestSuccessor()
+	if best == nil {
+		return false
+	}
+	r.sendTimeoutNow(best.id)
+	r.becomeFollower(r.term, 0)
+	return true
+}
+
+// bestSuccessor returns the other voter that has most of the log, or nil.
+func (r *Raft) bestSuccessor() *peer {
 	var best *peer
 	for i := range r.peers {
 		p := &r.peers[i]
@@ -47,12 +58,7 @@ func (r *Raft) handOver() bool {
 			best = p
 		}
 	}
-	if best == nil {
-		return false
-	}
-	r.sendTimeoutNow(best.id)
-	r.becomeFollower(r.term, 0)
-	return true
+	return best
 }
 
 // tickPeers notices who is gone: what was sent to it ahead of its answers is better asked for again.
@@ -96,6 +102,9 @@ func (r *Raft) sendHeartbeat(p *peer) {
 	// A follower must never hear of a commit beyond what it is known to have: its own entries there may be others.
 	commit := min(r.log.commit, p.Match)
 	p.SentCommit = max(p.SentCommit, commit)
+	if r.leaving != 0 && commit >= r.leaving && p.ToldIn == 0 {
+		p.ToldIn = r.reading.round
+	}
 	r.send(Message{Kind: Heartbeat, To: p.id, Commit: commit, Round: r.reading.round, Compact: r.compact})
 }
 
@@ -106,6 +115,10 @@ func (r *Raft) handleHeartbeatReply(p *peer, m *Message) error {
 	if m.Round > p.Round {
 		p.Round = m.Round
 		r.confirmRounds()
+		r.stopIfTold()
+		if r.role != Leader {
+			return nil
+		}
 	}
 	if p.State == progress.Probe && p.Paused {
 		p.Paused = false

@@ -17,7 +17,7 @@ func (r *Raft) ProposeMembership(changes ...membership.Change) (EntryID, error) 
 	switch {
 	case r.role != Leader:
 		return EntryID{}, ErrNotLeader
-	case r.transferTo != 0:
+	case r.transferTo != 0 || r.leaving != 0:
 		return EntryID{}, ErrTransferring
 	case r.pendingChange > r.log.applied:
 		return EntryID{}, ErrPending
@@ -64,11 +64,13 @@ func (r *Raft) setMembers(next membership.Config) {
 	r.members, r.voters = next, next.Quorum()
 	votes := r.voters.Has(r.id)
 	switch {
-	case r.role == Leader && !votes:
-		r.flush() // who stays must hear of the commit before we are gone
-		r.becomeFollower(r.term, 0)
 	case r.role == Leader:
 		r.syncPeers()
+		r.leaving = 0
+		if !votes {
+			r.leaving = r.log.applied
+			r.beat()
+		}
 		if r.transferTo != 0 && !r.voters.Has(r.transferTo) {
 			r.transferTo = 0
 		}
@@ -82,6 +84,22 @@ func (r *Raft) setMembers(next membership.Config) {
 	case r.role == Learner:
 		r.role = Follower
 	}
+}
+
+// stopIfTold ends the reign of a leader that has left, once more than half of those who stay know that it has (Ongaro §4.2.2 lets it go when the change is
+// committed; but here memberships are active when applied, and whoever doesn't know of the commit still waits for this node's vote).
+func (r *Raft) stopIfTold() {
+	told := func(id NodeID) (bool, bool) {
+		p := r.peer(id)
+		return p.ToldIn > 0 && p.Round >= p.ToldIn, true
+	}
+	if r.leaving == 0 || quorum.Majority(r.members.Voters).Vote(told) != quorum.Won {
+		return
+	}
+	if best := r.bestSuccessor(); best != nil {
+		r.sendTimeoutNow(best.id)
+	}
+	r.becomeFollower(r.term, 0)
 }
 
 // sayGoodbye tells those who leave that they do: they stop campaigning as soon as they apply it.

@@ -76,9 +76,9 @@ const (
 //	kind            means                                   uses, besides Kind, From, To, Term
 //	PreVote         would you vote for me? Term is the      Index, LogTerm: the sender's last entry
 //	                term it would campaign in
-//	PreVoteReply    a grant's Term is the one asked for     Reject
+//	PreVoteReply    a grant's Term is the one asked for     Reject; then Index, LogTerm: the last committed entry
 //	Vote            vote for me                             Index, LogTerm: the last entry; Transfer
-//	VoteReply                                               Reject
+//	VoteReply                                               as PreVoteReply
 //	Append          store these after the entry at Index    Index, LogTerm: the entry before; Entries; Commit; Compact
 //	AppendReply     I have, durably, all up to Index        Index
 //	 with Reject    I don't have the entry at Index         Index: as in the Append; Hint, HintTerm
@@ -93,7 +93,7 @@ type Message struct {
 	From     NodeID
 	To       NodeID
 	Term     Term
-	LogTerm  Term  // Append: term of the entry at Index. Vote, PreVote: term of the last entry
+	LogTerm  Term  // term of the entry at Index
 	Index    Index // Append: the entry before Entries. Vote, PreVote: the last entry. AppendReply: the last entry now known to match
 	Commit   Index // Append: the leader's commit. Heartbeat: the same, bounded by what the receiver is known to have
 	Entries  []Entry

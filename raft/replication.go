@@ -30,7 +30,7 @@ func (r *Raft) becomeLeader() {
 func (r *Raft) stopLeading() {
 	r.verified = r.log.last() // our own log: a leader never cuts it
 	r.loseReads()
-	r.transferTo = 0
+	r.transferTo, r.leaving = 0, 0
 	r.uncommitted = 0
 	r.offers = nil
 	r.sendDue = false
@@ -54,7 +54,7 @@ func (r *Raft) Propose(term Term, data []byte) (EntryID, error) {
 		return EntryID{}, ErrNotLeader
 	case term != 0 && term != r.term:
 		return EntryID{}, fmt.Errorf("%w: it is %d, not %d", ErrWrongTerm, r.term, term)
-	case r.transferTo != 0:
+	case r.transferTo != 0 || r.leaving != 0:
 		return EntryID{}, ErrTransferring
 	}
 	size := entryOverheadBytes + uint64(len(data))

@@ -47,6 +47,8 @@ type Progress struct {
 	Heard      uint64 // when the peer last said something in this term
 	Round      uint64 // the newest heartbeat round that it answered
 
+	ToldIn uint64 // the leader leaves: the round that told the peer
+
 	rejects int   // refused appends in a row: the search steps back further each time
 	nudged  Index // Match at the last heartbeat; unchanged at the next, something may be lost
 	window  window

@@ -125,7 +125,7 @@ func printMessage(m *raft.Message, arrow string) string {
 			s += ", by transfer"
 		}
 	case raft.PreVoteReply, raft.VoteReply:
-		s += map[bool]string{false: " yes", true: " no"}[m.Reject]
+		s += map[bool]string{false: " yes", true: " no, committed is " + printID(raft.EntryID{Index: m.Index, Term: m.LogTerm})}[m.Reject]
 	case raft.Append:
 		if len(m.Entries) == 0 {
 			s += " no entries"
