@@ -1,0 +1,201 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
+	"github.com/quorate/quorate/transfer"
+)
+
+// A longer list of transfers travels in several requests, one after another.
+const (
+	batchMax      = 8190
+	batchBytesMax = 8 << 20
+)
+
+// Result is what became of one transfer of a batch.
+type Result struct {
+	ID     transfer.ID
+	Record transfer.Record // if Err is nil
+	Err    error           // as Client.Transfer gives it
+}
+
+// Transfers submits transfers that have nothing to do with each other and waits for the outcome of each, as Transfer does. The
+// results are in the order of the transfers.
+func (c *Client) Transfers(ctx context.Context, transfers []transfer.Transfer) []Result {
+	results := make([]Result, len(transfers))
+	var open []*submission
+	for i := range transfers {
+		s := &submission{transfer: transfers[i], result: &results[i]}
+		if s.prepare() {
+			open = append(open, s)
+		}
+	}
+	for len(open) > 0 {
+		n := sizeOfBatch(open)
+		c.submit(ctx, open[:n])
+		open = open[n:]
+	}
+	return results
+}
+
+// submission is one transfer on its way to an outcome.
+type submission struct {
+	transfer transfer.Transfer
+	spec     *quoratev1.TransferSpec
+	result   *Result
+	happen   bool // an attempt may have taken effect
+}
+
+// prepare finds what is wrong with the transfer before anybody is asked.
+func (s *submission) prepare() bool {
+	if s.transfer.ID.IsZero() {
+		s.transfer.ID = NewID()
+	}
+	s.result.ID = s.transfer.ID
+	if err := s.transfer.Validate(); err != nil {
+		s.result.Err = err
+		return false
+	}
+	s.spec = specOf(&s.transfer)
+	return true
+}
+
+func sizeOfBatch(open []*submission) int {
+	bytes := 0
+	for n, s := range open {
+		bytes += proto.Size(s.spec)
+		if n == batchMax || (n > 0 && bytes > batchBytesMax) {
+			return n
+		}
+	}
+	return len(open)
+}
+
+// submit drives one batch: what has no outcome yet is submitted again, with the same ids.
+func (c *Client) submit(ctx context.Context, open []*submission) {
+	a := c.attempts()
+	for {
+		failed := c.submitOnce(ctx, a, open)
+		rest := open[:0:0]
+		another := false
+		for i, s := range open {
+			if s.settle(failed[i]) {
+				rest = append(rest, s)
+				another = another || failed[i].another
+			}
+		}
+		if open = rest; len(open) == 0 {
+			return
+		}
+		if !a.next(ctx, another) {
+			for _, s := range open {
+				s.giveUp(ended(ctx, s.result.Err))
+			}
+			return
+		}
+	}
+}
+
+// submitOnce makes one attempt; the failures are nil for those that have their record.
+func (c *Client) submitOnce(ctx context.Context, a *attempts, open []*submission) []*failure {
+	request := &quoratev1.SubmitTransfersRequest{Transfers: make([]*quoratev1.TransferSpec, len(open))}
+	now := time.Now()
+	for i, s := range open {
+		s.spec.Timeout = timeoutAt(now, s.transfer.Deadline)
+		request.Transfers[i] = s.spec
+	}
+	at := c.current.Load()
+	failures := make([]*failure, len(open))
+	whole := a.call(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
+		answer, err := n.transfers.SubmitTransfers(ctx, request, options...)
+		if err != nil {
+			return err
+		}
+		results := answer.GetResults()
+		if len(results) != len(open) {
+			return fmt.Errorf("node %s gave %d results for %d transfers", n.address, len(results), len(open))
+		}
+		for i, s := range open {
+			failures[i] = s.read(results[i])
+		}
+		return nil
+	})
+	for i := range failures {
+		switch {
+		case whole != nil:
+			failures[i] = whole
+		case failures[i] != nil && failures[i].another:
+			a.moveOn(at)
+		}
+	}
+	return failures
+}
+
+// read takes the record from a result, or says why there is none.
+func (s *submission) read(r *quoratev1.TransferResult) *failure {
+	if e := r.GetError(); e != nil {
+		f := failureOfKind(tell(transfer.Code(e.GetCode()), kindOfResult(e), e.GetMessage()))
+		return &f
+	}
+	record, err := recordOf(r.GetTransfer())
+	if err == nil && record.Transfer.ID != s.transfer.ID {
+		err = fmt.Errorf("%w: the answer is about %s", transfer.ErrInternal, record.Transfer.ID)
+	}
+	if err != nil {
+		return &failure{err: err, happen: true}
+	}
+	s.result.Record, s.result.Err = record, nil
+	return nil
+}
+
+// kindOfResult guesses the kind of a code that this version doesn't know.
+func kindOfResult(e *quoratev1.Error) transfer.Kind {
+	switch {
+	case e.GetRetryable():
+		return transfer.KindUnavailable
+	case e.GetOutcome() == quoratev1.Outcome_OUTCOME_NOT_APPLIED:
+		return transfer.KindInvalid
+	}
+	return transfer.KindUnknown
+}
+
+// settle notes how an attempt went and says whether another one is due.
+func (s *submission) settle(f *failure) (again bool) {
+	if f == nil {
+		return false
+	}
+	s.happen = s.happen || f.happen
+	s.result.Err = f.err
+	if f.again {
+		return true
+	}
+	// Content that conflicts with its id, or can't be right, wasn't carried out by an earlier attempt either.
+	if kind := kindIn(f.err); kind != transfer.KindConflict && kind != transfer.KindInvalid {
+		s.giveUp(f.err)
+	}
+	return false
+}
+
+// giveUp leaves the submission without an outcome.
+func (s *submission) giveUp(err error) {
+	s.result.Err = err
+	if s.happen {
+		s.result.Err = &OutcomeUnknownError{ID: s.transfer.ID, Err: err}
+	}
+}
+
+// timeoutAt is how long a transfer still has; nil, which is the server's default, if it has no deadline. One
+// whose deadline has passed is asked for all the same: it may have its outcome already.
+func timeoutAt(now, deadline time.Time) *durationpb.Duration {
+	if deadline.IsZero() {
+		return nil
+	}
+	return durationpb.New(min(max(deadline.Sub(now), time.Millisecond), time.Hour))
+}

@@ -1,0 +1,137 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofrs/uuid/v5"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+
+	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
+	"github.com/quorate/quorate/transfer"
+)
+
+const (
+	messageBytesMax  = 16 << 20 // what a node accepts and sends
+	windowBytes      = 4 << 20
+	keepaliveTime    = 10 * time.Second // the shortest that gRPC allows
+	keepaliveTimeout = 2 * time.Second
+	reconnectMin     = 20 * time.Millisecond
+	reconnectMax     = 500 * time.Millisecond
+	connectTimeout   = time.Second
+)
+
+// Client is a connection to a cluster. Any node answers for all of them, so it talks to one as long as that one answers. It
+// may be used by any number of goroutines.
+type Client struct {
+	nodes   []*node
+	current atomic.Uint32 // index of the node to ask first
+}
+
+type node struct {
+	address   string
+	conn      *grpc.ClientConn
+	transfers quoratev1.TransferServiceClient
+	accounts  quoratev1.AccountServiceClient
+	status    quoratev1.StatusServiceClient
+}
+
+type settings struct {
+	credentials credentials.TransportCredentials
+}
+
+// Option changes how Dial connects.
+type Option func(*settings)
+
+// WithCredentials secures the connections. Without it they are plain TCP.
+func WithCredentials(c credentials.TransportCredentials) Option {
+	return func(s *settings) { s.credentials = c }
+}
+
+// Dial prepares connections to the gRPC addresses (host:port) of a cluster's nodes; one is enough, all are better. It doesn't wait
+// for any of them. Close the client when done.
+func Dial(addresses []string, options ...Option) (*Client, error) {
+	if len(addresses) == 0 {
+		return nil, errors.New("client: no address")
+	}
+	s := settings{credentials: insecure.NewCredentials()}
+	for _, change := range options {
+		change(&s)
+	}
+	c := &Client{}
+	for _, address := range addresses {
+		n, err := dial(address, &s)
+		if err != nil {
+			_ = c.Close() // of connections that were never used
+			return nil, fmt.Errorf("client: %s: %w", address, err)
+		}
+		c.nodes = append(c.nodes, n)
+	}
+	return c, nil
+}
+
+func dial(address string, s *settings) (*node, error) {
+	conn, err := grpc.NewClient("passthrough:///"+address, // resolved anew at every attempt
+		grpc.WithTransportCredentials(s.credentials),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: reconnectMin, Multiplier: 2, Jitter: 0.2, MaxDelay: reconnectMax},
+			MinConnectTimeout: connectTimeout,
+		}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(messageBytesMax), grpc.MaxCallSendMsgSize(messageBytesMax)),
+		grpc.WithInitialWindowSize(windowBytes), grpc.WithInitialConnWindowSize(windowBytes),
+		grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(), // retry.go knows more
+	)
+	if err != nil {
+		return nil, err
+	}
+	return &node{
+		address: address, conn: conn,
+		transfers: quoratev1.NewTransferServiceClient(conn),
+		accounts:  quoratev1.NewAccountServiceClient(conn),
+		status:    quoratev1.NewStatusServiceClient(conn),
+	}, nil
+}
+
+// Close ends the connections; calls that are under way fail.
+func (c *Client) Close() error {
+	var errs []error
+	for _, n := range c.nodes {
+		errs = append(errs, n.conn.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// NewID makes an id for a new transfer: a UUIDv7, so that ids sort by the time they were made.
+func NewID() transfer.ID {
+	return transfer.ID(uuid.Must(uuid.NewV7()))
+}
+
+// Transfer submits a transfer and waits for its outcome, trying again until ctx ends. A zero id is replaced
+// by a new one, a zero Deadline by the server's 10 seconds. Without an outcome the error is, or wraps, a
+// *transfer.Error that says that nothing was changed, or an *OutcomeUnknownError.
+func (c *Client) Transfer(ctx context.Context, t transfer.Transfer) (transfer.Record, error) {
+	result := c.Transfers(ctx, []transfer.Transfer{t})[0]
+	return result.Record, result.Err
+}
+
+// Get says what is known of a transfer; transfer.ErrTransferNotFound.
+func (c *Client) Get(ctx context.Context, id transfer.ID) (transfer.Record, error) {
+	var record transfer.Record
+	err := c.ask(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
+		answer, err := n.transfers.GetTransfer(ctx, &quoratev1.GetTransferRequest{Id: id.String()}, options...)
+		if err != nil {
+			return err
+		}
+		record, err = recordOf(answer.GetTransfer())
+		return err
+	})
+	return record, err
+}

@@ -1,0 +1,416 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/quorate/quorate/client"
+	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
+	"github.com/quorate/quorate/transfer"
+)
+
+func TestTransferComesBackAsItWasSent(t *testing.T) {
+	n := startNode(t)
+	ctx, c := dial(t, n.address)
+	want := rent(client.NewID())
+	record, err := c.Transfer(ctx, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(transfer.Record{
+		Transfer: want, State: transfer.Committed, Settled: true, CreatedAt: epoch, DecidedAt: epoch.Add(time.Second),
+	}, record); diff != "" {
+		t.Error(diff)
+	}
+	if n.calls()[0][0].GetTimeout() != nil {
+		t.Errorf("timeout %v of a transfer without a deadline", n.calls()[0][0].GetTimeout())
+	}
+	want.Deadline = time.Now().Add(5 * time.Second)
+	if _, err := c.Transfer(ctx, want); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.calls()[1][0].GetTimeout().AsDuration(); got <= 0 || got > 5*time.Second {
+		t.Errorf("timeout %v of a deadline in 5 s", got)
+	}
+}
+
+func TestAnAbortedTransferIsAnAnswer(t *testing.T) {
+	n := startNode(t)
+	n.does(func(_ int, _ context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+		return all(specs, abort), nil
+	})
+	ctx, c := dial(t, n.address)
+	record, err := c.Transfer(ctx, rent(client.NewID()))
+	if err != nil || record.State != transfer.Aborted || record.Reason.Code != "insufficient_funds" || record.Reason.Bank != "HOME" {
+		t.Errorf("%+v, %v", record, err)
+	}
+}
+
+func TestAnIDIsMadeForWhoHasNone(t *testing.T) {
+	n := startNode(t)
+	ctx, c := dial(t, n.address)
+	record, err := c.Transfer(ctx, rent(transfer.ID{}))
+	if err != nil || record.Transfer.ID[6]>>4 != 7 {
+		t.Errorf("id %s, %v: want a UUIDv7", record.Transfer.ID, err)
+	}
+}
+
+// Every way to fail at first must end in one outcome, asked for with one id.
+func TestTriesAgainWithTheSameID(t *testing.T) {
+	refused := func(e *transfer.Error) func(*fakeNode, []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+		return func(_ *fakeNode, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+			return all(specs, refuse(e)), nil
+		}
+	}
+	failed := func(err error) func(*fakeNode, []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+		return func(*fakeNode, []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) { return nil, err }
+	}
+	cases := map[string]struct {
+		first   func(*fakeNode, []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error)
+		another bool // the second attempt goes to the other node
+	}{
+		"no leader":            {refused(transfer.ErrNoLeader), true},
+		"stopping":             {refused(transfer.ErrStopping), true},
+		"busy":                 {refused(transfer.ErrBusy), false},
+		"unknown":              {refused(transfer.ErrOutcomeUnknown), true},
+		"no leader, as status": {failed(statusOf(codes.Unavailable, transfer.ErrNoLeader)), true},
+		"busy, as status":      {failed(statusOf(codes.ResourceExhausted, transfer.ErrBusy)), false},
+		"a proxy in between":   {failed(status.Error(codes.Unavailable, "upstream")), true},
+		"a broken connection": {func(n *fakeNode, _ []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+			go n.server.Stop() // waits for this handler; stop waits for it
+			return nil, status.Error(codes.Unavailable, "stopping")
+		}, true},
+		"too few results": {func(*fakeNode, []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) { return nil, nil }, true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			a, b := startNode(t), startNode(t)
+			a.does(func(call int, _ context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+				if call == 1 {
+					return tc.first(a, specs)
+				}
+				return all(specs, commit), nil
+			})
+			ctx, c := dial(t, a.address, b.address)
+			id := client.NewID()
+			record, err := c.Transfer(ctx, rent(id))
+			if err != nil || record.State != transfer.Committed || record.Transfer.ID != id {
+				t.Fatalf("%+v, %v", record, err)
+			}
+			atA, atB := len(a.calls()), len(b.calls())
+			if tc.another && (atA != 1 || atB != 1) || !tc.another && (atA != 2 || atB != 0) {
+				t.Errorf("%d calls at the first node, %d at the second", atA, atB)
+			}
+			for _, call := range append(a.calls(), b.calls()...) {
+				if call[0].GetId() != id.String() {
+					t.Errorf("asked with id %s, want %s", call[0].GetId(), id)
+				}
+			}
+		})
+	}
+}
+
+func TestADeadNodeIsPassedOver(t *testing.T) {
+	n := startNode(t)
+	ctx, c := dial(t, nobody(t), n.address)
+	for range 3 {
+		if _, err := c.Transfer(ctx, rent(client.NewID())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Get(ctx, client.NewID()); err != nil {
+		t.Errorf("a read: %v", err)
+	}
+}
+
+func TestRefusalsAreFinal(t *testing.T) {
+	cases := map[string]struct {
+		is   *transfer.Error
+		both bool // as a result, and as the status of the whole call with this code
+		code codes.Code
+	}{
+		"id conflict":     {transfer.ErrIDConflict, true, codes.AlreadyExists},
+		"unknown bank":    {transfer.ErrUnknownBank, true, codes.InvalidArgument},
+		"unauthenticated": {transfer.ErrUnauthenticated, true, codes.Unauthenticated},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			n := startNode(t)
+			n.does(func(call int, _ context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+				if call == 1 {
+					return all(specs, refuse(tc.is)), nil
+				}
+				return nil, statusOf(tc.code, tc.is)
+			})
+			ctx, c := dial(t, n.address)
+			for call := range 2 {
+				_, err := c.Transfer(ctx, rent(client.NewID()))
+				if !errors.Is(err, tc.is) || !strings.Contains(err.Error(), "with numbers") || unknownID(err) != "" {
+					t.Errorf("%v, want %s", err, tc.is.Code)
+				}
+				if got := len(n.calls()); got != call+1 {
+					t.Errorf("%d calls, want %d", got, call+1)
+				}
+			}
+		})
+	}
+}
+
+// unknownID is the id of an OutcomeUnknownError, empty for any other error.
+func unknownID(err error) string {
+	var unknown *client.OutcomeUnknownError
+	if errors.As(err, &unknown) {
+		return unknown.ID.String()
+	}
+	return ""
+}
+
+func TestAFaultAtTheNodeLeavesTheOutcomeUnknown(t *testing.T) {
+	n := startNode(t)
+	n.does(func(_ int, _ context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+		return all(specs, refuse(transfer.ErrInternal)), nil
+	})
+	ctx, c := dial(t, n.address)
+	id := client.NewID()
+	_, err := c.Transfer(ctx, rent(id))
+	if unknownID(err) != id.String() || !errors.Is(err, transfer.ErrOutcomeUnknown) || !errors.Is(err, transfer.ErrInternal) {
+		t.Errorf("got %v", err)
+	}
+	var first *transfer.Error
+	if !errors.As(err, &first) || first != transfer.ErrOutcomeUnknown {
+		t.Errorf("its code is %v, want outcome_unknown", first)
+	}
+}
+
+func TestARefusalAfterALostAnswerDoesNotHideIt(t *testing.T) {
+	n := startNode(t)
+	n.does(func(call int, _ context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+		if call == 1 {
+			return nil, status.Error(codes.Unavailable, "the answer is lost")
+		}
+		return all(specs, refuse(transfer.ErrUnauthenticated)), nil
+	})
+	ctx, c := dial(t, n.address)
+	id := client.NewID()
+	if _, err := c.Transfer(ctx, rent(id)); unknownID(err) != id.String() || !errors.Is(err, transfer.ErrUnauthenticated) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhenTheContextEnds(t *testing.T) {
+	hang := func(_ int, ctx context.Context, _ []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+		<-ctx.Done()
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+	cases := map[string]struct {
+		script  func(int, context.Context, []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error)
+		nobody  bool
+		unknown bool
+	}{
+		"the node hangs": {script: hang, unknown: true},
+		"the node doesn't know": {script: func(_ int, _ context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+			return all(specs, refuse(transfer.ErrOutcomeUnknown)), nil
+		}, unknown: true},
+		"there is no leader": {script: func(_ int, _ context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+			return all(specs, refuse(transfer.ErrNoLeader)), nil
+		}},
+		"there is no node": {nobody: true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			n := startNode(t)
+			n.does(tc.script)
+			address := n.address
+			if tc.nobody {
+				address = nobody(t)
+			}
+			_, c := dial(t, address)
+			ctx, cancel := context.WithTimeout(context.Background(), 150*time.Millisecond)
+			defer cancel()
+			id := client.NewID()
+			_, err := c.Transfer(ctx, rent(id))
+			var coded *transfer.Error
+			switch {
+			case !errors.As(err, &coded):
+				t.Errorf("no code in %v", err)
+			case tc.unknown && (unknownID(err) != id.String() || coded.Kind != transfer.KindUnknown):
+				t.Errorf("got %v, want an unknown outcome of %s", err, id)
+			case !tc.unknown && (unknownID(err) != "" || coded.Kind != transfer.KindUnavailable):
+				t.Errorf("got %v, want that nothing was changed", err)
+			}
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v doesn't say that the time was up", err)
+			}
+		})
+	}
+}
+
+func TestInvalidTransfersAreNotSent(t *testing.T) {
+	n := startNode(t)
+	ctx, c := dial(t, n.address)
+	bad := rent(client.NewID())
+	bad.Legs[0].AmountMinor = 0
+	if _, err := c.Transfer(ctx, bad); !errors.Is(err, transfer.ErrInvalidAmount) {
+		t.Errorf("got %v", err)
+	}
+	if len(n.calls()) != 0 {
+		t.Error("it was sent")
+	}
+}
+
+func TestAClosedClientGivesUp(t *testing.T) {
+	n := startNode(t)
+	_, c := dial(t, n.address)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Transfer(context.Background(), rent(client.NewID())); err == nil || unknownID(err) != "" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestInABatchOnlyWhatHasNoOutcomeIsSentAgain(t *testing.T) {
+	n := startNode(t)
+	n.does(func(call int, _ context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+		if call > 1 {
+			return all(specs, commit), nil
+		}
+		return []*quoratev1.TransferResult{commit(specs[0]), refuse(transfer.ErrBusy)(specs[1]), abort(specs[2]), refuse(transfer.ErrIDConflict)(specs[3])}, nil
+	})
+	ctx, c := dial(t, n.address)
+	bad := rent(client.NewID())
+	bad.Legs = nil
+	batch := []transfer.Transfer{rent(client.NewID()), rent(client.NewID()), bad, rent(client.NewID()), rent(client.NewID())}
+	results := c.Transfers(ctx, batch)
+	wantStates := []transfer.State{transfer.Committed, transfer.Committed, 0, transfer.Aborted, 0}
+	wantErrs := []error{nil, nil, transfer.ErrTooFewLegs, nil, transfer.ErrIDConflict}
+	for i, r := range results {
+		if r.ID != batch[i].ID || r.Record.State != wantStates[i] || !errors.Is(r.Err, wantErrs[i]) {
+			t.Errorf("%d: %+v", i, r)
+		}
+	}
+	if calls := n.calls(); len(calls) != 2 || len(calls[0]) != 4 || len(calls[1]) != 1 || calls[1][0].GetId() != batch[1].ID.String() {
+		t.Errorf("%d calls", len(calls))
+	}
+}
+
+func TestLongListsTravelInSeveralRequests(t *testing.T) {
+	n := startNode(t)
+	ctx, c := dial(t, n.address)
+	const transfers = 8190 + 10
+	batch := make([]transfer.Transfer, transfers)
+	for i := range batch {
+		batch[i] = rent(client.NewID())
+	}
+	for i, r := range c.Transfers(ctx, batch) {
+		if r.Err != nil || r.Record.Transfer.ID != batch[i].ID {
+			t.Fatalf("%d: %v", i, r.Err)
+		}
+	}
+	if calls := n.calls(); len(calls) != 2 || len(calls[0]) != 8190 || len(calls[1]) != 10 {
+		t.Errorf("%d calls", len(calls))
+	}
+	wide := rent(transfer.ID{})
+	for i := range wide.Legs {
+		wide.Legs[i].Bank, wide.Legs[i].Account = transfer.BankID(strings.Repeat("B", 64)), transfer.AccountID(strings.Repeat("a", 64))
+	}
+	for len(wide.Legs) < transfer.LegsMax {
+		wide.Legs = append(wide.Legs, wide.Legs[:2]...)
+	}
+	many := make([]transfer.Transfer, 300) // about 36 KiB each: more than 8 MiB
+	for i := range many {
+		many[i] = wide
+	}
+	for i, r := range c.Transfers(ctx, many) {
+		if r.Err != nil {
+			t.Fatalf("%d: %v", i, r.Err)
+		}
+	}
+	if calls := len(n.calls()); calls != 4 {
+		t.Errorf("%d calls, want 2 more", calls)
+	}
+	if len(c.Transfers(ctx, nil)) != 0 {
+		t.Error("results of nothing")
+	}
+}
+
+func TestReads(t *testing.T) {
+	n := startNode(t)
+	ctx, c := dial(t, n.address)
+	id := client.NewID()
+	if r, err := c.Get(ctx, id); err != nil || r.Transfer.ID != id || r.State != transfer.Aborted {
+		t.Errorf("get: %+v, %v", r, err)
+	}
+	terms := client.Terms{ID: "alice", Currency: "CZK", OverdraftMinor: 5}
+	if a, err := c.OpenAccount(ctx, "HOME", terms); err != nil || a.Terms != terms || a.Status != client.Open {
+		t.Errorf("open: %+v, %v", a, err)
+	}
+	if a, err := c.Account(ctx, "HOME", "bob"); err != nil || a.ID != "bob" || a.AvailableMinor != 7 || a.Status != client.Frozen {
+		t.Errorf("account: %+v, %v", a, err)
+	}
+	var names []string
+	for a, err := range c.Accounts(ctx, "HOME") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, string(a.ID))
+	}
+	if strings.Join(names, "") != "abc" {
+		t.Errorf("accounts: %v", names)
+	}
+	for a, err := range c.Accounts(ctx, "HOME") {
+		if err != nil || a.ID != "a" {
+			t.Errorf("the first: %+v, %v", a, err)
+		}
+		break
+	}
+	next := uint64(1)
+	for e, err := range c.Entries(ctx, "HOME") {
+		if err != nil || e.Seq != next {
+			t.Fatalf("entry %+v, %v, want %d", e, err, next)
+		}
+		next++
+	}
+	if next != 3 {
+		t.Errorf("%d entries", next-1)
+	}
+	if s, err := c.Status(ctx); err != nil || s.Cluster != "test" || s.Groups[0].Leader != 1 || !s.Banks[0].Up {
+		t.Errorf("status: %+v, %v", s, err)
+	}
+	if a, err := c.Audit(ctx, "HOME"); err != nil || a.Bank != "HOME" || a.Totals[0].PostedMinor != -4 || a.LastEntry != 9 {
+		t.Errorf("audit: %+v, %v", a, err)
+	}
+}
+
+func TestReadsFailWithTheNodesCode(t *testing.T) {
+	n := startNode(t)
+	n.fail = statusOf(codes.NotFound, transfer.ErrAccountNotFound)
+	ctx, c := dial(t, n.address)
+	if _, err := c.Account(ctx, "HOME", "carol"); !errors.Is(err, transfer.ErrAccountNotFound) {
+		t.Errorf("account: %v", err)
+	}
+	for _, err := range c.Accounts(ctx, "HOME") {
+		if !errors.Is(err, transfer.ErrAccountNotFound) {
+			t.Errorf("accounts: %v", err)
+		}
+	}
+	n.fail = statusOf(codes.AlreadyExists, &transfer.Error{Code: "of_tomorrow", Meaning: "m"})
+	_, err := c.OpenAccount(ctx, "HOME", client.Terms{})
+	var coded *transfer.Error
+	if !errors.As(err, &coded) || coded.Code != "of_tomorrow" || coded.Kind != transfer.KindConflict {
+		t.Errorf("a code of tomorrow: %v", err)
+	}
+}
+
+func TestDialNeedsAnAddress(t *testing.T) {
+	if _, err := client.Dial(nil); err == nil {
+		t.Error("dialled nobody")
+	}
+}

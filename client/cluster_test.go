@@ -1,0 +1,205 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/quorate/quorate/client"
+	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
+	"github.com/quorate/quorate/transfer"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 20 * time.Second
+
+var epoch = time.Date(2026, 11, 23, 10, 30, 0, 0, time.UTC)
+
+// fakeNode answers as a script says. It keeps what it was asked.
+type fakeNode struct {
+	quoratev1.UnimplementedTransferServiceServer
+	quoratev1.UnimplementedAccountServiceServer
+	quoratev1.UnimplementedStatusServiceServer
+
+	address string
+	server  *grpc.Server
+	done    sync.WaitGroup
+
+	mu     sync.Mutex
+	asked  [][]*quoratev1.TransferSpec
+	script func(call int, ctx context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error)
+	fail   error // of reads
+}
+
+func startNode(t *testing.T) *fakeNode {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &fakeNode{address: l.Addr().String(), server: grpc.NewServer(grpc.WaitForHandlers(true), grpc.MaxRecvMsgSize(16<<20))}
+	quoratev1.RegisterTransferServiceServer(n.server, n)
+	quoratev1.RegisterAccountServiceServer(n.server, n)
+	quoratev1.RegisterStatusServiceServer(n.server, n)
+	n.done.Go(func() { _ = n.server.Serve(l) })
+	t.Cleanup(n.stop)
+	return n
+}
+
+func (n *fakeNode) stop() {
+	n.server.Stop()
+	n.done.Wait()
+}
+
+// does sets the script.
+func (n *fakeNode) does(script func(call int, ctx context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.script = script
+}
+
+// calls is what the node was asked so far.
+func (n *fakeNode) calls() [][]*quoratev1.TransferSpec {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.asked
+}
+
+func (n *fakeNode) SubmitTransfers(ctx context.Context, r *quoratev1.SubmitTransfersRequest) (*quoratev1.SubmitTransfersResponse, error) {
+	n.mu.Lock()
+	n.asked = append(n.asked, r.GetTransfers())
+	call, script := len(n.asked), n.script
+	n.mu.Unlock()
+	if script == nil {
+		return &quoratev1.SubmitTransfersResponse{Results: all(r.GetTransfers(), commit)}, nil
+	}
+	results, err := script(call, ctx, r.GetTransfers())
+	return &quoratev1.SubmitTransfersResponse{Results: results}, err
+}
+
+func all(specs []*quoratev1.TransferSpec, one func(*quoratev1.TransferSpec) *quoratev1.TransferResult) []*quoratev1.TransferResult {
+	out := make([]*quoratev1.TransferResult, len(specs))
+	for i, s := range specs {
+		out[i] = one(s)
+	}
+	return out
+}
+
+func commit(s *quoratev1.TransferSpec) *quoratev1.TransferResult {
+	return &quoratev1.TransferResult{Id: s.GetId(), Result: &quoratev1.TransferResult_Transfer{Transfer: &quoratev1.Transfer{
+		Id: s.GetId(), Legs: s.GetLegs(), Reference: s.GetReference(), State: quoratev1.TransferState_TRANSFER_STATE_COMMITTED,
+		Settled: true, CreatedAt: timestamppb.New(epoch), DecidedAt: timestamppb.New(epoch.Add(time.Second)),
+	}}}
+}
+
+func abort(s *quoratev1.TransferSpec) *quoratev1.TransferResult {
+	r := commit(s)
+	r.GetTransfer().State = quoratev1.TransferState_TRANSFER_STATE_ABORTED
+	r.GetTransfer().Reason = &quoratev1.Reason{Code: "insufficient_funds", Bank: "HOME", Detail: "too little"}
+	return r
+}
+
+// refuse is a result with an error of package transfer.
+func refuse(e *transfer.Error) func(*quoratev1.TransferSpec) *quoratev1.TransferResult {
+	return func(s *quoratev1.TransferSpec) *quoratev1.TransferResult {
+		return &quoratev1.TransferResult{Id: s.GetId(), Result: &quoratev1.TransferResult_Error{Error: &quoratev1.Error{
+			Code: string(e.Code), Message: e.Meaning + ": with numbers", Retryable: e.Kind == transfer.KindUnavailable || e.Kind == transfer.KindExhausted,
+		}}}
+	}
+}
+
+// statusOf is an error of package transfer as a whole call's status.
+func statusOf(code codes.Code, e *transfer.Error) error {
+	s, err := status.New(code, e.Meaning+": with numbers").WithDetails(&errdetails.ErrorInfo{Reason: string(e.Code), Domain: "quorate.dev"})
+	if err != nil {
+		panic(err)
+	}
+	return s.Err()
+}
+
+func (n *fakeNode) GetTransfer(_ context.Context, r *quoratev1.GetTransferRequest) (*quoratev1.GetTransferResponse, error) {
+	if n.fail != nil {
+		return nil, n.fail
+	}
+	return &quoratev1.GetTransferResponse{Transfer: abort(&quoratev1.TransferSpec{Id: r.GetId()}).GetTransfer()}, nil
+}
+
+func (n *fakeNode) OpenAccount(_ context.Context, r *quoratev1.OpenAccountRequest) (*quoratev1.OpenAccountResponse, error) {
+	return &quoratev1.OpenAccountResponse{Account: &quoratev1.Account{
+		Id: r.GetAccount(), Currency: r.GetCurrency(), OverdraftMinor: r.GetOverdraftMinor(), Unlimited: r.GetUnlimited(),
+		Status: quoratev1.AccountStatus_ACCOUNT_STATUS_OPEN,
+	}}, n.fail
+}
+
+func (n *fakeNode) GetAccount(_ context.Context, r *quoratev1.GetAccountRequest) (*quoratev1.GetAccountResponse, error) {
+	available := int64(7)
+	return &quoratev1.GetAccountResponse{Account: &quoratev1.Account{
+		Id: r.GetAccount(), Currency: "CZK", PostedMinor: 10, HeldMinor: 3, IncomingMinor: 1, AvailableMinor: &available,
+		Status: quoratev1.AccountStatus_ACCOUNT_STATUS_FROZEN,
+	}}, n.fail
+}
+
+func (n *fakeNode) ListAccounts(_ context.Context, r *quoratev1.ListAccountsRequest) (*quoratev1.ListAccountsResponse, error) {
+	if r.GetPageToken() == "" {
+		return &quoratev1.ListAccountsResponse{Accounts: []*quoratev1.Account{{Id: "a"}, {Id: "b"}}, NextPageToken: "more"}, n.fail
+	}
+	return &quoratev1.ListAccountsResponse{Accounts: []*quoratev1.Account{{Id: "c"}}}, n.fail
+}
+
+func (n *fakeNode) ListEntries(_ context.Context, r *quoratev1.ListEntriesRequest) (*quoratev1.ListEntriesResponse, error) {
+	if r.GetPageToken() == "" {
+		return &quoratev1.ListEntriesResponse{Entries: []*quoratev1.Entry{{Seq: 1, TransferId: client.NewID().String()}}, NextPageToken: "more"}, n.fail
+	}
+	return &quoratev1.ListEntriesResponse{Entries: []*quoratev1.Entry{{Seq: 2, TransferId: client.NewID().String(), AmountMinor: -5}}}, n.fail
+}
+
+func (n *fakeNode) GetStatus(context.Context, *quoratev1.GetStatusRequest) (*quoratev1.GetStatusResponse, error) {
+	return &quoratev1.GetStatusResponse{Status: &quoratev1.Status{
+		Cluster: "test", Node: 1, Groups: []*quoratev1.GroupStatus{{Group: "coordinator/0", Leader: 1}}, Banks: []*quoratev1.BankStatus{{Id: "HOME", Up: true}},
+	}}, n.fail
+}
+
+func (n *fakeNode) AuditBank(_ context.Context, r *quoratev1.AuditBankRequest) (*quoratev1.AuditBankResponse, error) {
+	return &quoratev1.AuditBankResponse{Audit: &quoratev1.Audit{Bank: r.GetBank(), Totals: []*quoratev1.Total{{Currency: "CZK", PostedMinor: -4}}, LastEntry: 9}}, n.fail
+}
+
+// dial makes a client of the addresses and a context that ends when the test has waited enough.
+func dial(t *testing.T, addresses ...string) (context.Context, *client.Client) {
+	t.Helper()
+	c, err := client.Dial(addresses)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(func() { cancel(); _ = c.Close() })
+	return ctx, c
+}
+
+func rent(id transfer.ID) transfer.Transfer {
+	return transfer.Transfer{ID: id, Reference: "rent", Legs: []transfer.Leg{
+		{Bank: "HOME", Account: "alice", Direction: transfer.Debit, AmountMinor: 1050, Currency: "CZK"},
+		{Bank: "CITY", Account: "bob", Direction: transfer.Credit, AmountMinor: 1050, Currency: "CZK"},
+	}}
+}
+
+// nobody is an address where nobody listens.
+func nobody(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return fmt.Sprint(l.Addr())
+}

@@ -1,0 +1,144 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/quorate/quorate/transfer"
+)
+
+// errorDomain marks the errors that a node gives; all others come from the way to it.
+const errorDomain = "quorate.dev"
+
+// ErrUnreachable says that no node could be asked before the context ended. Nothing was changed.
+var ErrUnreachable = &transfer.Error{
+	Code: "unreachable", Kind: transfer.KindUnavailable, Meaning: "no node of the cluster could be reached; nothing was changed",
+}
+
+// OutcomeUnknownError says that a transfer may have been carried out, or may yet be. To find out, submit it again
+// with this id, or Get it. It is transfer.ErrOutcomeUnknown.
+type OutcomeUnknownError struct {
+	ID  transfer.ID
+	Err error // what happened last
+}
+
+func (e *OutcomeUnknownError) Error() string {
+	return fmt.Sprintf("transfer %s: %v: %v", e.ID, transfer.ErrOutcomeUnknown, e.Err)
+}
+
+// Unwrap names the kind first: whoever looks for a *transfer.Error shall find that the outcome is unknown.
+func (e *OutcomeUnknownError) Unwrap() []error { return []error{transfer.ErrOutcomeUnknown, e.Err} }
+
+// told is an error that a node gave: its own sentence, and the error that it stands for.
+type told struct {
+	is      *transfer.Error
+	message string
+}
+
+func (e *told) Error() string { return e.message }
+func (e *told) Unwrap() error { return e.is }
+
+// tell is the error with a code as a node gave it. kind is for codes of a newer version.
+func tell(code transfer.Code, kind transfer.Kind, message string) error {
+	is, known := transfer.ErrorOf(code)
+	if !known {
+		is = &transfer.Error{Code: code, Kind: kind, Meaning: message}
+	}
+	return &told{is, message}
+}
+
+// failure is what a failed attempt means.
+type failure struct {
+	err     error
+	happen  bool // it may have taken effect, or may yet
+	again   bool // another attempt may get an outcome
+	another bool // at another node
+}
+
+// failureOf reads the error of one call. sent says that the request may have left for the node.
+func failureOf(err error, sent bool) failure {
+	var read *transfer.Error
+	if errors.As(err, &read) { // from an answer that makes no sense
+		return failureOfKind(err)
+	}
+	s := status.Convert(err)
+	for _, detail := range s.Details() {
+		if info, is := detail.(*errdetails.ErrorInfo); is && info.GetDomain() == errorDomain {
+			return failureOfKind(tell(transfer.Code(info.GetReason()), kindOf(s.Code()), s.Message()))
+		}
+	}
+	switch s.Code() {
+	case codes.Canceled: // by the context, or by Close: then the next attempt isn't sent
+		return failure{err: fmt.Errorf("%w: %s", ErrUnreachable, s.Message()), happen: sent, again: sent}
+	case codes.Unavailable, codes.DeadlineExceeded:
+		return failure{err: fmt.Errorf("%w: %s", ErrUnreachable, s.Message()), happen: sent, again: true, another: true}
+	case codes.Internal, codes.Unknown:
+		if sent { // a connection that broke in the middle of an answer looks like this, too
+			return failure{err: fmt.Errorf("%w: %s", ErrUnreachable, s.Message()), happen: true, again: true, another: true}
+		}
+		return failure{err: fmt.Errorf("%w: %s", transfer.ErrInvalidRequest, s.Message())} // it couldn't be written
+	case codes.ResourceExhausted: // gRPC's word for a message above its limit
+		return failure{err: fmt.Errorf("%w: %s", transfer.ErrInvalidRequest, s.Message())}
+	}
+	return failure{err: fmt.Errorf("%w: %s: %s", transfer.ErrInternal, s.Code(), s.Message()), happen: sent}
+}
+
+// failureOfKind reads an error that a node gave.
+func failureOfKind(err error) failure {
+	f := failure{err: err}
+	switch kindIn(err) {
+	case transfer.KindUnavailable:
+		f.again, f.another = true, true
+	case transfer.KindExhausted:
+		f.again = true
+	case transfer.KindUnknown:
+		f.happen, f.again, f.another = true, true, true
+	case transfer.KindInternal:
+		f.happen = true
+	}
+	return f
+}
+
+func kindIn(err error) transfer.Kind {
+	var e *transfer.Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return transfer.KindInternal
+}
+
+// kindOf guesses the kind of a code that this version doesn't know.
+func kindOf(code codes.Code) transfer.Kind {
+	switch code {
+	case codes.InvalidArgument:
+		return transfer.KindInvalid
+	case codes.NotFound:
+		return transfer.KindNotFound
+	case codes.FailedPrecondition:
+		return transfer.KindRejected
+	case codes.AlreadyExists:
+		return transfer.KindConflict
+	case codes.Unauthenticated, codes.PermissionDenied:
+		return transfer.KindUnauthenticated
+	case codes.Unavailable:
+		return transfer.KindUnavailable
+	case codes.ResourceExhausted:
+		return transfer.KindExhausted
+	case codes.DeadlineExceeded:
+		return transfer.KindUnknown
+	}
+	return transfer.KindInternal
+}
+
+// ended is the last error of a call whose context ended.
+func ended(ctx context.Context, last error) error {
+	if last == nil {
+		last = ErrUnreachable
+	}
+	return fmt.Errorf("%w: %w", last, context.Cause(ctx))
+}
