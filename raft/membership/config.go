@@ -121,8 +121,12 @@ func with(ids []NodeID, id NodeID) []NodeID {
 
 func without(ids []NodeID, id NodeID) []NodeID {
 	at, found := slices.BinarySearch(ids, id)
-	if !found {
+	switch {
+	case !found:
 		return ids
+	case len(ids) == 1:
+		return nil // as it is decoded: an empty list has one form only
+	default:
+		return slices.Delete(ids, at, at+1)
 	}
-	return slices.Delete(ids, at, at+1)
 }
