@@ -48,6 +48,9 @@ func (s *transferService) SubmitTransfers(ctx context.Context, r *quoratev1.Subm
 	records, errs := s.desk.submitAll(ctx, orders)
 	results := make([]*quoratev1.TransferResult, len(specs))
 	for i := range results {
+		if r.GetOmitContent() {
+			records[i].Transfer.Legs, records[i].Transfer.Reference = nil, ""
+		}
 		results[i] = resultOf(specs[i], &orders[i], &records[i], errs[i])
 	}
 	return &quoratev1.SubmitTransfersResponse{Results: results}, nil

@@ -40,6 +40,22 @@ func TestSubmitHandsOverWhatWasAsked(t *testing.T) {
 	}
 }
 
+func TestABatchMayLeaveOutWhatTheClientHas(t *testing.T) {
+	w := open(t, nil)
+	for _, omit := range []bool{false, true} {
+		answer, err := w.transfers().SubmitTransfers(context.Background(), &quoratev1.SubmitTransfersRequest{
+			Transfers: []*quoratev1.TransferSpec{spec(idText)}, OmitContent: omit,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := answer.GetResults()[0].GetTransfer()
+		if (len(got.GetLegs()) == 0) != omit || (got.GetReference() == "") != omit || got.GetState() != quoratev1.TransferState_TRANSFER_STATE_COMMITTED {
+			t.Errorf("omit %v: %v", omit, got)
+		}
+	}
+}
+
 func TestAnAbortedTransferIsAnAnswer(t *testing.T) {
 	w := open(t, nil)
 	w.fake.set(func(f *fake) {

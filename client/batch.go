@@ -105,7 +105,7 @@ func (c *Client) submit(ctx context.Context, open []*submission) {
 
 // submitOnce makes one attempt; the failures are nil for those that have their record.
 func (c *Client) submitOnce(ctx context.Context, a *attempts, open []*submission) []*failure {
-	request := &quoratev1.SubmitTransfersRequest{Transfers: make([]*quoratev1.TransferSpec, len(open))}
+	request := &quoratev1.SubmitTransfersRequest{Transfers: make([]*quoratev1.TransferSpec, len(open)), OmitContent: true}
 	now := time.Now()
 	for i, s := range open {
 		s.spec.Timeout = timeoutAt(now, s.transfer.Deadline)
@@ -151,6 +151,7 @@ func (s *submission) read(r *quoratev1.TransferResult) *failure {
 	if err != nil {
 		return &failure{err: err, happen: true}
 	}
+	record.Transfer = s.transfer // its content is what the id stands for: else this would be a conflict
 	s.result.Record, s.result.Err = record, nil
 	return nil
 }

@@ -32,6 +32,9 @@ func TestTransferComesBackAsItWasSent(t *testing.T) {
 	if n.calls()[0][0].GetTimeout() != nil {
 		t.Errorf("timeout %v of a transfer without a deadline", n.calls()[0][0].GetTimeout())
 	}
+	if got := record.Transfer.Fingerprint(); got != want.Fingerprint() {
+		t.Errorf("fingerprint %x, want %x", got, want.Fingerprint())
+	}
 	want.Deadline = time.Now().Add(5 * time.Second)
 	if _, err := c.Transfer(ctx, want); err != nil {
 		t.Fatal(err)

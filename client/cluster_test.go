@@ -98,7 +98,7 @@ func all(specs []*quoratev1.TransferSpec, one func(*quoratev1.TransferSpec) *quo
 
 func commit(s *quoratev1.TransferSpec) *quoratev1.TransferResult {
 	return &quoratev1.TransferResult{Id: s.GetId(), Result: &quoratev1.TransferResult_Transfer{Transfer: &quoratev1.Transfer{
-		Id: s.GetId(), Legs: s.GetLegs(), Reference: s.GetReference(), State: quoratev1.TransferState_TRANSFER_STATE_COMMITTED,
+		Id: s.GetId(), State: quoratev1.TransferState_TRANSFER_STATE_COMMITTED,
 		Settled: true, CreatedAt: timestamppb.New(epoch), DecidedAt: timestamppb.New(epoch.Add(time.Second)),
 	}}}
 }

@@ -273,8 +273,11 @@ func (x *SubmitTransferResponse) GetTransfer() *Transfer {
 }
 
 type SubmitTransfersRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Transfers     []*TransferSpec        `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Transfers []*TransferSpec        `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers,omitempty"`
+	// Leave legs and references out of the results: whoever submitted them has them, for other content under the
+	// same id is an error.
+	OmitContent   bool `protobuf:"varint,2,opt,name=omit_content,json=omitContent,proto3" json:"omit_content,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -314,6 +317,13 @@ func (x *SubmitTransfersRequest) GetTransfers() []*TransferSpec {
 		return x.Transfers
 	}
 	return nil
+}
+
+func (x *SubmitTransfersRequest) GetOmitContent() bool {
+	if x != nil {
+		return x.OmitContent
+	}
+	return false
 }
 
 type SubmitTransfersResponse struct {
@@ -943,9 +953,10 @@ const file_quorate_v1_transfer_proto_rawDesc = "" +
 	"\x15SubmitTransferRequest\x124\n" +
 	"\btransfer\x18\x01 \x01(\v2\x18.quorate.v1.TransferSpecR\btransfer\"J\n" +
 	"\x16SubmitTransferResponse\x120\n" +
-	"\btransfer\x18\x01 \x01(\v2\x14.quorate.v1.TransferR\btransfer\"P\n" +
+	"\btransfer\x18\x01 \x01(\v2\x14.quorate.v1.TransferR\btransfer\"s\n" +
 	"\x16SubmitTransfersRequest\x126\n" +
-	"\ttransfers\x18\x01 \x03(\v2\x18.quorate.v1.TransferSpecR\ttransfers\"O\n" +
+	"\ttransfers\x18\x01 \x03(\v2\x18.quorate.v1.TransferSpecR\ttransfers\x12!\n" +
+	"\fomit_content\x18\x02 \x01(\bR\vomitContent\"O\n" +
 	"\x17SubmitTransfersResponse\x124\n" +
 	"\aresults\x18\x01 \x03(\v2\x1a.quorate.v1.TransferResultR\aresults\"$\n" +
 	"\x12GetTransferRequest\x12\x0e\n" +
