@@ -71,6 +71,9 @@ func TestMetricsCount(t *testing.T) {
 	if m.Commits != 2 || m.Entries != 5 || m.CommitTime.Count != 2 {
 		t.Errorf("got %d commits, %d entries, %d times; want 2, 5, 2", m.Commits, m.Entries, m.CommitTime.Count)
 	}
+	if m.FlushBytes != 0 || m.CompactBytes != 0 {
+		t.Errorf("%d bytes flushed and %d compacted of a store that did neither", m.FlushBytes, m.CompactBytes)
+	}
 	if m.CommitBytes < 100 || m.WALBytes < m.CommitBytes || m.DiskFreeBytes == 0 || m.DiskBytes == 0 {
 		t.Errorf("got %+v", m)
 	}

@@ -100,15 +100,16 @@ func (s *Store) Metrics() (Metrics, error) {
 	}
 	defer s.leave()
 	p := s.db.Metrics()
-	total := p.Total()
 	m := Metrics{
 		Commits: s.meter.commits.Load(), Entries: s.meter.entries.Load(), CommitBytes: s.meter.bytes.Load(), CommitTime: s.meter.latency(),
-		WALBytes:     p.WAL.BytesWritten,
-		FlushBytes:   total.TableBytesFlushed + total.BlobBytesFlushed,
-		CompactBytes: total.TableBytesCompacted + total.BlobBytesCompacted,
-		DiskBytes:    p.DiskSpaceUsage(),
-		CacheHits:    p.BlockCache.Hits, CacheMisses: p.BlockCache.Misses,
+		WALBytes:  p.WAL.BytesWritten,
+		DiskBytes: p.DiskSpaceUsage(),
+		CacheHits: p.BlockCache.Hits, CacheMisses: p.BlockCache.Misses,
 		SlowDisk: s.meter.slow.Load(), Stalls: s.meter.stalls.Load(),
+	}
+	for i := range p.Levels { // not Metrics.Total, which counts the write-ahead log as flushed
+		m.FlushBytes += p.Levels[i].TableBytesFlushed + p.Levels[i].BlobBytesFlushed
+		m.CompactBytes += p.Levels[i].TableBytesCompacted + p.Levels[i].BlobBytesCompacted
 	}
 	if usage, err := s.fs.GetDiskUsage(s.dir); err == nil {
 		m.DiskFreeBytes = usage.AvailBytes

@@ -14,7 +14,7 @@ import (
 // Options are the host's choices. The zero value is a good start.
 type Options struct {
 	FS         vfs.FS       // nil: the real one
-	CacheBytes int64        // for blocks of state that was read; zero: 64 MiB
+	CacheBytes int64        // for blocks of state that was read, beside the 128 MiB of memtables; zero: 64 MiB
 	Logger     *slog.Logger // nil: silent. It hears of slow disks, of Pebble's complaints and of the fatal failure
 }
 
