@@ -1,5 +1,7 @@
 package storage
 
+import "github.com/cockroachdb/pebble/v2/vfs"
+
 // The decoders, for the fuzz test.
 var (
 	DecodeEntry     = decodeEntry
@@ -12,3 +14,9 @@ var (
 	AppendEntryKey  = appendEntryKey
 	GroupPrefix     = groupPrefix
 )
+
+// Guarded is a file system behind a fuse, and what blows it.
+func Guarded(fs vfs.FS) (guarded vfs.FS, blow func(error)) {
+	f := newFuse(func(error) {})
+	return guardFS{FS: fs, fuse: f}, func(err error) { _ = f.blow("test", err) }
+}
