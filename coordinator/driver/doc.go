@@ -9,7 +9,8 @@
 //
 // The host's duties:
 //  1. Call Lead when this node leads the group and has applied everything of earlier terms; call
-//     Depose as soon as it no longer does.
+//     Depose as soon as it no longer does, and always before giving it an entry of a later term: another reign's
+//     Stage must never pass for one of this reign, for the reign that staged may abort on its own.
 //  2. Propose the Facts of Take in their order, in the term of this reign only.
 //  3. Give back every coordinator.Applied, every bank.Answer, and the time.
 //

@@ -16,6 +16,7 @@ import (
 type judge struct {
 	contents   map[transfer.Fingerprint]*transfer.Transfer // everything ever submitted
 	asked      map[driver.Waiter]transfer.Fingerprint
+	gets       map[driver.Waiter]transfer.ID
 	heard      map[transfer.ID]transfer.State
 	decisions  map[transfer.ID]transfer.State
 	hashes     map[int]uint64 // of the machine after an entry
@@ -30,6 +31,7 @@ func newJudge() *judge {
 	return &judge{
 		contents:  map[transfer.Fingerprint]*transfer.Transfer{},
 		asked:     map[driver.Waiter]transfer.Fingerprint{},
+		gets:      map[driver.Waiter]transfer.ID{},
 		heard:     map[transfer.ID]transfer.State{},
 		decisions: map[transfer.ID]transfer.State{},
 		hashes:    map[int]uint64{},
@@ -68,6 +70,17 @@ func (j *judge) told(r driver.Reply) {
 	}
 	if state == transfer.Committed {
 		j.commit(id, r.Record.Transfer.Fingerprint())
+	}
+}
+
+// got: who asks a confirmed leader after somebody has heard an outcome hears it, too.
+func (j *judge) got(r driver.Reply) {
+	id, asked := j.gets[r.Waiter]
+	if !asked || r.Lost || j.heard[id] == 0 {
+		return
+	}
+	if r.Err != nil || r.Record.State != j.heard[id] {
+		j.object("%s is %s, and a get says %s (%v)", name(id), j.heard[id], r.Record.State, r.Err)
 	}
 }
 

@@ -25,7 +25,7 @@ import (
 //	commit n1 [up-to=3]       the leader's log reaches every node that isn't cut off, commits and is applied
 //	replicate n1 n2 [up-to=3] it reaches one node, and no more happens
 //	acknowledge n1            the leader commits what a quorum has, and applies it
-//	follow n1 n2              n1 gets n2's log and applies it before its driver is deposed
+//	follow n1 n2              n1 gets n2's log and applies it
 //	bank A [hold-answers] [latest-first]
 //	                          the bank carries out what has reached it; its answers arrive, or wait
 //	answers A                 held answers arrive
@@ -295,7 +295,7 @@ func (s *stage) lose(name transfer.BankID) {
 // answer reads n1 A prepare t1 no [reason].
 func (s *stage) answer(words []string) answer {
 	a := answer{from: s.world.bank(transfer.BankID(words[1])), to: s.node(words[0])}
-	a.reign, a.ID = a.to.reign, parseID(words[3])
+	a.ID = parseID(words[3])
 	for op := bank.Prepare; op <= bank.Resolve; op++ {
 		if op.String() == words[2] {
 			a.Op = op
@@ -306,7 +306,7 @@ func (s *stage) answer(words []string) answer {
 			a.Result = r
 		}
 	}
-	a.Fingerprint = a.to.driver.FingerprintOf(a.ID)
+	a.Fingerprint = s.world.contents[a.ID]
 	if len(words) > 5 {
 		a.Reason.Code = transfer.Code(words[5])
 	}
