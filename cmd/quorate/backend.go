@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/quorate/quorate/api"
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/node"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/storage"
+	"github.com/quorate/quorate/transfer"
+)
+
+// nodeBackend answers the faces of a node by asking its lane.
+type nodeBackend struct {
+	node  *node.Node
+	syncs syncMeter
+}
+
+// newBackend makes the backend of a running node. Keep it as long as the node: it remembers how long syncs took lately.
+func newBackend(n *node.Node) api.Backend { return &nodeBackend{node: n} }
+
+// Submit hands over all transfers in one event of the lane, so that they share a log entry and a sync.
+func (b *nodeBackend) Submit(ctx context.Context, transfers []transfer.Transfer) ([]transfer.Record, []error) {
+	asks := make([]lane.Ask, len(transfers))
+	for i := range transfers {
+		asks[i] = lane.Submit{Transfer: &transfers[i]}
+	}
+	answers := b.node.Do(answerBefore(ctx), asks...)
+	records, errs := make([]transfer.Record, len(answers)), make([]error, len(answers))
+	for i := range answers {
+		records[i], errs[i] = answers[i].Transfer, answers[i].Err
+	}
+	return records, errs
+}
+
+// Transfer reads one transfer.
+func (b *nodeBackend) Transfer(ctx context.Context, id transfer.ID) (transfer.Record, error) {
+	a := b.ask(ctx, lane.GetTransfer{ID: id})
+	return a.Transfer, a.Err
+}
+
+// OpenAccount opens an account, or returns the one that exists with the same terms.
+func (b *nodeBackend) OpenAccount(ctx context.Context, at transfer.BankID, terms bank.Terms) (bank.Account, error) {
+	return oneAccount(b.ask(ctx, lane.OpenAccount{Bank: at, Terms: terms}))
+}
+
+// Account reads one account.
+func (b *nodeBackend) Account(ctx context.Context, at transfer.BankID, id transfer.AccountID) (bank.Account, error) {
+	return oneAccount(b.read(ctx, at, lane.GetAccount{Bank: at, ID: id}))
+}
+
+func oneAccount(a lane.Answer) (bank.Account, error) {
+	if a.Err != nil {
+		return bank.Account{}, a.Err
+	}
+	if len(a.Accounts) != 1 {
+		return bank.Account{}, fmt.Errorf("%w: %d accounts came back instead of one", transfer.ErrInternal, len(a.Accounts))
+	}
+	return a.Accounts[0], nil
+}
+
+// Accounts lists accounts after an id.
+func (b *nodeBackend) Accounts(ctx context.Context, at transfer.BankID, after transfer.AccountID, limit int) ([]bank.Account, error) {
+	return pages(limit, func(limit int, got []bank.Account) ([]bank.Account, error) {
+		if len(got) > 0 {
+			after = got[len(got)-1].ID
+		}
+		a := b.read(ctx, at, lane.ListAccounts{Bank: at, After: after, Limit: limit})
+		return a.Accounts, a.Err
+	})
+}
+
+// Entries lists journal entries after a sequence number.
+func (b *nodeBackend) Entries(ctx context.Context, at transfer.BankID, afterSeq uint64, limit int) ([]bank.Entry, error) {
+	return pages(limit, func(limit int, got []bank.Entry) ([]bank.Entry, error) {
+		if len(got) > 0 {
+			afterSeq = got[len(got)-1].Seq
+		}
+		a := b.read(ctx, at, lane.ListEntries{Bank: at, AfterSeq: afterSeq, Limit: limit})
+		return a.Entries, a.Err
+	})
+}
+
+// pages reads on until limit items have come or there are no more: the lane's own pages may be shorter than what was asked for.
+func pages[T any](limit int, next func(limit int, got []T) ([]T, error)) ([]T, error) {
+	var got []T
+	for len(got) < limit {
+		page, err := next(limit-len(got), got)
+		if err != nil {
+			return nil, err
+		}
+		if len(page) == 0 {
+			break
+		}
+		got = append(got, page...)
+	}
+	return got, nil
+}
+
+// Audit reads a bank's totals.
+func (b *nodeBackend) Audit(ctx context.Context, at transfer.BankID) (bank.Audit, error) {
+	a := b.read(ctx, at, lane.AuditBank{Bank: at})
+	return a.Audit, a.Err
+}
+
+// Status says what this node knows.
+func (b *nodeBackend) Status(ctx context.Context) (api.Status, error) {
+	a := b.ask(ctx, lane.GetStatus{})
+	if a.Err != nil {
+		return api.Status{}, a.Err
+	}
+	p99, err := b.syncs.p99(time.Now(), b.node.StorageMetrics)
+	if err != nil {
+		return api.Status{}, fmt.Errorf("%w: %w", transfer.ErrStopping, err)
+	}
+	cfg := b.node.Config()
+	s := api.Status{
+		Cluster: cfg.Cluster, Node: cfg.Node, Version: buildVersion(), Started: b.node.Started(),
+		InFlight: a.Status.Counts.InFlight, InDoubt: a.Status.Counts.InDoubt,
+		Committed: a.Status.Counts.Committed, Aborted: a.Status.Counts.Aborted,
+		LastSyncP99: p99,
+	}
+	for _, g := range a.Status.Groups {
+		s.Groups = append(s.Groups, api.GroupStatus{
+			Group: string(g.Group), Role: g.Raft.Role.String(), Leader: uint64(g.Raft.Leader), Term: uint64(g.Raft.Term),
+			Commit: uint64(g.Raft.Commit), Applied: uint64(g.Raft.Applied), Members: nodeNumbers(g.Members),
+		})
+	}
+	for _, at := range a.Status.Banks {
+		s.Banks = append(s.Banks, api.BankStatus{ID: at.Bank, Nodes: nodeNumbers(at.Members), Leader: uint64(at.Leader), Up: at.Up})
+	}
+	return s, nil
+}
+
+func nodeNumbers(ids []raft.NodeID) []uint64 {
+	numbers := make([]uint64, len(ids))
+	for i, id := range ids {
+		numbers[i] = uint64(id)
+	}
+	return numbers
+}
+
+func (b *nodeBackend) ask(ctx context.Context, ask lane.Ask) lane.Answer {
+	return b.node.Do(answerBefore(ctx), ask)[0]
+}
+
+// read asks a bank for something that changes nothing: when no answer comes, nothing is in doubt, and asking again is safe.
+func (b *nodeBackend) read(ctx context.Context, at transfer.BankID, ask lane.Ask) lane.Answer {
+	a := b.ask(ctx, ask)
+	if errors.Is(a.Err, transfer.ErrOutcomeUnknown) {
+		a.Err = fmt.Errorf("%w: bank %s didn't answer in time", transfer.ErrNoLeader, at)
+	}
+	return a
+}
+
+// lanesHeadStart is how long before the caller's deadline the lane gives up. It alone knows whether anybody was asked: its
+// "nothing was changed" would otherwise always lose the race against the deadline's "unknown".
+const lanesHeadStart = 200 * time.Millisecond
+
+// answerBefore is ctx with an earlier deadline to read; it ends when ctx does.
+func answerBefore(ctx context.Context) context.Context {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ctx
+	}
+	left := time.Until(deadline)
+	return headStart{Context: ctx, deadline: deadline.Add(-min(lanesHeadStart, left/2))}
+}
+
+type headStart struct {
+	context.Context
+	deadline time.Time
+}
+
+// Deadline is earlier than that of the context within.
+func (h headStart) Deadline() (time.Time, bool) { return h.deadline, true }
+
+// syncMeter tells how long synced commits took lately, from counts that only grow.
+type syncMeter struct {
+	mu     sync.Mutex // guards the rest
+	readAt time.Time
+	before storage.Latency // all commits until readAt
+	latest time.Duration   // of the commits of the last interval that had any
+}
+
+// syncInterval is how often the counts are read: reading them takes locks inside the store.
+const syncInterval = time.Second
+
+func (m *syncMeter) p99(now time.Time, read func() (storage.Metrics, error)) (time.Duration, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now.Sub(m.readAt) < syncInterval {
+		return m.latest, nil
+	}
+	metrics, err := read()
+	if err != nil {
+		return 0, err
+	}
+	if lately := since(m.before, metrics.CommitTime); lately.Count > 0 {
+		m.latest = lately.Quantile(0.99)
+	}
+	m.readAt, m.before = now, metrics.CommitTime
+	return m.latest, nil
+}
+
+// since is what the later histogram has more than the earlier one. The longest of all time stands for that of the
+// interval, which isn't known.
+func since(before, after storage.Latency) storage.Latency {
+	lately := after
+	lately.Count -= before.Count
+	lately.Sum -= before.Sum
+	for i := range lately.Buckets {
+		lately.Buckets[i] -= before.Buckets[i]
+	}
+	return lately
+}

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quorate/quorate/transfer"
+)
+
+// A local cluster's ports: node i listens on each of these plus i.
+const (
+	grpcPorts = 7000
+	peerPorts = 7100
+	httpPorts = 7200
+)
+
+// Bounds of a cluster that `config init` makes.
+const (
+	localNodesMax       = 7
+	localCoordinatorMax = 5 // nodes with a replica of the coordinator
+	localReplicas       = 3 // of a bank
+)
+
+const localTemplate = `# Node {{.Node}} of a cluster on this machine. Start it:
+#   quorate server --config {{.File}}
+# All but "node" and "data" must be the same in the file of every node.
+
+cluster: local       # its name: a node refuses the data directory of another cluster
+node: {{.Node}}              # which of the nodes below this one is
+data: node{{.Node}}-data     # the directory of this node's data and of nobody else's; a relative one counts from this file
+
+# Where each node listens. peer is for the other nodes, grpc and http are for clients.
+nodes:
+{{- range .Nodes}}
+  - { id: {{.ID}}, peer: "{{.Peer}}", grpc: "{{.GRPC}}", http: "{{.HTTP}}" }
+{{- end}}
+
+# The groups that decide the outcome of transfers share the work among them. Their number can't be changed later.
+coordinators: 1
+{{- if .CoordinatorNodes}}
+coordinator_nodes: {{.CoordinatorNodes}}
+{{- end}}
+
+# The built-in banks, and the nodes that hold a replica of each: a bank works while a majority of its nodes is up.
+banks:
+{{- range .Banks}}
+  - { id: "{{.ID}}", nodes: {{.Nodes}} }
+{{- end}}
+`
+
+// localFile is one node's configuration, as the template needs it.
+type localFile struct {
+	File             string
+	Node             int
+	Nodes            []localNode
+	CoordinatorNodes string
+	Banks            []localBank
+}
+
+type localNode struct {
+	ID               int
+	Peer, GRPC, HTTP string
+}
+
+type localBank struct {
+	ID    string
+	Nodes string
+}
+
+func newConfig() *cobra.Command {
+	return newGroup("config", "Make and check configuration files", newConfigInit(), newConfigCheck())
+}
+
+func newConfigInit() *cobra.Command {
+	var nodes int
+	var banks []string
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Write the configuration of a cluster on this machine",
+		Example: `  quorate config init --dir local
+  quorate config init --nodes 1 --bank home --bank abroad --dir single`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := newPrinter(cmd, "jsonl")
+			if err != nil {
+				return err
+			}
+			files, err := planLocal(dir, nodes, banks)
+			if err != nil {
+				return err
+			}
+			if err := writeLocal(dir, files); err != nil {
+				return err
+			}
+			return printFiles(p, files)
+		},
+	}
+	cmd.Flags().IntVar(&nodes, "nodes", 3, "how many nodes: 1, 3, 5 or 7")
+	cmd.Flags().StringArrayVar(&banks, "bank", []string{"north", "south"}, "name of a bank; say it again for more")
+	cmd.Flags().StringVar(&dir, "dir", ".", "where to write the files")
+	return cmd
+}
+
+// planLocal lays a cluster out. Banks begin at different nodes, so that no node holds them all.
+func planLocal(dir string, nodes int, banks []string) ([]localFile, error) {
+	if nodes < 1 || nodes > localNodesMax || nodes%2 == 0 {
+		return nil, usagef("--nodes %d: a cluster has 1, 3, 5 or 7 nodes. why: a majority must be up", nodes)
+	}
+	seen := map[string]bool{}
+	for _, b := range banks {
+		if err := transfer.ValidateName(b); err != nil {
+			return nil, fmt.Errorf("--bank: %w", err)
+		}
+		if seen[b] {
+			return nil, usagef("--bank %s is named twice", b)
+		}
+		seen[b] = true
+	}
+	var shape localFile
+	for id := 1; id <= nodes; id++ {
+		at := func(ports int) string { return fmt.Sprintf("127.0.0.1:%d", ports+id) }
+		shape.Nodes = append(shape.Nodes, localNode{ID: id, Peer: at(peerPorts), GRPC: at(grpcPorts), HTTP: at(httpPorts)})
+	}
+	if nodes > localCoordinatorMax {
+		shape.CoordinatorNodes = idList(0, localCoordinatorMax, nodes)
+	}
+	for i, b := range banks {
+		shape.Banks = append(shape.Banks, localBank{ID: b, Nodes: idList(i, min(nodes, localReplicas), nodes)})
+	}
+	files := make([]localFile, nodes)
+	for i := range files {
+		files[i] = shape
+		files[i].Node = i + 1
+		files[i].File = filepath.Join(dir, fmt.Sprintf("node%d.yaml", i+1))
+	}
+	return files, nil
+}
+
+// idList writes count ids in a row, beginning after the given one and going round.
+func idList(after, count, nodes int) string {
+	var ids []string
+	for i := range count {
+		ids = append(ids, fmt.Sprint((after+i)%nodes+1))
+	}
+	slices.Sort(ids) // of one digit each
+	return "[" + strings.Join(ids, ", ") + "]"
+}
+
+// writeLocal writes the files, unless one is there already: then nothing is changed.
+func writeLocal(dir string, files []localFile) error {
+	for _, f := range files {
+		if _, err := os.Lstat(f.File); !errors.Is(err, fs.ErrNotExist) {
+			return &adviceError{misconfigured(fmt.Errorf("%s is there already; nothing was written", f.File)), "another --dir"}
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the directory: %w", err)
+	}
+	tmpl, err := template.New("node").Parse(localTemplate)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		var text strings.Builder
+		if err := tmpl.Execute(&text, f); err != nil {
+			return err
+		}
+		if err := os.WriteFile(f.File, []byte(text.String()), 0o644); err != nil {
+			return fmt.Errorf("write the configuration: %w", err)
+		}
+	}
+	return nil
+}
+
+// fileJSON is one configuration file that was written or checked.
+type fileJSON struct {
+	File    string `json:"file"`
+	Cluster string `json:"cluster"`
+	Node    uint64 `json:"node"`
+	GRPC    string `json:"grpc"`
+	HTTP    string `json:"http"`
+	Data    string `json:"data"`
+	Nodes   int    `json:"nodes"`
+	Banks   int    `json:"banks"`
+}
+
+// printFiles reads the files back, so that what is printed is what a server will see.
+func printFiles(p *printer, files []localFile) error {
+	var written []fileJSON
+	t := table{header: []string{"FILE", "CLUSTER", "NODE", "GRPC", "HTTP", "DATA"}}
+	for _, f := range files {
+		j, err := readFile(f.File)
+		if err != nil {
+			return err
+		}
+		written = append(written, j)
+		t.rows = append(t.rows, []string{j.File, j.Cluster, fmt.Sprint(j.Node), j.GRPC, j.HTTP, j.Data})
+	}
+	return printList(p, written, func(f fileJSON) string { return f.File }, t)
+}
+
+func readFile(path string) (fileJSON, error) {
+	c, err := loadConfig(path)
+	if err != nil {
+		return fileJSON{}, err
+	}
+	self, err := c.Self()
+	return fileJSON{
+		File: path, Cluster: c.Cluster, Node: c.Node, GRPC: self.GRPC, HTTP: self.HTTP, Data: c.DataDir,
+		Nodes: len(c.Nodes), Banks: len(c.Banks),
+	}, err
+}
+
+func newConfigCheck() *cobra.Command {
+	return &cobra.Command{
+		Use:     "check FILE",
+		Short:   "Say whether a configuration file can be used",
+		Example: "  quorate config check node1.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := newPrinter(cmd)
+			if err != nil {
+				return err
+			}
+			j, err := readFile(args[0])
+			if err != nil {
+				return err
+			}
+			return p.one(j, j.File, table{
+				header: []string{"FILE", "CLUSTER", "NODE", "NODES", "BANKS", "DATA"},
+				rows:   [][]string{{j.File, j.Cluster, fmt.Sprint(j.Node), fmt.Sprint(j.Nodes), fmt.Sprint(j.Banks), j.Data}},
+			})
+		},
+	}
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quorate/quorate/client"
+)
+
+// sayAfter is how long a command waits in silence.
+const sayAfter = 2 * time.Second
+
+// caller is a command's connection to the cluster, for as long as the command may take.
+type caller struct {
+	*client.Client
+	ctx    context.Context // ends with the command's time, or when it is interrupted
+	cancel context.CancelFunc
+	say    *time.Timer
+}
+
+// dial prepares to ask the servers that the command line names. usual is how long the command may take if nobody
+// says otherwise. Hang up when done.
+func dial(cmd *cobra.Command, usual time.Duration) (*caller, error) {
+	servers, err := serversOf(cmd)
+	if err != nil {
+		return nil, err
+	}
+	return dialTo(cmd, servers, usual)
+}
+
+func dialTo(cmd *cobra.Command, servers []string, usual time.Duration) (*caller, error) {
+	timeout, err := timeoutOf(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if !cmd.Flags().Changed("timeout") {
+		timeout = usual
+	}
+	c, err := client.Dial(servers)
+	if err != nil {
+		return nil, misconfigured(err)
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+	say := time.AfterFunc(sayAfter, func() { // stopped by hangUp
+		fmt.Fprintf(cmd.ErrOrStderr(), "no answer yet from %s; trying for up to %v\n", strings.Join(servers, ", "), timeout)
+	})
+	if timeout <= sayAfter {
+		say.Stop()
+	}
+	return &caller{Client: c, ctx: ctx, cancel: cancel, say: say}, nil
+}
+
+func (c *caller) hangUp() {
+	c.say.Stop()
+	c.cancel()
+	_ = c.Close() // of connections that nobody uses any more
+}

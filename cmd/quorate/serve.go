@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quorate/quorate/api"
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/node"
+)
+
+// drainTimeout is how long requests in flight may take when the server stops.
+const drainTimeout = 20 * time.Second
+
+func newServer() *cobra.Command {
+	var o serverOptions
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run one node of a cluster",
+		Long: `Run one node of a cluster until it is told to stop: SIGTERM or an interrupt lets requests in flight finish, for up to 20
+seconds; a second one ends the process at once.`,
+		Example: `  quorate server --config node1.yaml
+  quorate server --config node1.yaml --listen grpc=0.0.0.0:7001 --log-format json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.ErrOrStderr()) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.config, "config", "", "this node's configuration file")
+	flags.StringToStringVar(&o.listen, "listen", nil, "listen elsewhere than the configuration tells the others: peer, grpc or http=host:port")
+	flags.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+// serverOptions are the flags of `quorate server`.
+type serverOptions struct {
+	config    string
+	listen    map[string]string
+	logFormat string
+	logLevel  string
+}
+
+func (o *serverOptions) run(stderr io.Writer) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	logger, err := newLogger(stderr, o.logFormat, o.logLevel)
+	if err != nil {
+		return err
+	}
+	if o.config == "" {
+		return usagef("the flag --config is missing. try: quorate config init, then quorate server --config node1.yaml")
+	}
+	config, err := loadConfig(o.config)
+	if err != nil {
+		return err
+	}
+	doors, err := openDoors(config, o.listen)
+	if err != nil {
+		return misconfigured(err)
+	}
+	return serve(config, doors, logger, signals)
+}
+
+func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+	var least slog.Level
+	if err := least.UnmarshalText([]byte(level)); err != nil {
+		return nil, usagef("unknown log level %q. try: --log-level info", level)
+	}
+	options := &slog.HandlerOptions{Level: least}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return nil, usagef("unknown log format %q. try: --log-format text or --log-format json", format)
+}
+
+// doors are a node's three listeners.
+type doors struct{ peer, grpc, http net.Listener }
+
+// openDoors binds all ports before anything else is touched: a taken one changes nothing.
+func openDoors(config node.Config, elsewhere map[string]string) (d doors, err error) {
+	self, err := config.Self()
+	if err != nil {
+		return doors{}, err
+	}
+	places := []struct {
+		key, address string
+		door         *net.Listener
+	}{{"peer", self.Peer, &d.peer}, {"grpc", self.GRPC, &d.grpc}, {"http", self.HTTP, &d.http}}
+	for key := range elsewhere {
+		if key != "peer" && key != "grpc" && key != "http" {
+			return doors{}, fmt.Errorf("--listen %s=%s: a node listens for peer, grpc and http only", key, elsewhere[key])
+		}
+	}
+	for _, p := range places {
+		if address, ok := elsewhere[p.key]; ok {
+			p.address = address
+		}
+		if *p.door, err = net.Listen("tcp", p.address); err != nil {
+			d.close()
+			return doors{}, cannotListen(p.key, p.address, err)
+		}
+	}
+	return d, nil
+}
+
+func cannotListen(key, address string, err error) error {
+	var why *os.SyscallError
+	if errors.As(err, &why) {
+		err = why.Err
+	}
+	return fmt.Errorf("can't listen on %s for %s. why: %w. try: stop what uses this port, or name another one under nodes", address, key, err)
+}
+
+func (d doors) close() {
+	for _, l := range []net.Listener{d.peer, d.grpc, d.http} {
+		if l != nil {
+			_ = l.Close() // an error here is that of a listener nobody uses any more
+		}
+	}
+}
+
+// serve runs the node until a signal comes or it fails.
+func serve(config node.Config, d doors, logger *slog.Logger, signals <-chan os.Signal) error {
+	log := logger.With("component", "server", "node_id", config.Node)
+	log.Info("starting", "version", buildVersion(), "cluster_id", config.Cluster, "data_dir", config.DataDir,
+		"peer", d.peer.Addr().String(), "grpc", d.grpc.Addr().String(), "http", d.http.Addr().String())
+	n, err := node.Start(config, node.Options{Listener: d.peer, Logger: logger})
+	if err != nil {
+		d.close()
+		return startFailed(err)
+	}
+	server, err := serveAPI(n, d.grpc, d.http, logger)
+	if err != nil {
+		d.close()
+		return errors.Join(err, n.Stop())
+	}
+	log.Info("ready")
+	select {
+	case s := <-signals:
+		log.Info("stopping", "signal", s.String())
+		return stopServing(n, server, log, signals)
+	case <-n.Failed(): // its memory or disk can't be trusted: nothing is put in order any more
+		return nodeFailed(n.Err())
+	}
+}
+
+// startFailed marks what the operator has to put right before any start can succeed.
+func startFailed(err error) error {
+	if refusedDirectory(err) != nil {
+		return misconfigured(err)
+	}
+	return fmt.Errorf("can't start: %w", err)
+}
+
+// nodeFailed keeps a broken invariant apart from everything else that ends a node.
+func nodeFailed(err error) error {
+	var broken invariant.Broken
+	if errors.As(err, &broken) {
+		return fmt.Errorf("the node has failed: %w", broken)
+	}
+	return fmt.Errorf("the node has failed: %v", err)
+}
+
+// stopServing lets requests finish, then ends the node.
+func stopServing(n *node.Node, server *api.Server, log *slog.Logger, signals <-chan os.Signal) error {
+	done := make(chan struct{})
+	defer close(done)
+	go func() { // ended by done
+		select {
+		case <-signals:
+			os.Exit(exitInterrupted)
+		case <-done:
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if err := server.Stop(ctx); err != nil {
+		log.Warn("requests were cut off", "err", err)
+	}
+	if err := n.Stop(); err != nil {
+		return fmt.Errorf("stop the node: %w", err)
+	}
+	if err := n.Err(); err != nil {
+		return nodeFailed(err)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// serveAPI opens both faces of a node. It owns the listeners, unless it fails.
+func serveAPI(n *node.Node, grpc, http net.Listener, logger *slog.Logger) (*api.Server, error) {
+	return api.Serve(api.Config{
+		GRPC: grpc, HTTP: http, Version: buildVersion(), Reflection: true, Log: logger,
+		OnPanic: func(recovered any, stack []byte) { dieOf(logger, recovered, stack) },
+	}, newBackend(n))
+}
+
+// dieOf ends the process after a panic: it may have left anything behind.
+func dieOf(logger *slog.Logger, recovered any, stack []byte) {
+	logger.Error("a request handler panicked", "err", recovered, "stack", string(stack))
+	if _, broken := recovered.(invariant.Broken); broken {
+		os.Exit(api.ExitBroken)
+	}
+	os.Exit(exitFailed)
+}
+
+// startAPI opens both faces of a node where its configuration says.
+func startAPI(n *node.Node, logger *slog.Logger) (*api.Server, error) {
+	config := n.Config()
+	self, err := config.Self()
+	if err != nil {
+		return nil, err
+	}
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	var d doors
+	if d.grpc, err = net.Listen("tcp", self.GRPC); err != nil {
+		return nil, cannotListen("grpc", self.GRPC, err)
+	}
+	if d.http, err = net.Listen("tcp", self.HTTP); err != nil {
+		d.close()
+		return nil, cannotListen("http", self.HTTP, err)
+	}
+	server, err := serveAPI(n, d.grpc, d.http, logger)
+	if err != nil {
+		d.close()
+		return nil, err
+	}
+	return server, nil
+}
