@@ -3,6 +3,7 @@ package raft
 import (
 	"fmt"
 
+	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/raft/membership"
 	"github.com/quorate/quorate/raft/progress"
 )
@@ -134,9 +135,7 @@ func (r *Raft) answerChunk(m *Message, offset uint64) {
 // installSnapshot makes the log end with the snapshot. Whatever the log held contradicts it or is in it.
 func (r *Raft) installSnapshot(c *SnapshotChunk, term Term) {
 	members, err := membership.Decode(c.Membership)
-	if err != nil {
-		return // inspected before
-	}
+	invariant.Holds(err == nil, "a membership passed inspection and can't be read: %v", err)
 	r.arrival = arrival{}
 	r.log.reset(c.Last)
 	r.accepted, r.verified = term, c.Last.Index
