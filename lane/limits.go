@@ -58,7 +58,7 @@ func DefaultLimits() Limits {
 			FlightsMax:         1 << 15,
 			BankOutstandingMax: 1 << 13,
 			RetryAfter:         400 * time.Millisecond,
-			RetryAfterMax:      5 * time.Second,
+			RetryAfterMax:      time.Second,
 		},
 	}
 }

@@ -86,7 +86,17 @@ func Start(cfg Config, opts Options) (*Node, error) {
 	}
 	go n.loop(opts.Limits.TickInterval) // stopped by inbox.close in Stop, which waits for loopDone
 	go n.runDisk()                      // stopped by disk.close in Stop, which waits for diskDone
+	go n.watchStore()                   // stopped with the loop
 	return n, nil
+}
+
+// watchStore hears of a failed disk that no commit of ours has met, such as in the store's background work.
+func (n *Node) watchStore() {
+	select {
+	case <-n.store.Failed():
+		n.fail(n.store.Err())
+	case <-n.loopDone:
+	}
 }
 
 func listen(cfg Config, opts Options) (net.Listener, error) {
