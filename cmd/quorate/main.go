@@ -75,6 +75,7 @@ func newRoot() *cobra.Command {
 	flags.Bool("no-headers", false, "tables without their first line")
 	flags.BoolP("quiet", "q", false, "print ids only")
 	root.AddCommand(
+		newDemo(),
 		newServer(),
 		newStatus(),
 		newVersion(),
