@@ -6,8 +6,8 @@
 // The law of a bank. Every answer is durable before it is given, and every request may
 // come twice, late, or in any order:
 //
-//  1. Prepare answers Yes or No, and both are final. A Yes repeats, with its money held, until the outcome;
-//     a No is a tombstone, even if the money arrives a second later.
+//  1. Prepare answers Yes or No, and both are final. A Yes repeats, with its money held, until the outcome, and still after
+//     a Commit; a No is a tombstone, even if the money arrives a second later.
 //  2. Prepare of an id that the bank knows with another Fingerprint answers No (prepare_conflict) and changes nothing.
 //  3. Prepare after a Rollback, even one that came first, answers No (rolled_back).
 //  4. Commit of what is prepared applies the legs, once, and answers Done; again: Done. Commit of anything else

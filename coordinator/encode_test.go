@@ -168,3 +168,15 @@ func checkKind(t *testing.T, err error) {
 		t.Fatalf("an error of no kind: %v", err)
 	}
 }
+
+// A leader of another build may know a currency that this one doesn't: that is no damage.
+func TestDecodeReadsACurrencyOfAnotherBuild(t *testing.T) {
+	staged := &transfer.Transfer{ID: transfer.ID{1}, Deadline: time.Unix(1, 0), Legs: []transfer.Leg{
+		{Bank: "A", Account: "x", Direction: transfer.Debit, AmountMinor: 1, Currency: "QQQ"},
+		{Bank: "B", Account: "y", Direction: transfer.Credit, AmountMinor: 1, Currency: "QQQ"},
+	}}
+	_, facts, err := coordinator.Decode(coordinator.Encode(time.Unix(1, 0), []coordinator.Fact{{Stage: staged}}))
+	if err != nil || facts[0].Stage.Fingerprint() != staged.Fingerprint() {
+		t.Fatalf("got %v, %v", facts, err)
+	}
+}

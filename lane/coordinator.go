@@ -18,6 +18,7 @@ type coordinatorHost struct {
 	machine *coordinator.Machine
 	driver  *driver.Driver
 	facts   []coordinator.Fact // wait for the next entry
+	ticked  bool               // since the last entry
 }
 
 func (l *Lane) newCoordinator(g *group, cfg Config, reader Reader) (machineHost, error) {
@@ -37,8 +38,12 @@ func (l *Lane) newCoordinator(g *group, cfg Config, reader Reader) (machineHost,
 	return &coordinatorHost{lane: l, group: g, machine: machine, driver: d}, nil
 }
 
-// Apply executes one entry of facts.
+// Apply executes one entry of facts. While this node leads, all of them are its own: what another reign staged must
+// never be taken for this one's (coordinator/driver, host duty 1).
 func (c *coordinatorHost) Apply(e raft.Entry) error {
+	if c.group.leading {
+		invariant.Holds(e.Term == c.group.term, "entry %d of term %d is applied in the reign of term %d", e.Index, e.Term, c.group.term)
+	}
 	results, err := c.machine.Apply(uint64(e.Index), e.Data)
 	if err != nil {
 		return err
@@ -68,21 +73,35 @@ func (c *coordinatorHost) depose() {
 	c.carryOut()
 }
 
-func (c *coordinatorHost) tick() { c.driver.Tick(c.lane.now) }
+func (c *coordinatorHost) tick() {
+	c.ticked = true
+	c.driver.Tick(c.lane.now)
+}
 
 func (c *coordinatorHost) afterApply() { c.carryOut() }
 
-// propose makes the next entry from what has gathered while the last one was being written.
+// propose makes the next entry from what has gathered while the last one was being written. Settlements alone make none until
+// the next tick: nobody waits for them, and the next transfer would have to wait for their sync.
 func (c *coordinatorHost) propose() {
 	c.carryOut()
-	if len(c.facts) == 0 || !c.group.replica.CanPropose() {
+	if len(c.facts) == 0 || !c.group.replica.CanPropose() || (!c.ticked && onlySettle(c.facts)) {
 		return
 	}
+	c.ticked = false
 	n := min(len(c.facts), c.lane.limits.EntryFactsMax)
 	if _, err := c.group.replica.Propose(coordinator.Encode(c.lane.now, c.facts[:n])); err != nil {
 		return // the bound on uncommitted bytes, or leadership is going: keep the facts for the next try
 	}
 	c.facts = c.facts[n:]
+}
+
+func onlySettle(facts []coordinator.Fact) bool {
+	for i := range facts {
+		if len(facts[i].Settle) == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // carryOut passes the driver's effects on.

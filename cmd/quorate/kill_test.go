@@ -138,7 +138,7 @@ func (p *payments) since(moment time.Time) (n int) {
 	return n
 }
 
-func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
+func waitUntil(t *testing.T, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -169,15 +169,15 @@ func TestSIGKILLOfAnyNodeLosesNothing(t *testing.T) {
 	defer stop()
 	begun := time.Now()
 	p := c.pay(ctx, &wait, 8)
-	within(t, 30*time.Second, "payments flow", func() bool { return p.since(begun) > 200 })
+	waitUntil(t, 30*time.Second, "payments flow", func() bool { return p.since(begun) > 200 })
 	for i := range c.servers {
 		c.kill(i)
 		killed := time.Now()
-		within(t, 30*time.Second, fmt.Sprintf("payments go on without node %d", i+1), func() bool { return p.since(killed) > 20 })
+		waitUntil(t, 30*time.Second, fmt.Sprintf("payments go on without node %d", i+1), func() bool { return p.since(killed) > 20 })
 		t.Logf("node %d killed: payments begun after it commit %v later", i+1, time.Since(killed).Round(time.Millisecond))
 		c.start(i)
 		back := time.Now()
-		within(t, 30*time.Second, "payments flow again", func() bool { return p.since(back) > 200 })
+		waitUntil(t, 30*time.Second, "payments flow again", func() bool { return p.since(back) > 200 })
 	}
 	stop()
 	wait.Wait()
@@ -190,7 +190,7 @@ func (c *processCluster) mustHoldNothing() {
 	c.t.Helper()
 	quiet := time.Now()
 	var sum int64
-	within(c.t, 30*time.Second, "holds are gone", func() bool {
+	waitUntil(c.t, 30*time.Second, "holds are gone", func() bool {
 		sum = 0
 		for _, bank := range killBanks {
 			ctx, cancel := context.WithTimeout(c.t.Context(), 5*time.Second)

@@ -35,16 +35,18 @@ func newPipeline(id transfer.BankID, limits Limits, rng *rand.Rand) *pipeline {
 	return &pipeline{bank: id, limits: limits, rng: rng, retryAfter: limits.RetryAfter}
 }
 
-// ask has every bank of the flight asked op next, in place of whatever it was asked before.
+// ask has every bank of the flight asked op next, in place of whatever it was asked before. A bank that has said yes needs
+// no Resolve: its yes is final, and it may be out of reach by now.
 func (d *Driver) ask(f *flight, op bank.Op) {
 	for i := range f.slots {
 		s := &f.slots[i]
+		if op == bank.Resolve && s.prepared {
+			continue
+		}
 		if s.op == 0 {
 			s.pipeline.owed++
 		}
 		s.op = op
-		s.prepared = s.prepared && op != bank.Resolve
-		s.done = false
 		s.enqueue()
 	}
 }

@@ -36,7 +36,7 @@ func (d *Driver) recover(now time.Time, r *coordinator.Record) {
 	}
 }
 
-// resolve asks every bank what it holds; what it never prepared it refuses from then on. A bank that
+// resolve asks every bank that has not said yes what it holds; what it never prepared it refuses from then on. A bank that
 // doesn't answer keeps the transfer in doubt: the earlier leader may have told the client "committed".
 func (d *Driver) resolve(now time.Time, f *flight) {
 	f.phase = resolving
