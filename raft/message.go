@@ -49,7 +49,7 @@ type HardState struct {
 	Term     Term
 	Vote     NodeID // whom this node voted for in Term
 	Commit   Index
-	Accepted Term // term of the leader whose log this node last accepted (raft-scenarios 54)
+	Accepted Term // term of the leader whose log this node last accepted (scenario 54 of SCENARIOS.md)
 }
 
 // MessageKind is the kind of a Message.

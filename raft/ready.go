@@ -3,7 +3,7 @@ package raft
 import "github.com/quorate/quorate/internal/invariant"
 
 // Persist is what must become durable, in one atomic record, in the order of Seq. Entries replace
-// whatever the log held from Entries[0].Index on.
+// whatever the log held from Entries[0].Index on. Seq counts from 1 after each New.
 type Persist struct {
 	Seq       uint64
 	HardState HardState
@@ -29,7 +29,7 @@ type Ready struct {
 	Committed []Entry     // to apply, in order; locally durable. Report back with Applied
 	Reads     []ReadReady // reads that may be answered once Index is applied
 	ReadsLost []uint64    // reads that were dropped with the leadership
-	Compact   Index       // the log is no longer needed up to here by any member; zero: no news
+	Compact   Index       // no member needs the log up to here; the own checkpoint must be that far too. Zero: no news
 
 	Chunks []SnapshotChunk // pieces of a snapshot, in order, to keep aside until Persist.Install; Offset 0 begins a new one
 	Offer  []Offer         // peers that need a snapshot: answer with SendChunk or SnapshotFailed
