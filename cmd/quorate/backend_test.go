@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/api"
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/client"
+	"github.com/quorate/quorate/node"
+	"github.com/quorate/quorate/transfer"
+)
+
+// startBackend starts node 1 of a cluster whose other nodes never come.
+func startBackend(t *testing.T, nodes int) api.Backend {
+	t.Helper()
+	c := node.Config{Cluster: "test", Node: 1, DataDir: filepath.Join(t.TempDir(), "data")}
+	bankNodes := []uint64{}
+	for id := range uint64(nodes) {
+		place := node.NodeConfig{ID: id + 1}
+		for _, address := range []*string{&place.Peer, &place.GRPC, &place.HTTP} {
+			var err error
+			if *address, err = ports.free(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Nodes = append(c.Nodes, place)
+		bankNodes = append(bankNodes, id+1)
+	}
+	for _, id := range []string{"north", "south"} {
+		c.Banks = append(c.Banks, node.BankConfig{ID: id, Nodes: bankNodes})
+	}
+	n, err := node.Start(c, node.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return newBackend(n)
+}
+
+func ctxFor(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func somePayment(minor int64) transfer.Transfer {
+	return transfer.Transfer{
+		ID: client.NewID(), Deadline: time.Now().Add(10 * time.Second),
+		Legs: []transfer.Leg{
+			{Bank: "north", Account: "@cash", Direction: transfer.Debit, AmountMinor: minor, Currency: "EUR"},
+			{Bank: "south", Account: "bob", Direction: transfer.Credit, AmountMinor: minor, Currency: "EUR"},
+		},
+	}
+}
+
+func TestBackendCarriesEveryQuestionToTheNode(t *testing.T) {
+	b := startBackend(t, 1)
+	ctx := ctxFor(t, patience)
+	for _, open := range []struct {
+		at    transfer.BankID
+		terms bank.Terms
+	}{
+		{"north", bank.Terms{ID: "@cash", Currency: "EUR", Unlimited: true}},
+		{"south", bank.Terms{ID: "bob", Currency: "EUR", OverdraftMinor: 5}},
+		{"south", bank.Terms{ID: "carol", Currency: "EUR"}},
+	} {
+		if a, err := b.OpenAccount(ctx, open.at, open.terms); err != nil || a.Terms != open.terms {
+			t.Fatalf("open %s: %+v, %v", open.terms.ID, a, err)
+		}
+	}
+	batch := []transfer.Transfer{somePayment(1), somePayment(2), somePayment(3)}
+	records, errs := b.Submit(ctx, batch)
+	for i := range batch {
+		if errs[i] != nil || records[i].State != transfer.Committed || records[i].Transfer.ID != batch[i].ID {
+			t.Errorf("transfer %d: %+v, %v", i, records[i], errs[i])
+		}
+	}
+	if r, err := b.Transfer(ctx, batch[1].ID); err != nil || r.State != transfer.Committed {
+		t.Errorf("read a transfer: %+v, %v", r, err)
+	}
+	err := poll(func() error { // a bank applies a decided transfer a moment after the client has heard of it
+		if a, err := b.Account(ctx, "south", "bob"); err != nil || a.PostedMinor != 6 {
+			return errors.Join(errors.New("bob doesn't have 6 yet"), err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if page, err := b.Accounts(ctx, "south", "bob", 10); err != nil || len(page) != 1 || page[0].ID != "carol" {
+		t.Errorf("accounts after bob: %+v, %v", page, err)
+	}
+	if page, err := b.Entries(ctx, "south", 1, 1); err != nil || len(page) != 1 || page[0].Seq != 2 {
+		t.Errorf("one entry after the first: %+v, %v", page, err)
+	}
+	if a, err := b.Audit(ctx, "south"); err != nil || a.LastEntry != 3 || len(a.Totals) != 1 || a.Totals[0].PostedMinor != 6 {
+		t.Errorf("audit: %+v, %v", a, err)
+	}
+	s, err := b.Status(ctx)
+	if err != nil || s.Cluster != "test" || s.Node != 1 || s.Committed != 3 || s.InDoubt != 0 || len(s.Groups) != 3 || len(s.Banks) != 2 || s.LastSyncP99 == 0 {
+		t.Errorf("status: %+v, %v", s, err)
+	}
+}
+
+// TestNothingWasChangedIsHeardInTime: only the lane knows that nobody was asked. If the deadline ended the waiting first, a client
+// would hear "unknown" for what never left.
+func TestNothingWasChangedIsHeardInTime(t *testing.T) {
+	b := startBackend(t, 3)
+	questions := map[string]func(context.Context) error{
+		"submit": func(ctx context.Context) error {
+			_, errs := b.Submit(ctx, []transfer.Transfer{somePayment(1)})
+			return errs[0]
+		},
+		"account": func(ctx context.Context) error {
+			_, err := b.Account(ctx, "north", "@cash")
+			return err
+		},
+		"audit": func(ctx context.Context) error {
+			_, err := b.Audit(ctx, "north")
+			return err
+		},
+	}
+	for name, ask := range questions {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if err := ask(ctxFor(t, 2*time.Second)); !errors.Is(err, transfer.ErrNoLeader) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestPagesGoOnUntilEnoughHasCome(t *testing.T) {
+	upTo := func(last int) func(int, []int) ([]int, error) {
+		return func(limit int, got []int) (page []int, err error) {
+			for n := len(got) + 1; n <= last && len(page) < min(limit, 3); n++ {
+				page = append(page, n)
+			}
+			return page, nil
+		}
+	}
+	for _, tt := range []struct{ limit, last, want int }{{7, 100, 7}, {7, 5, 5}, {3, 3, 3}, {5, 0, 0}, {0, 100, 0}} {
+		got, err := pages(tt.limit, upTo(tt.last))
+		if err != nil || len(got) != tt.want {
+			t.Errorf("%d of %d: got %v, %v", tt.limit, tt.last, got, err)
+		}
+	}
+	broken := errors.New("broken")
+	if got, err := pages(5, func(int, []int) ([]int, error) { return nil, broken }); got != nil || !errors.Is(err, broken) {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
