@@ -31,7 +31,6 @@ func (r *Raft) stopLeading() {
 	r.verified = r.log.last() // our own log: a leader never cuts it
 	r.loseReads()
 	r.transferTo, r.leaving = 0, 0
-	r.uncommitted = 0
 	r.offers = nil
 	r.sendDue = false
 }

@@ -135,3 +135,21 @@ func TestASecondSnapshotWaitsForTheFirstToBeTaken(t *testing.T) {
 		t.Fatalf("%+v", rd)
 	}
 }
+
+// Two leaders' snapshots of the same state may differ in their bytes: chunks of one are never continued with chunks of the other.
+func TestChunksOfTwoLeadersAreNotMixed(t *testing.T) {
+	r := aNode(t, 0)
+	say := func(from raft.NodeID, term raft.Term, c raft.SnapshotChunk) []raft.Message {
+		t.Helper()
+		c.Last = raft.EntryID{Index: 8, Term: 4}
+		if err := r.Step(raft.Message{Kind: raft.Snapshot, From: from, To: 1, Term: term, Snapshot: &c}); err != nil {
+			t.Fatal(err)
+		}
+		return work(r)
+	}
+	say(2, 4, chunk(0, "abc"))
+	answers := say(3, 5, chunk(3, "xyz"))
+	if len(answers) != 1 || answers[0].Kind != raft.SnapshotReply || answers[0].Snapshot.Offset != 0 {
+		t.Errorf("want: begin again, got %+v", answers)
+	}
+}
