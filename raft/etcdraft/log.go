@@ -76,7 +76,7 @@ func (l *log) slice(from, to raft.Index) []raft.Entry {
 // take puts what the core wants written where the log held others or ended.
 func (l *log) take(entries []*pb.Entry) {
 	at := raft.Index(entries[0].GetIndex())
-	invariant.Holds(at > l.commit || at > l.delivered, "entry %d is replaced, delivered is %d", at, l.delivered)
+	invariant.Holds(at > l.commit, "entry %d is replaced, commit is %d", at, l.commit)
 	keep := at - 1 - l.compacted.Index
 	invariant.Holds(at > l.compacted.Index && int(keep) <= len(l.entries), "entry %d after %d", at, l.last())
 	if int(keep) < len(l.entries) {
