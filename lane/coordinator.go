@@ -164,9 +164,9 @@ func (c *coordinatorHost) answerRead(w waiter, ask Ask) {
 }
 
 // receiveBankAnswers gives a bank's answers, or its new address, to the driver that asked.
-func (l *Lane) receiveBankAnswers(m BankAnswers) {
+func (l *Lane) receiveBankAnswers(from raft.NodeID, m BankAnswers) {
 	if len(m.Answers) == 0 {
-		l.learnLeader(l.banks[m.Bank], m.LeaderHint)
+		l.learnLeader(l.banks[m.Bank], from, m.LeaderHint)
 		return
 	}
 	g := l.groups[m.Coordinator]

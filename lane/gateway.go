@@ -131,18 +131,20 @@ func (w *gateway) close(l *Lane, a *openAsk, answer Answer) {
 }
 
 // forwardReplied takes an answer from the node that was asked.
-func (w *gateway) forwardReplied(l *Lane, m ForwardReply) {
+func (w *gateway) forwardReplied(l *Lane, from raft.NodeID, m ForwardReply) {
 	a := w.open[m.Request]
 	if a == nil {
 		return
 	}
 	if m.NotLeader {
-		l.learnLeader(a.group, m.LeaderHint)
-		a.target = 0 // the next tick asks again
+		if a.target == from {
+			a.target = 0 // the next tick asks again, if the hint leads nowhere
+		}
+		l.learnLeader(a.group, from, m.LeaderHint)
 		return
 	}
 	if !a.fits(&m.Answer) {
-		l.report(MessageRefused{From: a.target, Group: a.group, Err: fmt.Errorf("the answer to request %d is about transfer %s", m.Request, m.Answer.Transfer.Transfer.ID)})
+		l.report(MessageRefused{From: from, Group: a.group, Err: fmt.Errorf("the answer to request %d is about transfer %s", m.Request, m.Answer.Transfer.Transfer.ID)})
 		return
 	}
 	w.close(l, a, m.Answer)

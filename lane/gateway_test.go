@@ -118,3 +118,36 @@ func codeOf(err error) (transfer.Code, bool) {
 	}
 	return coded.Code, true
 }
+
+// TestNobodyLeadingMakesNoStorm: every member says that it doesn't lead, at once, for as long as the network carries it.
+func TestNobodyLeadingMakesNoStorm(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		hint func(from raft.NodeID) raft.NodeID
+	}{
+		{"nobody knows a leader", func(raft.NodeID) raft.NodeID { return 0 }},
+		{"each believes that the other leads", func(from raft.NodeID) raft.NodeID { return 3 - from }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			const questions = 10
+			l := newLane(t)
+			var events []lane.Event
+			for i := range uint64(questions) {
+				events = append(events, asked(i+1, lane.GetAccount{Bank: "B"}))
+			}
+			sent := 0
+			for trips := 0; trips < 50 && sent <= 3*questions; trips++ { // within one tick
+				effects := l.Step(start, events)
+				events = nil
+				for _, s := range effects.Send {
+					sent++
+					m := s.Message.(lane.Forward)
+					events = append(events, lane.Received{From: s.To, Message: lane.ForwardReply{Request: m.Request, NotLeader: true, LeaderHint: test.hint(s.To)}})
+				}
+			}
+			if sent > 3*questions {
+				t.Errorf("%d questions made %d messages within a tick", questions, sent)
+			}
+		})
+	}
+}

@@ -40,6 +40,7 @@ type Lane struct {
 	order   []*group           // the same, in the order of the directory
 	touched []*group           // have something to do in this step
 	hints   map[GroupID]raft.NodeID
+	hops    map[GroupID]int // hints followed since the last tick
 
 	now         time.Time
 	lastTick    time.Time
@@ -61,6 +62,7 @@ func New(cfg Config) (*Lane, error) {
 		banks:     map[transfer.BankID]GroupID{},
 		groups:    map[GroupID]*group{},
 		hints:     map[GroupID]raft.NodeID{},
+		hops:      map[GroupID]int{},
 		gateway:   newGateway(),
 	}
 	for _, b := range cfg.Directory.Banks {
@@ -117,6 +119,7 @@ func (l *Lane) tick() {
 	if ticks <= 0 {
 		return
 	}
+	clear(l.hops)
 	l.lastTick = l.lastTick.Add(time.Duration(ticks) * l.limits.TickInterval)
 	for range min(ticks, 2) {
 		for _, g := range l.order {
@@ -142,13 +145,13 @@ func (l *Lane) receive(from raft.NodeID, message Message) {
 	case BankRequests:
 		l.receiveBankRequests(from, m)
 	case BankAnswers:
-		l.receiveBankAnswers(m)
+		l.receiveBankAnswers(from, m)
 	case Inquiry:
 		l.receiveInquiry(from, m)
 	case Forward:
 		l.serve(waiterAt(from, m.Request), m.Group, m.Ask)
 	case ForwardReply:
-		l.gateway.forwardReplied(l, m)
+		l.gateway.forwardReplied(l, from, m)
 	default:
 		invariant.Fail("unknown message %T", message)
 	}

@@ -62,21 +62,31 @@ func (l *Lane) leaderOf(id GroupID) raft.NodeID {
 	return 0
 }
 
-// learnLeader takes a hint about a group that this node has no replica of. A hint of zero moves on to the next
-// member, so that asking around finds the leader.
-func (l *Lane) learnLeader(id GroupID, hint raft.NodeID) {
+// hopsPerTick bounds how often within a tick news of a group's leader is followed at once. Two members that each believe the
+// other leads would have everything that waits sent to and fro as fast as the network allows.
+const hopsPerTick = 2
+
+// learnLeader takes what a node said that was asked as the leader of a group and isn't. Only the answer of the one who is
+// believed to lead now counts: those to older questions would move us on again and again, and each time everything that
+// waits would be sent anew. Whoever knows of nobody else moves us on to the next member, but that one
+// is asked at the next tick only: without a leader, asking faster would drown the election.
+func (l *Lane) learnLeader(id GroupID, from, hint raft.NodeID) {
 	if l.groups[id] != nil {
 		return
 	}
 	before := l.leaderOf(id)
-	if hint == 0 {
-		hint = l.memberAfter(id, before)
+	if from != before {
+		return
 	}
-	if hint == before || hint == 0 {
+	if hint == 0 || hint == before {
+		l.hints[id] = l.memberAfter(id, before)
 		return
 	}
 	l.hints[id] = hint
-	l.onLeaderMoved(id)
+	if l.hops[id] < hopsPerTick {
+		l.hops[id]++
+		l.onLeaderMoved(id)
+	}
 }
 
 func (l *Lane) memberAfter(id GroupID, node raft.NodeID) raft.NodeID {

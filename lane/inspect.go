@@ -1,0 +1,48 @@
+package lane
+
+import (
+	"github.com/quorate/quorate/coordinator"
+	"github.com/quorate/quorate/ledger"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/transfer"
+)
+
+// Replica is one replica of the lane as a judge sees it: everything is shared with the lane, to be read between two
+// Steps and never changed. Coordinator or Ledger is set, the other is nil.
+type Replica struct {
+	Group       GroupID
+	Bank        transfer.BankID // "": a coordinator shard
+	Leading     bool            // leads, and is ready to answer
+	Applied     raft.Index
+	Engine      replica.Engine
+	Coordinator *coordinator.Machine
+	Ledger      *ledger.Ledger
+}
+
+// StateHash stands for what the machine holds: replicas that applied the same entries have the same.
+func (r *Replica) StateHash() uint64 {
+	if r.Ledger != nil {
+		return r.Ledger.Hash()
+	}
+	return r.Coordinator.Hash()
+}
+
+// Inspect shows every replica of the lane, in the order of the directory. It is for simulators and tests.
+func (l *Lane) Inspect() []Replica {
+	replicas := make([]Replica, len(l.order))
+	for i, g := range l.order {
+		r := Replica{Group: g.id, Leading: g.leading, Applied: g.replica.Applied(), Engine: g.replica.Engine()}
+		switch host := g.host.(type) {
+		case *coordinatorHost:
+			r.Coordinator = host.machine
+		case *bankHost:
+			r.Bank, r.Ledger = host.bank, host.ledger
+		}
+		replicas[i] = r
+	}
+	return replicas
+}
+
+// CoordinatorOf names the group that decides about a transfer.
+func (l *Lane) CoordinatorOf(id transfer.ID) GroupID { return l.coordinatorOf(id) }
