@@ -20,6 +20,7 @@
 //	lose 1>2 · repeat 1>2 · reverse 1>2   what is on the way now; net shows it
 //	disk 1 slow|fast · sync 1 [n]         slow disks wait for sync
 //	machine 1 slow|fast · apply 1 [n]
+//	unreachable 1 peer=2                  the transport gives up on 2
 //	crash 1 [keep=1] · start 1            keep: writes under way that made it
 //	checkpoint 1 · compact 1 to=5 · refuse-snapshot 1   the host can't give one
 //	step 2>1 append term=3 index=5 logterm=2 entries=6@3 commit=5   a message made by hand
