@@ -3,8 +3,11 @@ package node_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,10 +26,25 @@ type cluster struct {
 	nodes   []*node.Node // nil: down
 }
 
-// startCluster starts nodes whose bank A lives on node 1, B on node 2 and C on node 3.
-func startCluster(t testing.TB, size int) *cluster {
+// engines are what a cluster may run on: one for all nodes, or each node another than its neighbour, as when a cluster changes over.
+var engines = map[string][]string{
+	"quorate": {node.ConsensusQuorate},
+	"etcd":    {node.ConsensusEtcd},
+	"mixed":   {node.ConsensusQuorate, node.ConsensusEtcd},
+}
+
+// onEachEngine runs a test on all of them.
+func onEachEngine(t *testing.T, test func(t *testing.T, engine string)) {
 	t.Helper()
-	c := newCluster(t, size)
+	for _, engine := range slices.Sorted(maps.Keys(engines)) {
+		t.Run(engine, func(t *testing.T) { test(t, engine) })
+	}
+}
+
+// startCluster starts nodes whose bank A lives on node 1, B on node 2 and C on node 3.
+func startCluster(t testing.TB, size int, engine string) *cluster {
+	t.Helper()
+	c := newCluster(t, size, engine)
 	for i := range c.nodes {
 		c.start(i)
 	}
@@ -34,7 +52,7 @@ func startCluster(t testing.TB, size int) *cluster {
 }
 
 // newCluster lays out what startCluster starts.
-func newCluster(t testing.TB, size int) *cluster {
+func newCluster(t testing.TB, size int, engine string) *cluster {
 	t.Helper()
 	c := &cluster{t: t, nodes: make([]*node.Node, size)}
 	var places []node.NodeConfig
@@ -48,6 +66,7 @@ func newCluster(t testing.TB, size int) *cluster {
 	for i := range size {
 		c.configs = append(c.configs, node.Config{
 			Cluster: "test", Node: uint64(i + 1), DataDir: filepath.Join(dir, fmt.Sprint(i+1)), Nodes: places, Banks: banks,
+			Consensus: engines[engine][i%len(engines[engine])],
 		})
 	}
 	t.Cleanup(func() {
@@ -138,20 +157,53 @@ func (c *cluster) openAccounts(at int) {
 }
 
 func TestTransferCommitsAcrossBanksFromAnyNode(t *testing.T) {
-	c := startCluster(t, 3)
+	onEachEngine(t, func(t *testing.T, engine string) {
+		c := startCluster(t, 3, engine)
+		c.openAccounts(0)
+		for i := range c.nodes {
+			r := c.mustAsk(i, lane.Submit{Transfer: payment(newID(t), "A", "B", 100)}).Transfer
+			if r.State != transfer.Committed {
+				t.Fatalf("through node %d: %v %v", i+1, r.State, r.Reason)
+			}
+		}
+		r := c.mustAsk(0, lane.Submit{Transfer: payment(newID(t), "A", "B", 10_000)}).Transfer
+		if r.State != transfer.Aborted || r.Reason.Code != transfer.ErrInsufficientFunds.Code {
+			t.Fatalf("got %v %v", r.State, r.Reason)
+		}
+		a := c.mustAsk(2, lane.GetAccount{Bank: "A", ID: "alice"}).Accounts[0]
+		if a.PostedMinor != -300 || a.HeldMinor != 0 {
+			t.Fatalf("got %+v", a)
+		}
+	})
+}
+
+// A cluster may change its engine between two lives: the data directories are the same.
+func TestClusterComesBackOnTheOtherEngine(t *testing.T) {
+	c := startCluster(t, 3, "quorate")
 	c.openAccounts(0)
-	for i := range c.nodes {
-		r := c.mustAsk(i, lane.Submit{Transfer: payment(newID(t), "A", "B", 100)}).Transfer
-		if r.State != transfer.Committed {
-			t.Fatalf("through node %d: %v %v", i+1, r.State, r.Reason)
+	paid := int64(0)
+	for _, engine := range []string{node.ConsensusEtcd, node.ConsensusQuorate} {
+		if r := c.mustAsk(0, lane.Submit{Transfer: payment(newID(t), "A", "B", 100)}).Transfer; r.State != transfer.Committed {
+			t.Fatalf("before %s: %v %v", engine, r.State, r.Reason)
+		}
+		paid += 100
+		for i := range c.nodes {
+			c.stop(i)
+			c.configs[i].Consensus = engine
+		}
+		for i := range c.nodes {
+			c.start(i)
+		}
+		if a := c.mustAsk(1, lane.GetAccount{Bank: "A", ID: "alice"}).Accounts[0]; a.PostedMinor != -paid {
+			t.Fatalf("on %s: got %+v", engine, a)
 		}
 	}
-	r := c.mustAsk(0, lane.Submit{Transfer: payment(newID(t), "A", "B", 10_000)}).Transfer
-	if r.State != transfer.Aborted || r.Reason.Code != transfer.ErrInsufficientFunds.Code {
-		t.Fatalf("got %v %v", r.State, r.Reason)
-	}
-	a := c.mustAsk(2, lane.GetAccount{Bank: "A", ID: "alice"}).Accounts[0]
-	if a.PostedMinor != -300 || a.HeldMinor != 0 {
-		t.Fatalf("got %+v", a)
+}
+
+func TestUnknownEngineIsRefused(t *testing.T) {
+	c := newCluster(t, 1, "quorate")
+	c.configs[0].Consensus = "paxos"
+	if err := c.configs[0].Validate(); err == nil || !strings.Contains(err.Error(), `consensus: "paxos"`) {
+		t.Fatalf("got %v", err)
 	}
 }

@@ -22,7 +22,16 @@ type Config struct {
 	// CoordinatorNodes hold a replica of every coordinator group; empty: all Nodes. An odd number: a majority must be up.
 	CoordinatorNodes []uint64     `koanf:"coordinator_nodes"`
 	Banks            []BankConfig `koanf:"banks"` // the built-in banks
+	// Consensus is the engine of every group: ConsensusQuorate (or empty) or ConsensusEtcd. They speak the same protocol and keep the same
+	// data, so a cluster may change it node by node.
+	Consensus string `koanf:"consensus"`
 }
+
+// The engines that can run a group: our own, and the one of etcd.
+const (
+	ConsensusQuorate = "quorate"
+	ConsensusEtcd    = "etcd"
+)
 
 // NodeConfig says where a node listens.
 type NodeConfig struct {
@@ -66,6 +75,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Coordinators < 0 || c.Coordinators > coordinatorsMax {
 		return fmt.Errorf("coordinators: %d. why: it must be 1 to %d", c.Coordinators, coordinatorsMax)
+	}
+	if c.Consensus != "" && c.Consensus != ConsensusQuorate && c.Consensus != ConsensusEtcd {
+		return fmt.Errorf("consensus: %q is no engine. why: it must be %s or %s. try: consensus: %s", c.Consensus, ConsensusQuorate, ConsensusEtcd, ConsensusQuorate)
 	}
 	for _, id := range c.CoordinatorNodes {
 		if !c.hasNode(id) {

@@ -142,9 +142,9 @@ func (c *cluster) mustSettle(tr *traffic, at int) {
 }
 
 func TestKillingOneNodeUnderLoadLosesNothing(t *testing.T) {
-	for victim, name := range []string{"node 1", "node 2", "node 3"} {
+	for victim, name := range []string{"node 1", "node 2 of a mixed cluster", "node 3 on etcd's engine"} {
 		t.Run(name, func(t *testing.T) {
-			c := startCluster(t, 3)
+			c := startCluster(t, 3, []string{"quorate", "mixed", "etcd"}[victim])
 			c.openWorkload()
 			survivors := []int{(victim + 1) % 3, (victim + 2) % 3}
 			tr := c.startTraffic(uint64(victim), survivors...)
@@ -166,7 +166,12 @@ func TestKillingOneNodeUnderLoadLosesNothing(t *testing.T) {
 }
 
 func TestEverythingAcknowledgedIsThereAfterAllNodesRestart(t *testing.T) {
-	c := startCluster(t, 3)
+	onEachEngine(t, mustKeepWhatItAcknowledged)
+}
+
+func mustKeepWhatItAcknowledged(t *testing.T, engine string) {
+	t.Helper()
+	c := startCluster(t, 3, engine)
 	c.openWorkload()
 	tr := c.startTraffic(9, 0, 1, 2)
 	eventually(t, 20*time.Second, "no traffic", func() bool { return tr.count() > 1000 })

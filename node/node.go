@@ -13,6 +13,7 @@ import (
 	"github.com/quorate/quorate/lane"
 	peerv1 "github.com/quorate/quorate/proto/quorate/peer/v1"
 	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/raft/etcdraft"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/storage"
 	"github.com/quorate/quorate/transport"
@@ -131,7 +132,7 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 		Seed:      opts.Seed,
 		Directory: n.config.Directory(),
 		Limits:    opts.Limits,
-		NewEngine: newEngine,
+		NewEngine: n.config.newEngine,
 		Restore:   func(g lane.GroupID) (raft.State, lane.Reader, error) { return restore(store, g) },
 	})
 	if err != nil {
@@ -157,7 +158,13 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 	return nil
 }
 
-func newEngine(cfg raft.Config) (replica.Engine, error) { return raft.New(cfg) }
+// newEngine makes the engine of one group's replica.
+func (c *Config) newEngine(cfg raft.Config) (replica.Engine, error) {
+	if c.Consensus == ConsensusEtcd {
+		return etcdraft.New(cfg)
+	}
+	return raft.New(cfg)
+}
 
 func (n *Node) peers() map[raft.NodeID]string {
 	peers := map[raft.NodeID]string{}

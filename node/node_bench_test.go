@@ -19,7 +19,7 @@ func BenchmarkTransfers(b *testing.B) {
 		clients, batch int
 	}{{"clients=1/batch=1", 1, 1}, {"clients=64/batch=1", 64, 1}, {"clients=16/batch=256", 16, 256}} {
 		b.Run(shape.name, func(b *testing.B) {
-			c := startCluster(b, 3)
+			c := startCluster(b, 3, "quorate")
 			cfg := workload.Config{Seed: 1, Banks: []transfer.BankID{"A", "B", "C"}, AccountsPerBank: 1000, Currency: "EUR", AmountMaxMinor: 5}
 			c.openPlaces(workload.New(cfg).Places(1 << 40))
 			b.ReportAllocs()

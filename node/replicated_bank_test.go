@@ -8,8 +8,11 @@ import (
 )
 
 // TestReplicatedBanksSurviveAnyNode keeps every bank on all three nodes: with one node gone, every account can still pay.
-func TestReplicatedBanksSurviveAnyNode(t *testing.T) {
-	c := newCluster(t, 3)
+func TestReplicatedBanksSurviveAnyNode(t *testing.T) { onEachEngine(t, mustSurviveANode) }
+
+func mustSurviveANode(t *testing.T, engine string) {
+	t.Helper()
+	c := newCluster(t, 3, engine)
 	for i := range c.configs {
 		c.configs[i].Banks = []node.BankConfig{{ID: "A", Nodes: []uint64{1, 2, 3}}, {ID: "B", Nodes: []uint64{1, 2, 3}}, {ID: "C", Nodes: []uint64{1, 2, 3}}}
 		c.start(i)
