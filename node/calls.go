@@ -32,10 +32,9 @@ const waitMax = 30 * time.Second
 // Do asks the lane and waits for all answers; answers[i] belongs to asks[i]. When ctx ends first, what is still open is
 // answered with ErrOutcomeUnknown: it may have happened. Do may be called from any goroutine.
 func (n *Node) Do(ctx context.Context, asks ...lane.Ask) []lane.Answer {
-	now := time.Now()
-	until := now.Add(waitMax)
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
-		until = deadline
+	until, ok := ctx.Deadline()
+	if !ok {
+		until = time.Now().Add(waitMax)
 	}
 	c, err := n.calls.begin(len(asks))
 	if err != nil {

@@ -42,7 +42,7 @@ func (n *Node) observePeer(e transport.Event) {
 	case transport.Connected:
 		n.log.Info("peer connected", "peer", e.Peer)
 	default:
-		n.log.Warn("peer trouble", "peer", e.Peer, "event", e.Kind, "address", e.Address, "envelopes", e.Envelopes, "err", e.Err)
+		n.log.Warn("peer trouble", "peer", e.Peer, "event", e.Kind.String(), "address", e.Address, "envelopes", e.Envelopes, "err", e.Err)
 	}
 }
 

@@ -30,6 +30,7 @@ type demoOptions struct {
 	scenario string
 	duration time.Duration
 	replay   string
+	rows     int
 	balances string
 	data     string
 	clients  int
@@ -58,6 +59,7 @@ func newDemo() *cobra.Command {
 	flags.StringVar(&o.scenario, "scenario", "none", "what goes wrong: "+scenarioNames())
 	flags.DurationVar(&o.duration, "for", 0, "how long transfers flow; 0: until you quit (20s with a scenario)")
 	flags.StringVar(&o.replay, "replay", "", "carry the rows of trans.asc in this directory, instead of made-up traffic")
+	flags.IntVar(&o.rows, "rows", 0, "replay only so many rows; 0: all")
 	flags.StringVar(&o.balances, "balances", "", "write every account's balance to this CSV file at the end")
 	flags.StringVar(&o.data, "data", "", "keep the nodes' data in this directory; empty: in a new one that is removed at the end")
 	flags.IntVar(&o.clients, "clients", 16, "clients at work at the same time, 1 to 1000")
@@ -89,6 +91,9 @@ func runDemo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) error
 	d, places, err := prepareDemo(&o)
 	if err != nil {
 		return err
+	}
+	if !isTerminal(stderr) {
+		stderr = &lineWriter{to: stderr}
 	}
 	dir := o.data
 	if dir == "" {
@@ -141,7 +146,7 @@ func prepareDemo(o *demoOptions) (*demoRun, []workload.Place, error) {
 	}
 	d := &demoRun{troubles: chosen, clients: o.clients, batch: o.batch, tally: newTally(), timeout: trafficTimeout, started: time.Now()}
 	if o.replay != "" {
-		list, err := readBerka(o.replay)
+		list, err := readBerka(o.replay, o.rows)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -157,7 +162,8 @@ func prepareDemo(o *demoOptions) (*demoRun, []workload.Place, error) {
 	return d, all.Places(demoOverdraftMinor), nil
 }
 
-func readBerka(dir string) ([]transfer.Transfer, error) {
+// readBerka reads the first rows of trans.asc, or all of them if rows is 0.
+func readBerka(dir string, rows int) ([]transfer.Transfer, error) {
 	f, err := os.Open(filepath.Join(dir, "trans.asc"))
 	if err != nil {
 		return nil, usagef("can't read the payments to replay. why: %w. try: --replay examples/berka", err)
@@ -168,7 +174,9 @@ func readBerka(dir string) ([]transfer.Transfer, error) {
 		if err != nil {
 			return nil, usagef("%s: %w", f.Name(), err)
 		}
-		list = append(list, t)
+		if list = append(list, t); len(list) == rows {
+			break
+		}
 	}
 	return list, nil
 }

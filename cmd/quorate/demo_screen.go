@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -23,6 +24,18 @@ func (d *demoRun) show(ctx context.Context, w io.Writer, quit func()) {
 	d.printEvent = func(text string) { fmt.Fprintln(w, "• "+text) }
 	d.mu.Unlock()
 	d.showLines(ctx, w)
+}
+
+// lineWriter lets several goroutines write whole lines.
+type lineWriter struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (w *lineWriter) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(b)
 }
 
 func (d *demoRun) showLines(ctx context.Context, w io.Writer) {
