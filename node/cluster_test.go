@@ -57,9 +57,10 @@ func newCluster(t testing.TB, size int, engine string) *cluster {
 	c := &cluster{t: t, nodes: make([]*node.Node, size)}
 	var places []node.NodeConfig
 	var banks []node.BankConfig
+	free := freeAddresses(t, 3*size)
 	for i := range size {
 		id := uint64(i + 1)
-		places = append(places, node.NodeConfig{ID: id, Peer: freeAddress(t), GRPC: freeAddress(t), HTTP: freeAddress(t)})
+		places = append(places, node.NodeConfig{ID: id, Peer: free[3*i], GRPC: free[3*i+1], HTTP: free[3*i+2]})
 		banks = append(banks, node.BankConfig{ID: string(rune('A' + i)), Nodes: []uint64{id}})
 	}
 	dir := t.TempDir()
@@ -77,15 +78,19 @@ func newCluster(t testing.TB, size int, engine string) *cluster {
 	return c
 }
 
-// freeAddress finds a loopback port that nobody uses at the moment.
-func freeAddress(t testing.TB) string {
+// freeAddresses finds loopback ports that nobody uses at the moment. They are held until all are found, or one could be found twice.
+func freeAddresses(t testing.TB, n int) []string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	addresses := make([]string, n)
+	for i := range addresses {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		addresses[i] = l.Addr().String()
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addresses
 }
 
 func (c *cluster) start(i int) {
