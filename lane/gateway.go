@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,7 +29,7 @@ type openAsk struct {
 	group  GroupID
 	target raft.NodeID // who was asked last; zero: nobody yet
 	sentAt time.Time
-	sent   bool // somebody was asked, so something may have happened
+	sent   int // how often somebody was asked: from then on something may have happened
 	closed bool
 }
 
@@ -72,7 +73,7 @@ func (w *gateway) dispatch(l *Lane, a *openAsk) {
 		return
 	}
 	a.sentAt = l.now
-	a.sent = true
+	a.sent++
 	if leader == l.node {
 		l.serve(waiterAt(l.node, a.Request), a.group, a.Ask)
 		return
@@ -112,13 +113,13 @@ func (w *gateway) leaderMoved(l *Lane, id GroupID) {
 
 // tooLate says what a client may conclude from silence.
 func (a *openAsk) tooLate() error {
-	if submit, ok := a.Ask.(Submit); ok && a.sent {
+	if submit, ok := a.Ask.(Submit); ok && a.sent > 0 {
 		return fmt.Errorf("%w: transfer %s", transfer.ErrOutcomeUnknown, submit.Transfer.ID)
 	}
-	if open, ok := a.Ask.(OpenAccount); ok && a.sent {
+	if open, ok := a.Ask.(OpenAccount); ok && a.sent > 0 {
 		return fmt.Errorf("%w: account %s at bank %s", transfer.ErrOutcomeUnknown, open.Terms.ID, open.Bank)
 	}
-	if get, ok := a.Ask.(GetTransfer); ok && a.sent {
+	if get, ok := a.Ask.(GetTransfer); ok && a.sent > 0 {
 		return fmt.Errorf("%w: transfer %s", transfer.ErrOutcomeUnknown, get.ID)
 	}
 	return fmt.Errorf("%w: group %s", transfer.ErrNoLeader, a.group)
@@ -126,8 +127,26 @@ func (a *openAsk) tooLate() error {
 
 func (w *gateway) close(l *Lane, a *openAsk, answer Answer) {
 	a.closed = true
+	answer.Err = a.truthful(answer.Err)
 	delete(w.open, a.Request)
 	l.answerHere(a.Request, answer)
+}
+
+// truthful takes back "nothing was changed" if the request was sent more than once: it is one copy that was refused, and another
+// may be on its way to be accepted.
+func (a *openAsk) truthful(err error) error {
+	var refused *transfer.Error
+	if a.sent < 2 || !errors.As(err, &refused) {
+		return err
+	}
+	_, changes := a.Ask.(Submit)
+	if _, opens := a.Ask.(OpenAccount); !changes && !opens {
+		return err
+	}
+	if refused.Kind == transfer.KindExhausted || refused.Kind == transfer.KindUnavailable || refused == transfer.ErrInvalidDeadline {
+		return fmt.Errorf("%w: asked %d times, one was refused: %w", transfer.ErrOutcomeUnknown, a.sent, err)
+	}
+	return err
 }
 
 // forwardReplied takes an answer from the node that was asked.

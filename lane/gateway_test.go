@@ -2,6 +2,7 @@ package lane_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -149,5 +150,50 @@ func TestNobodyLeadingMakesNoStorm(t *testing.T) {
 				t.Errorf("%d questions made %d messages within a tick", questions, sent)
 			}
 		})
+	}
+}
+
+// TestARefusalIsBelievedOnlyIfTheRequestWasSentOnce: of two copies one may be refused and the other carried out.
+func TestARefusalIsBelievedOnlyIfTheRequestWasSentOnce(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		wait time.Duration
+		want *transfer.Error
+	}{
+		{"sent once", 0, transfer.ErrBusy},
+		{"sent again after silence", 1100 * time.Millisecond, transfer.ErrOutcomeUnknown},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLane(t)
+			l.Step(start, []lane.Event{lane.Asked{Request: 1, Until: start.Add(time.Minute), Ask: lane.Submit{Transfer: transferOf(1)}}})
+			l.Step(start.Add(test.wait), nil)
+			busy := lane.ForwardReply{Request: 1, Answer: lane.Answer{Err: transfer.ErrBusy}}
+			mustRefuse(t, l.Step(start.Add(test.wait), []lane.Event{lane.Received{From: 1, Message: busy}}), test.want)
+		})
+	}
+}
+
+// unsafeEngine is an engine that has heard of a second leader in its term.
+type unsafeEngine struct{ replica.Engine }
+
+func (unsafeEngine) Step(raft.Message) error { return fmt.Errorf("%w: two leaders", raft.ErrUnsafe) }
+
+func TestASecondLeaderInATermStopsTheNode(t *testing.T) {
+	l, err := lane.New(lane.Config{
+		Node:      1,
+		Directory: lane.Directory{Coordinators: [][]raft.NodeID{{1, 2, 3}}},
+		Limits:    lane.DefaultLimits(),
+		NewEngine: func(cfg raft.Config) (replica.Engine, error) {
+			engine, err := raft.New(cfg)
+			return unsafeEngine{engine}, err
+		},
+		Restore: func(lane.GroupID) (raft.State, lane.Reader, error) { return raft.State{}, nil, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := lane.RaftMessage{Group: lane.CoordinatorGroup(0), Message: raft.Message{Kind: raft.Heartbeat, From: 2, To: 1, Term: 1}}
+	if effects := l.Step(start, []lane.Event{lane.Received{From: 2, Message: message}}); !errors.Is(effects.Fatal, raft.ErrUnsafe) {
+		t.Errorf("got %v, want the node to stop", effects.Fatal)
 	}
 }

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -163,7 +164,11 @@ func (l *Lane) receiveRaft(from raft.NodeID, m RaftMessage) {
 		l.report(MessageRefused{From: from, Group: m.Group, Err: fmt.Errorf("it says %d → %d", m.Message.From, m.Message.To)})
 		return
 	}
-	if err := g.replica.Engine().Step(m.Message); err != nil {
+	err := g.replica.Engine().Step(m.Message)
+	switch {
+	case errors.Is(err, raft.ErrUnsafe):
+		l.fail(fmt.Errorf("group %s, message of node %d: %w", g.id, from, err))
+	case err != nil:
 		l.report(MessageRefused{From: from, Group: m.Group, Err: err})
 	}
 	l.touch(g)
