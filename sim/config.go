@@ -1,0 +1,161 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/quorate/quorate/coordinator/driver"
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/transfer"
+)
+
+// Config is what a run is made from. Only Seed is needed: everything that is left out is drawn from it.
+type Config struct {
+	Seed     uint64
+	Duration time.Duration // of traffic and faults, simulated; zero: 8 s. What comes after, until all is settled, isn't counted
+	Faults   *Faults       // nil: drawn from the seed
+	Nodes    int           // 3 to 5; zero: drawn
+	Watch    func(line string)
+}
+
+// Faults says what may go wrong and how often. Chances are from 0 to 1, mean times simulated.
+type Faults struct {
+	Loss, Duplication, Reordering float64 // of one message
+
+	MeanTimeToFault time.Duration // between two of the following, chosen by weight; zero: none happen
+	Crash, CrashAll int
+	Pause           int // a node stands still for a while, its memory intact
+	Partition       int // symmetric
+	OneWay          int // a link carries nothing in one direction
+	SlowDisk        int
+	StalledDisk     int
+	ClockJump       int // forwards
+
+	CrashPoint   float64 // chance per step or sync that the node crashes in the middle of it
+	ClockDrift   float64 // largest difference of a clock's rate from 1
+	ClockSkew    time.Duration
+	LostAnswers  float64 // a client doesn't hear its answer
+	Impatience   float64 // a client doesn't wait for it
+	EagerReaders bool    // readers show a checkpoint while its sync is still under way, as the production store may
+}
+
+// NoFaults is a world where only time passes.
+func NoFaults() *Faults { return &Faults{} }
+
+// DrawFaults chooses what goes wrong under a seed. Each kind is absent in some seeds, so that no kind hides another.
+func DrawFaults(seed uint64) *Faults {
+	rng := stream(seed, streamFaults)
+	chance := func(most float64) float64 {
+		if rng.IntN(2) == 0 {
+			return 0
+		}
+		return most * rng.Float64() * rng.Float64()
+	}
+	weight := func() int { return max(0, rng.IntN(6)-2) }
+	return &Faults{
+		Loss: chance(0.3), Duplication: chance(0.3), Reordering: chance(0.5),
+		MeanTimeToFault: time.Duration(60+rng.IntN(1500)) * time.Millisecond,
+		Crash:           weight(), CrashAll: weight() / 2, Pause: weight(), Partition: weight(), OneWay: weight(),
+		SlowDisk: weight(), StalledDisk: weight(), ClockJump: weight(),
+		CrashPoint: chance(0.01), ClockDrift: chance(0.2), ClockSkew: time.Duration(chance(2000)) * time.Millisecond,
+		LostAnswers: chance(0.3), Impatience: chance(0.3), EagerReaders: rng.IntN(2) == 0,
+	}
+}
+
+// Streams of chance: each part of the world draws from its own, so that a change of one leaves the others as they were.
+const (
+	streamFaults = iota + 1
+	streamShape
+	streamLimits
+	streamNetwork
+	streamNemesis
+	streamTraffic
+	streamHosts   = 1 << 8
+	streamClients = 1 << 9
+)
+
+func stream(seed, part uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, part)) }
+
+// shape is who is there.
+type shape struct {
+	nodes     int
+	directory lane.Directory
+	banks     []transfer.BankID
+	clients   int
+	think     time.Duration // mean time between two requests of a client
+	accounts  int           // per bank
+	amountMax int64
+	overdraft int64
+	skew      float64
+}
+
+func drawShape(cfg *Config) shape {
+	rng := stream(cfg.Seed, streamShape)
+	s := shape{nodes: cfg.Nodes, clients: 2 + rng.IntN(6), accounts: 2 + rng.IntN(8), amountMax: 60, overdraft: int64(20 + rng.IntN(1000))}
+	if s.nodes == 0 {
+		s.nodes = 3 + rng.IntN(3)
+	}
+	s.think = time.Duration(4+rng.IntN(80)) * time.Millisecond
+	if rng.IntN(2) == 0 {
+		s.skew = 1 + rng.Float64()
+	}
+	for range 1 + rng.IntN(3) {
+		s.directory.Coordinators = append(s.directory.Coordinators, someNodes(rng, s.nodes, 3))
+	}
+	for i := range 2 + rng.IntN(5) {
+		id := transfer.BankID(fmt.Sprintf("BANK%d", i+1))
+		members := 1
+		if rng.IntN(3) == 0 {
+			members = 3
+		}
+		s.banks = append(s.banks, id)
+		s.directory.Banks = append(s.directory.Banks, lane.BankPlace{Bank: id, Members: someNodes(rng, s.nodes, members)})
+	}
+	return s
+}
+
+func someNodes(rng *rand.Rand, of, count int) []raft.NodeID {
+	var members []raft.NodeID
+	for _, i := range rng.Perm(of)[:count] {
+		members = append(members, raft.NodeID(i+1))
+	}
+	return members
+}
+
+// drawLimits makes every bound generous or tiny: a bound that is never reached is never tested.
+func drawLimits(seed uint64) lane.Limits {
+	rng := stream(seed, streamLimits)
+	l := lane.DefaultLimits()
+	tiny := func(v *int, least, most int) {
+		if rng.IntN(3) == 0 {
+			*v = least + rng.IntN(most-least+1)
+		}
+	}
+	bytes := func(v *uint64, least, most int) {
+		n := int(*v)
+		tiny(&n, least, most)
+		*v = uint64(n)
+	}
+	tiny(&l.EntryFactsMax, 1, 8)
+	tiny(&l.BankQueueMax, 1, 16)
+	tiny(&l.AsksMax, 4, 32)
+	tiny(&l.InquiryMax, 1, 4)
+	tiny(&l.PageMax, 1, 5)
+	tiny(&l.CheckpointBytes, 200, 5000)
+	tiny(&l.InflightMessagesMax, 1, 4)
+	tiny(&l.Driver.FlightsMax, 4, 32)
+	tiny(&l.Driver.BankOutstandingMax, 1, 8)
+	bytes(&l.AppendBytesMax, 64, 2000)
+	bytes(&l.UncommittedBytesMax, 2000, 20000)
+	l.CheckpointLength = 8 + rng.IntN(300)
+	l.OrphanAfter = time.Duration(300+rng.IntN(2700)) * time.Millisecond
+	l.InquireEvery = time.Duration(200+rng.IntN(800)) * time.Millisecond
+	l.ReforwardAfter = time.Duration(200+rng.IntN(800)) * time.Millisecond
+	l.Driver = driver.Limits{
+		FlightsMax: l.Driver.FlightsMax, BankOutstandingMax: l.Driver.BankOutstandingMax,
+		RetryAfter: time.Duration(100+rng.IntN(300)) * time.Millisecond, RetryAfterMax: time.Second,
+	}
+	return l
+}

@@ -1,0 +1,241 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+)
+
+// disk is a node's disk: what was written and not yet synced is lost with a crash, from some write on. Like the disk
+// of package node it syncs everything that has gathered since the last sync, and lets messages out after it.
+type disk struct {
+	h       *host
+	rng     *rand.Rand
+	groups  map[lane.GroupID]*stored
+	pending []lane.GroupWrite // handed over by the lane
+	syncing []lane.GroupWrite // the disk is busy with these
+	sums    []uint64          // of syncing and pending, taken when they were handed over
+	latency time.Duration     // of an ordinary sync
+	slow    time.Duration     // until then each sync takes a hundred times as long
+	stalled time.Duration     // until then no sync ends
+}
+
+// stored is what is durable of one group.
+type stored struct {
+	disk      *disk
+	group     lane.GroupID
+	hard      raft.HardState
+	compacted raft.EntryID
+	entries   []raft.Entry
+	applied   raft.Index
+	kv        map[string][]byte
+}
+
+func newDisk(h *host, rng *rand.Rand) *disk {
+	return &disk{h: h, rng: rng, groups: map[lane.GroupID]*stored{}, latency: time.Duration(50+rng.IntN(3000)) * time.Microsecond}
+}
+
+func (d *disk) of(id lane.GroupID) *stored {
+	s := d.groups[id]
+	if s == nil {
+		s = &stored{disk: d, group: id, kv: map[string][]byte{}}
+		d.groups[id] = s
+	}
+	return s
+}
+
+// restore is what a starting lane finds.
+func (d *disk) restore(id lane.GroupID) (raft.State, lane.Reader, error) {
+	d.h.restoring = id
+	s := d.of(id)
+	state := raft.State{HardState: s.hard, Compacted: s.compacted, Entries: cloneEntries(s.entries), Applied: s.applied}
+	return state, s, nil
+}
+
+// write takes what a step wants written, in order.
+func (d *disk) write(writes []lane.GroupWrite) {
+	for i := range writes {
+		d.pending = append(d.pending, writes[i])
+		d.sums = append(d.sums, sumOf(&writes[i].Write))
+		d.h.w.trace.note(d.h.w.now, "writes", d.h.id, 0, writes[i], d.sums[len(d.sums)-1])
+	}
+	d.start()
+}
+
+// start begins a sync if there is something to sync and the disk is free.
+func (d *disk) start() {
+	if len(d.syncing) > 0 || len(d.pending) == 0 {
+		return
+	}
+	d.syncing, d.pending = d.pending, nil
+	took := d.latency + time.Duration(d.rng.Int64N(int64(d.latency)))
+	now := d.h.w.now
+	if now < d.slow {
+		took *= 100
+	}
+	d.h.later(max(now+took, d.stalled), d.finish)
+}
+
+// finish ends a sync: first durable, then the messages that waited, then the news for the lane.
+func (d *disk) finish() {
+	if d.h.w.now < d.stalled {
+		d.h.later(d.stalled, d.finish)
+		return
+	}
+	writes := d.syncing
+	d.makeDurable(len(writes))
+	d.syncing = nil
+	if d.h.crashPoint("after the sync, before its messages") {
+		return
+	}
+	for i := range writes {
+		d.h.w.net.send(d.h.id, writes[i].Durable)
+		d.h.inbox = append(d.h.inbox, lane.Persisted{Group: writes[i].Group, Seq: writes[i].Write.Seq})
+	}
+	if d.h.crashPoint("after the messages of a sync") {
+		return
+	}
+	d.h.poke()
+	d.start()
+}
+
+// makeDurable applies the first of the writes that are being synced.
+func (d *disk) makeDurable(count int) {
+	for i := range d.syncing[:count] {
+		w := &d.syncing[i]
+		invariant.Holds(sumOf(&w.Write) == d.sums[i], "write %d of group %s has changed after it was handed over", w.Write.Seq, w.Group)
+		d.of(w.Group).apply(&w.Write)
+	}
+	d.sums = d.sums[len(d.syncing):]
+}
+
+// crash loses what wasn't synced. Of a sync under way, any number of writes may have made it, in order.
+func (d *disk) crash() {
+	if len(d.syncing) > 0 {
+		d.makeDurable(d.rng.IntN(len(d.syncing) + 1))
+	}
+	d.syncing, d.pending, d.sums = nil, nil, nil
+}
+
+func (s *stored) last() raft.Index { return s.compacted.Index + raft.Index(len(s.entries)) }
+
+// apply makes one write durable, as package storage does.
+func (s *stored) apply(w *replica.Write) {
+	if w.HardState != nil {
+		invariant.Holds(w.HardState.Term >= s.hard.Term, "%s: term %d is written over %d", s.group, w.HardState.Term, s.hard.Term)
+		if w.HardState.Term == s.hard.Term && s.hard.Vote != 0 {
+			invariant.Holds(w.HardState.Vote == s.hard.Vote, "%s: in term %d the vote for %d becomes one for %d", s.group, s.hard.Term, s.hard.Vote, w.HardState.Vote)
+		}
+		invariant.Holds(w.HardState.Commit >= s.hard.Commit, "%s: commit goes back from %d to %d", s.group, s.hard.Commit, w.HardState.Commit)
+		s.hard = *w.HardState
+	}
+	if len(w.Entries) > 0 {
+		first := w.Entries[0].Index
+		invariant.Holds(first > s.compacted.Index && first <= s.last()+1, "%s: entries from %d are written behind a log of %d to %d", s.group, first, s.compacted.Index+1, s.last())
+		invariant.Holds(first > s.hard.Commit || first > s.applied, "%s: entries from %d replace what is applied up to %d", s.group, first, s.applied)
+		keep := first - s.compacted.Index - 1
+		s.entries = append(s.entries[:keep:keep], cloneEntries(w.Entries)...)
+	}
+	if w.Applied != 0 {
+		invariant.Holds(w.Applied > s.applied && w.Applied <= s.last(), "%s: a checkpoint of %d after one of %d, the log ends at %d", s.group, w.Applied, s.applied, s.last())
+		putAll(s.kv, w.State)
+		s.applied = w.Applied
+	}
+	if w.Compact.Index > s.compacted.Index {
+		invariant.Holds(w.Compact.Index <= s.applied, "%s: the log is dropped up to %d, the checkpoint has %d", s.group, w.Compact.Index, s.applied)
+		s.entries = slices.Clone(s.entries[w.Compact.Index-s.compacted.Index:])
+		s.compacted = w.Compact
+	}
+}
+
+func putAll(kv map[string][]byte, changes []replica.KV) {
+	for _, c := range changes {
+		if c.Value == nil {
+			delete(kv, string(c.Key))
+		} else {
+			kv[string(c.Key)] = slices.Clone(c.Value)
+		}
+	}
+}
+
+// shown is the checkpoint that the reader may show early: the production store shows a commit once it is in memory, a
+// moment before the disk has confirmed it.
+func (s *stored) shown() []replica.KV {
+	if s.disk.h.w.faults.EagerReaders {
+		for i := range s.disk.syncing {
+			if w := &s.disk.syncing[i]; w.Group == s.group && w.Write.Applied != 0 {
+				return w.Write.State
+			}
+		}
+	}
+	return nil
+}
+
+// Get looks one key up.
+func (s *stored) Get(key []byte) (value []byte, ok bool, err error) {
+	early := s.shown()
+	for i := len(early) - 1; i >= 0; i-- {
+		if string(early[i].Key) == string(key) {
+			return slices.Clone(early[i].Value), early[i].Value != nil, nil
+		}
+	}
+	value, ok = s.kv[string(key)]
+	return slices.Clone(value), ok, nil
+}
+
+// Scan calls fn for from ≤ key < to, in order.
+func (s *stored) Scan(from, to []byte, fn func(key, value []byte) bool) error {
+	kv := s.kv
+	if early := s.shown(); early != nil {
+		kv = make(map[string][]byte, len(s.kv))
+		for k, v := range s.kv {
+			kv[k] = v
+		}
+		putAll(kv, early)
+	}
+	var keys []string
+	for k := range kv {
+		if k >= string(from) && (to == nil || k < string(to)) {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		if !fn([]byte(k), slices.Clone(kv[k])) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// covers says whether an acknowledgement of everything up to index is true of what is durable.
+func (s *stored) covers(term raft.Term, index raft.Index) error {
+	if term == s.hard.Term && index > s.last() {
+		return fmt.Errorf("acknowledges entry %d of %s in term %d, durable is %d", index, s.group, term, s.last())
+	}
+	if term > s.hard.Term {
+		return fmt.Errorf("acknowledges entry %d of %s in term %d, durable is term %d", index, s.group, term, s.hard.Term)
+	}
+	return nil
+}
+
+func sumOf(w *replica.Write) uint64 {
+	h := mix(w.Seq, uint64(w.Applied)^uint64(w.Compact.Index)<<20)
+	if w.HardState != nil {
+		h = mix(h, uint64(w.HardState.Term)<<32^uint64(w.HardState.Vote)<<24^uint64(w.HardState.Commit)^uint64(w.HardState.Accepted)<<16)
+	}
+	for i := range w.Entries {
+		e := &w.Entries[i]
+		h = mix(mix(h, uint64(e.Index)^uint64(e.Term)<<32), hashBytes(e.Data))
+	}
+	for i := range w.State {
+		h = mix(mix(h, hashBytes(w.State[i].Key)), hashBytes(w.State[i].Value))
+	}
+	return h
+}

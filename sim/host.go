@@ -1,0 +1,215 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+)
+
+// nodesMax bounds the nodes of a world.
+const nodesMax = 5
+
+// host is one process: it gives a lane hands, as package node does. Its disk outlives its crashes.
+type host struct {
+	w     *world
+	id    raft.NodeID
+	rng   *rand.Rand
+	clock clock
+	disk  *disk
+
+	life      uint64     // counts starts: what an earlier life has begun never reaches a later one
+	lane      *lane.Lane // nil: the process is down
+	inbox     []lane.Event
+	spare     []lane.Event
+	due       bool          // a step is coming
+	frozen    time.Duration // the process stands still until then
+	thaw      []func()      // what happened meanwhile
+	restoring lane.GroupID  // lane.New asks for a group's state and then for its engine
+	asked     map[uint64]*question
+	stepCost  time.Duration
+}
+
+func newHost(w *world, id raft.NodeID) *host {
+	h := &host{w: w, id: id, rng: stream(w.cfg.Seed, streamHosts+uint64(id))}
+	h.clock = newClock(h.rng, w.faults)
+	h.disk = newDisk(h, h.rng)
+	h.stepCost = time.Duration(10+h.rng.IntN(200)) * time.Microsecond
+	return h
+}
+
+// start begins a life with what the disk remembers.
+func (h *host) start() {
+	l, err := lane.New(lane.Config{
+		Node: h.id, Seed: h.rng.Uint64(), Directory: h.w.shape.directory, Limits: h.w.limits,
+		NewEngine: h.newEngine, Restore: h.disk.restore,
+	})
+	if err != nil {
+		h.w.fail("a node starts from its own disk", "node %d: %v", h.id, err)
+		return
+	}
+	h.life++
+	h.lane, h.inbox, h.due, h.frozen, h.thaw = l, nil, false, 0, nil
+	h.asked = map[uint64]*question{}
+	if h.rng.IntN(2) == 0 {
+		h.forgetAccounts()
+	}
+	h.w.trace.note(h.w.now, "starts", h.id, 0, nil, h.life)
+	h.w.judge.started(h)
+	h.tick()
+	h.poke()
+}
+
+// forgetAccounts makes the banks of this life read accounts from the disk again and again.
+func (h *host) forgetAccounts() {
+	for _, r := range h.lane.Inspect() {
+		if r.Ledger != nil {
+			r.Ledger.LimitCache(h.rng.IntN(3))
+		}
+	}
+}
+
+func (h *host) newEngine(cfg raft.Config) (replica.Engine, error) {
+	engine, err := raft.New(cfg)
+	return &watched{Raft: engine, host: h, group: h.restoring}, err
+}
+
+// crash ends a life: memory is gone, and so is what was not synced.
+func (h *host) crash(why string) {
+	if h.lane == nil {
+		return
+	}
+	h.w.counts.Crashes++
+	h.w.trace.note(h.w.now, "crashes "+why, h.id, 0, nil, h.life)
+	h.disk.crash()
+	h.lane = nil
+	for _, q := range h.openQuestions() {
+		q.lost()
+	}
+	h.asked = nil
+}
+
+// crashPoint crashes the node at a place that chance would rarely hit.
+func (h *host) crashPoint(where string) bool {
+	p := h.w.faults.CrashPoint
+	if p == 0 || h.w.calm || h.rng.Float64() >= p {
+		return false
+	}
+	h.crash(where)
+	h.w.after(h.w.nemesis.downtime(), h.restart)
+	return true
+}
+
+func (h *host) restart() {
+	if h.lane == nil && h.w.failure == nil {
+		h.clock.skew += around(h.rng, h.w.faults.ClockSkew/4)
+		h.start()
+	}
+}
+
+// freeze lets the process stand still: what arrives waits.
+func (h *host) freeze(until time.Duration) {
+	if h.lane == nil || until <= h.frozen {
+		return
+	}
+	h.w.trace.note(h.w.now, "freezes", h.id, 0, nil, uint64(until))
+	h.frozen = until
+	h.later(until, func() {})
+}
+
+// later does something in this life; while the process is frozen it waits.
+func (h *host) later(at time.Duration, do func()) {
+	life := h.life
+	h.w.at(at, func() {
+		if h.life != life || h.lane == nil {
+			return
+		}
+		if h.w.now < h.frozen {
+			h.thaw = append(h.thaw, do)
+			return
+		}
+		for waiting := h.thaw; len(waiting) > 0 && h.lane != nil; waiting = waiting[1:] {
+			h.thaw = nil
+			waiting[0]()
+		}
+		if h.lane != nil {
+			do()
+		}
+	})
+}
+
+// tick steps the lane at least once a TickInterval.
+func (h *host) tick() {
+	h.later(h.w.now+h.clock.takes(h.w.limits.TickInterval), func() {
+		h.poke()
+		h.tick()
+	})
+}
+
+// poke has the lane stepped soon: what arrives until then is in the same batch.
+func (h *host) poke() {
+	if h.due {
+		return
+	}
+	h.due = true
+	h.later(h.w.now+h.stepCost, h.step)
+}
+
+func (h *host) step() {
+	h.due = false
+	events := h.inbox
+	h.inbox = h.spare[:0]
+	h.w.counts.Steps++
+	effects := h.lane.Step(h.clock.at(h.w.now), events)
+	clear(events)
+	h.spare = events
+	if effects.Fatal != nil {
+		h.w.fail("a node with a sound disk never has to stop", "node %d: %v", h.id, effects.Fatal)
+		return
+	}
+	h.carryOut(&effects)
+}
+
+// carryOut does what the step wants done, in the order of package node.
+func (h *host) carryOut(e *lane.Effects) {
+	h.w.judge.afterStep(h)
+	if h.crashPoint("before the effects of a step") {
+		return
+	}
+	h.w.net.send(h.id, e.Send)
+	if h.crashPoint("after the messages of a step, before its writes") {
+		return
+	}
+	h.disk.write(e.Writes)
+	for i := range e.Answers {
+		h.answered(&e.Answers[i])
+	}
+	for _, r := range e.Reports {
+		h.report(r)
+	}
+	h.crashPoint("after a step")
+}
+
+func (h *host) answered(a *lane.Answered) {
+	q := h.asked[a.Request]
+	invariant.Holds(q != nil, "node %d answers request %d, which nobody has asked or which was answered before", h.id, a.Request)
+	delete(h.asked, a.Request)
+	h.w.trace.note(h.w.now, "answers", h.id, 0, a.Answer, mix(digestOfAnswer(&a.Answer), a.Request))
+	q.answered(&a.Answer)
+}
+
+// report: nobody lies in this world, so a message that is refused, or a bank that can't obey, is a fault of ours.
+func (h *host) report(r lane.Report) {
+	switch r := r.(type) {
+	case lane.BankViolated:
+		h.w.fail("banks can do what was decided", "bank %s can't %s transfer %s", r.Violation.Bank, r.Violation.Op, r.Violation.ID)
+	case lane.MessageRefused:
+		h.w.fail("no message of an honest peer is refused", "node %d refuses one of node %d for %s: %v", h.id, r.From, r.Group, r.Err)
+	case lane.LeaderChanged:
+		h.w.counts.Elections++
+		h.w.trace.note(h.w.now, "sees a leader", h.id, 0, r, uint64(r.Term)<<8^uint64(r.Leader))
+	}
+}

@@ -1,0 +1,87 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/raft"
+)
+
+// judge calls the checks, each of which is a file of its own. Judges see everything at once, and touch nothing.
+type judge struct {
+	w        *world
+	money    *moneyJudge
+	answers  *answerJudge
+	raft     *raftJudge
+	lookedAt time.Duration
+	turn     int // whose books are gone through next
+}
+
+const lookEvery = 150 * time.Millisecond
+
+func newJudge(w *world) *judge {
+	return &judge{w: w, money: newMoneyJudge(w), answers: newAnswerJudge(w), raft: newRaftJudge(w)}
+}
+
+// onSend sees every message that leaves a node.
+func (j *judge) onSend(from raft.NodeID, s *lane.Send) {
+	if m, ok := s.Message.(lane.RaftMessage); ok {
+		j.raft.onSend(from, &m)
+	}
+}
+
+// started sees a node that has come back with what its disk remembered.
+func (j *judge) started(h *host) {
+	for _, r := range h.lane.Inspect() {
+		j.goThrough(h, &r)
+	}
+}
+
+// afterStep sees a node after each step.
+func (j *judge) afterStep(h *host) { j.raft.afterStep(h) }
+
+func (j *judge) due() bool { return j.w.now-j.lookedAt >= lookEvery }
+
+// look is the round that judges make now and then.
+func (j *judge) look() {
+	j.lookedAt = j.w.now
+	j.money.look()
+	j.turn++
+	for i, h := range j.w.hosts {
+		if h.lane == nil {
+			continue
+		}
+		replicas := h.lane.Inspect()
+		for k := range replicas {
+			j.raft.verify(h, &replicas[k])
+		}
+		if (j.turn/8+i)%len(j.w.hosts) == 0 && len(replicas) > 0 {
+			j.goThrough(h, &replicas[j.turn%len(replicas)])
+		}
+	}
+}
+
+// goThrough has a bank check its whole books.
+func (j *judge) goThrough(h *host, r *lane.Replica) {
+	if r.Ledger == nil {
+		return
+	}
+	if err := r.Ledger.Check(); err != nil {
+		j.w.fail("a bank's books are consistent", "node %d, bank %s: %v", h.id, r.Bank, err)
+	}
+}
+
+// best finds the live replica that has applied most; ok is false if there is none.
+func (j *judge) best(id lane.GroupID) (best lane.Replica, ok bool) {
+	for _, h := range j.w.hosts {
+		if h.lane == nil {
+			continue
+		}
+		for _, r := range h.lane.Inspect() {
+			if r.Group == id && (!ok || r.Applied > best.Applied) {
+				best, ok = r, true
+			}
+		}
+	}
+	return best, ok
+}

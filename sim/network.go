@@ -1,0 +1,220 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/transfer"
+)
+
+// network carries messages as values: what arrives shares no memory with what was sent, and each copy is its own.
+type network struct {
+	w       *world
+	rng     *rand.Rand
+	cut     [][]bool          // from, to: carries nothing
+	arrival [][]time.Duration // of the last undisturbed packet on a link: streams keep their order
+	latency [][]time.Duration
+}
+
+func newNetwork(w *world, nodes int) *network {
+	n := &network{w: w, rng: stream(w.cfg.Seed, streamNetwork)}
+	for range nodes + 1 {
+		n.cut = append(n.cut, make([]bool, nodes+1))
+		n.arrival = append(n.arrival, make([]time.Duration, nodes+1))
+		latency := make([]time.Duration, nodes+1)
+		for i := range latency {
+			latency[i] = time.Duration(100+n.rng.IntN(2000)) * time.Microsecond
+		}
+		n.latency = append(n.latency, latency)
+	}
+	return n
+}
+
+// send gives every message its fate. What a step sends to one node travels together, as a stream would carry it, unless
+// something happens to a message of its own.
+func (n *network) send(from raft.NodeID, sends []lane.Send) {
+	var packets [nodesMax + 1][]lane.Message
+	for i := range sends {
+		s := &sends[i]
+		n.w.judge.onSend(from, s)
+		if n.cut[from][s.To] || n.chance(n.w.faults.Loss) {
+			n.w.trace.note(n.w.now, "lost →", from, s.To, s.Message, digest(s.Message))
+			continue
+		}
+		n.w.trace.note(n.w.now, "→", from, s.To, s.Message, digest(s.Message))
+		if n.chance(n.w.faults.Duplication) {
+			n.w.counts.Duplicated++
+			n.deliver(from, s.To, n.w.now+n.delay(from, s.To)+n.wandering(), []lane.Message{clone(s.Message)})
+		}
+		if n.chance(n.w.faults.Reordering) {
+			n.deliver(from, s.To, n.w.now+n.delay(from, s.To)+n.wandering(), []lane.Message{clone(s.Message)})
+			continue
+		}
+		packets[s.To] = append(packets[s.To], clone(s.Message))
+	}
+	for to, packet := range packets {
+		if len(packet) > 0 {
+			at := max(n.w.now+n.delay(from, raft.NodeID(to)), n.arrival[from][to])
+			n.arrival[from][to] = at
+			n.deliver(from, raft.NodeID(to), at, packet)
+		}
+	}
+}
+
+func (n *network) chance(p float64) bool { return p > 0 && n.rng.Float64() < p }
+
+func (n *network) delay(from, to raft.NodeID) time.Duration {
+	return n.latency[from][to] + time.Duration(n.rng.Int64N(int64(300*time.Microsecond)))
+}
+
+// wandering is how long a disturbed message takes: mostly a little, now and then longer than any timeout.
+func (n *network) wandering() time.Duration {
+	if n.rng.IntN(20) == 0 {
+		return time.Duration(n.rng.Int64N(int64(6 * time.Second)))
+	}
+	return time.Duration(n.rng.Int64N(int64(60 * time.Millisecond)))
+}
+
+func (n *network) deliver(from, to raft.NodeID, at time.Duration, packet []lane.Message) {
+	n.w.counts.Messages += uint64(len(packet))
+	n.w.at(at, func() {
+		h := n.w.host(to)
+		if n.cut[from][to] || h.lane == nil {
+			return
+		}
+		for _, m := range packet {
+			h.inbox = append(h.inbox, lane.Received{From: from, Message: m})
+		}
+		h.poke()
+	})
+}
+
+// heal lets every link carry again.
+func (n *network) heal() {
+	for _, row := range n.cut {
+		clear(row)
+	}
+}
+
+// clone copies a message with everything that a sender could still change.
+func clone(message lane.Message) lane.Message {
+	switch m := message.(type) {
+	case lane.RaftMessage:
+		m.Message.Entries = cloneEntries(m.Message.Entries)
+		if c := m.Message.Snapshot; c != nil {
+			copied := *c
+			copied.Data = slices.Clone(c.Data)
+			m.Message.Snapshot = &copied
+		}
+		return m
+	case lane.BankRequests:
+		m.Requests = slices.Clone(m.Requests)
+		for i := range m.Requests {
+			m.Requests[i].Legs = slices.Clone(m.Requests[i].Legs)
+		}
+		return m
+	case lane.BankAnswers:
+		m.Answers = slices.Clone(m.Answers)
+		return m
+	case lane.Inquiry:
+		m.IDs = slices.Clone(m.IDs)
+		return m
+	case lane.Forward:
+		if submit, ok := m.Ask.(lane.Submit); ok {
+			m.Ask = lane.Submit{Transfer: cloneTransfer(submit.Transfer)}
+		}
+		return m
+	case lane.ForwardReply:
+		m.Answer.Transfer.Transfer = *cloneTransfer(&m.Answer.Transfer.Transfer)
+		m.Answer.Accounts = slices.Clone(m.Answer.Accounts)
+		m.Answer.Entries = slices.Clone(m.Answer.Entries)
+		m.Answer.Audit.Totals = slices.Clone(m.Answer.Audit.Totals)
+		return m
+	}
+	return message
+}
+
+func cloneTransfer(t *transfer.Transfer) *transfer.Transfer {
+	copied := *t
+	copied.Legs = slices.Clone(t.Legs)
+	return &copied
+}
+
+func cloneEntries(entries []raft.Entry) []raft.Entry {
+	if len(entries) == 0 {
+		return nil
+	}
+	bytes := 0
+	for i := range entries {
+		bytes += len(entries[i].Data)
+	}
+	copied, data := slices.Clone(entries), make([]byte, 0, bytes)
+	for i := range copied {
+		start := len(data)
+		data = append(data, copied[i].Data...)
+		copied[i].Data = data[start:len(data):len(data)]
+	}
+	return copied
+}
+
+// digest stands for a message in the trace's hash.
+func digest(message lane.Message) uint64 {
+	h := uint64(0)
+	switch m := message.(type) {
+	case lane.RaftMessage:
+		r := &m.Message
+		h = mix(hashString(string(m.Group)), uint64(r.Kind)<<56^uint64(r.From)<<48^uint64(r.To)<<40^uint64(r.Term))
+		h = mix(mix(h, uint64(r.Index)<<20^uint64(r.LogTerm)), uint64(r.Commit)<<20^uint64(r.Hint)<<8^uint64(r.Round))
+		for i := range r.Entries {
+			h = mix(h, hashBytes(r.Entries[i].Data))
+		}
+	case lane.BankRequests:
+		h = hashString(string(m.Bank) + string(m.Coordinator))
+		for i := range m.Requests {
+			h = mix(h, uint64(m.Requests[i].Op)^hashBytes(m.Requests[i].ID[:]))
+		}
+	case lane.BankAnswers:
+		h = hashString(string(m.Bank) + string(m.Coordinator))
+		for i := range m.Answers {
+			h = mix(h, uint64(m.Answers[i].Op)<<8^uint64(m.Answers[i].Result)^hashBytes(m.Answers[i].ID[:]))
+		}
+	case lane.Inquiry:
+		h = hashString(string(m.Bank) + string(m.Coordinator))
+		for i := range m.IDs {
+			h = mix(h, hashBytes(m.IDs[i][:]))
+		}
+	case lane.Forward:
+		h = mix(hashString(string(m.Group)), m.Request)
+	case lane.ForwardReply:
+		h = mix(digestOfAnswer(&m.Answer), m.Request)
+	}
+	return h
+}
+
+func digestOfAnswer(a *lane.Answer) uint64 {
+	if a.Err != nil {
+		return hashString(a.Err.Error())
+	}
+	h := mix(hashBytes(a.Transfer.Transfer.ID[:]), uint64(a.Transfer.State)<<1)
+	for i := range a.Accounts {
+		h = mix(h, uint64(a.Accounts[i].PostedMinor)^hashString(string(a.Accounts[i].ID)))
+	}
+	return mix(mix(h, a.Audit.LastEntry), uint64(len(a.Entries)))
+}
+
+// legsEqual compares a bank's legs with what its journal says of them.
+func legsEqual(legs []transfer.Leg, entries []bank.Entry) bool {
+	if len(legs) != len(entries) {
+		return false
+	}
+	for i := range legs {
+		if legs[i].Account != entries[i].Account || legs[i].SignedMinor() != entries[i].AmountMinor || legs[i].Currency != entries[i].Currency {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,65 @@
+package sim
+
+import "time"
+
+// event is something that will happen: ties in time are broken by the order in which events were made.
+type event struct {
+	at  time.Duration
+	seq uint64
+	do  func()
+}
+
+// queue is a binary heap of events.
+type queue struct {
+	events []event
+	seq    uint64
+}
+
+func (e *event) before(f *event) bool {
+	if e.at != f.at {
+		return e.at < f.at
+	}
+	return e.seq < f.seq
+}
+
+func (q *queue) add(at time.Duration, do func()) {
+	q.seq++
+	q.events = append(q.events, event{at, q.seq, do})
+	h := q.events
+	for i := len(h) - 1; i > 0; {
+		parent := (i - 1) / 2
+		if h[parent].before(&h[i]) {
+			break
+		}
+		h[i], h[parent] = h[parent], h[i]
+		i = parent
+	}
+}
+
+// next takes out the earliest event; ok is false if there is none.
+func (q *queue) next() (first event, ok bool) {
+	h := q.events
+	if len(h) == 0 {
+		return event{}, false
+	}
+	first = h[0]
+	last := len(h) - 1
+	h[0], h[last] = h[last], event{}
+	h = h[:last]
+	q.events = h
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= last {
+			break
+		}
+		if child+1 < last && h[child+1].before(&h[child]) {
+			child++
+		}
+		if h[i].before(&h[child]) {
+			break
+		}
+		h[i], h[child] = h[child], h[i]
+		i = child
+	}
+	return first, true
+}

@@ -1,0 +1,75 @@
+package sim_test
+
+import (
+	"flag"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/sim"
+)
+
+var (
+	seeds = flag.Int("seeds", 200, "how many seeds TestSeeds runs")
+	first = flag.Uint64("first", 1, "the first of them")
+	seed  = flag.String("seed", "", "the only seed that TestOneSeed runs, decimal or 0x…; with -v it prints every event")
+)
+
+func report(t *testing.T, f *sim.Failure) {
+	t.Helper()
+	t.Errorf("%v\nlast events:\n%s", f, strings.Join(f.Last, "\n"))
+}
+
+func TestSeeds(t *testing.T) {
+	var sum sim.Counts
+	began := time.Now()
+	for s := range uint64(*seeds) {
+		r := sim.Run(sim.Config{Seed: *first + s})
+		if r.Failure != nil {
+			report(t, r.Failure)
+			if testing.Short() || *seeds <= 1000 {
+				return
+			}
+		}
+		sum.Simulated += r.Simulated
+		sum.Steps += r.Steps
+		sum.Messages += r.Messages
+		sum.Crashes += r.Crashes
+		sum.Faults += r.Faults
+		sum.Asked += r.Asked
+		sum.Committed += r.Committed
+		sum.Aborted += r.Aborted
+		sum.Unknown += r.Unknown
+	}
+	t.Logf("%d seeds, %.0f simulated seconds per second\n%+v", *seeds, sum.Simulated.Seconds()/time.Since(began).Seconds(), sum)
+}
+
+func TestTheSameSeedIsTheSameWorld(t *testing.T) {
+	for s := uint64(1); s <= 8; s++ {
+		a, b := sim.Run(sim.Config{Seed: s}), sim.Run(sim.Config{Seed: s})
+		if a.Trace != b.Trace || a.Counts != b.Counts {
+			t.Errorf("seed %d: %+v and then %+v", s, a, b)
+		}
+	}
+}
+
+func TestOneSeed(t *testing.T) {
+	if *seed == "" {
+		t.Skip("no -seed")
+	}
+	s, err := strconv.ParseUint(*seed, 0, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := sim.Config{Seed: s}
+	if testing.Verbose() {
+		cfg.Watch = func(line string) { fmt.Println(line) }
+	}
+	if r := sim.Run(cfg); r.Failure != nil {
+		report(t, r.Failure)
+	} else {
+		t.Logf("%+v", r)
+	}
+}

@@ -1,0 +1,193 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/sim/workload"
+	"github.com/quorate/quorate/transfer"
+)
+
+// traffic is the clients: they submit, ask again with the same id through other nodes, read, and go away without a word.
+type traffic struct {
+	w         *world
+	rng       *rand.Rand
+	generator *workload.Generator
+	sent      []*transfer.Transfer // everything that was ever submitted, other contents of the same id included
+	ended     bool
+	reading   int // reads of readBack that aren't answered
+}
+
+const secondCurrency transfer.Currency = "USD"
+
+func newTraffic(w *world) *traffic {
+	s := &w.shape
+	return &traffic{w: w, rng: stream(w.cfg.Seed, streamTraffic), generator: workload.New(workload.Config{
+		Seed: w.cfg.Seed, Banks: s.banks, AccountsPerBank: s.accounts, Currency: "EUR", AmountMaxMinor: s.amountMax, Skew: s.skew,
+	})}
+}
+
+// begin opens the accounts, and lets the clients loose at the same time: some transfers find no account.
+func (t *traffic) begin() {
+	for _, p := range t.generator.Places(t.w.shape.overdraft) {
+		t.open(p.Bank, p.Terms)
+	}
+	for _, b := range t.w.shape.banks {
+		t.open(b, bank.Terms{ID: dollarAccount, Currency: secondCurrency, OverdraftMinor: 200})
+		t.open(b, bank.Terms{ID: "@cash", Currency: "EUR", Unlimited: true})
+	}
+	for range t.w.shape.clients {
+		t.w.after(t.think(), t.act)
+	}
+}
+
+const dollarAccount transfer.AccountID = "usd-1"
+
+func (t *traffic) open(at transfer.BankID, terms bank.Terms) {
+	if t.ended {
+		return
+	}
+	t.w.put(t.anyHost(), time.Second, lane.OpenAccount{Bank: at, Terms: terms}, func(a *lane.Answer) {
+		if a == nil || a.Err != nil {
+			t.w.after(t.think(), func() { t.open(at, terms) })
+		}
+	})
+}
+
+func (t *traffic) end() { t.ended = true }
+
+func (t *traffic) think() time.Duration {
+	return time.Duration(t.rng.ExpFloat64() * float64(t.w.shape.think))
+}
+
+func (t *traffic) anyHost() *host { return t.w.hosts[t.rng.IntN(len(t.w.hosts))] }
+
+func (t *traffic) between(least, most time.Duration) time.Duration {
+	return least + time.Duration(t.rng.Int64N(int64(most-least)))
+}
+
+// act is one thing that one client does; when it is done the client thinks and acts again.
+func (t *traffic) act() {
+	if t.ended {
+		return
+	}
+	next := func() { t.w.after(t.think(), t.act) }
+	known := (*transfer.Transfer)(nil)
+	if len(t.sent) > 0 {
+		known = t.sent[max(0, len(t.sent)-1-t.rng.IntN(min(len(t.sent), 40)))]
+	}
+	switch dice := t.rng.IntN(100); {
+	case known == nil || dice < 60:
+		t.submit(t.newTransfer(), 1+t.rng.IntN(6), next)
+	case dice < 68: // again, though it may be finished
+		t.submit(known, 1, next)
+	case dice < 72: // the same id with other content
+		t.submit(otherContent(t.rng, known), 1+t.rng.IntN(2), next)
+	case dice < 86:
+		t.ask(lane.GetTransfer{ID: known.ID}, next)
+	default:
+		t.ask(t.question(), next)
+	}
+}
+
+// question is a read that isn't about a transfer.
+func (t *traffic) question() lane.Ask {
+	b := t.w.shape.banks[t.rng.IntN(len(t.w.shape.banks))]
+	switch t.rng.IntN(5) {
+	case 0:
+		return lane.GetAccount{Bank: b, ID: dollarAccount}
+	case 1:
+		return lane.ListEntries{Bank: b, AfterSeq: uint64(t.rng.IntN(50)), Limit: 1 + t.rng.IntN(20)}
+	case 2:
+		return lane.ListAccounts{Bank: b, Limit: 1 + t.rng.IntN(20)}
+	case 3:
+		return lane.GetStatus{}
+	default:
+		return lane.AuditBank{Bank: b}
+	}
+}
+
+func (t *traffic) ask(ask lane.Ask, next func()) {
+	t.w.put(t.anyHost(), t.between(200*time.Millisecond, 4*time.Second), ask, func(*lane.Answer) { next() })
+}
+
+// submit asks for a transfer, and asks again elsewhere until it hears an outcome or has lost patience.
+func (t *traffic) submit(content *transfer.Transfer, tries int, next func()) {
+	h := t.anyHost()
+	asked := cloneTransfer(content)
+	asked.Deadline = h.clock.at(t.w.now).Add(t.between(50*time.Millisecond, 4*time.Second))
+	if err := asked.Validate(); err != nil {
+		panic(fmt.Sprintf("the traffic makes transfers that no face lets in: %v", err))
+	}
+	t.sent = append(t.sent, content)
+	t.w.put(h, t.between(100*time.Millisecond, 5*time.Second), lane.Submit{Transfer: asked}, func(a *lane.Answer) {
+		known := a != nil && (a.Err == nil || errors.Is(a.Err, transfer.ErrIDConflict))
+		if known || tries <= 1 || t.ended {
+			next()
+			return
+		}
+		t.w.after(t.think(), func() { t.submit(content, tries-1, next) })
+	})
+}
+
+// newTransfer is mostly one payment; some have more legs, a second currency, or an account that isn't there.
+func (t *traffic) newTransfer() *transfer.Transfer {
+	n := t.generator.Next()
+	switch t.rng.IntN(12) {
+	case 0, 1: // a second payment in the same transfer, perhaps over other banks and the same accounts
+		other := t.generator.Next()
+		n.Legs = append(n.Legs, other.Legs...)
+	case 2:
+		from, to := t.rng.IntN(len(t.w.shape.banks)), t.rng.IntN(len(t.w.shape.banks))
+		n.Legs = append(n.Legs, leg(t.w.shape.banks[from], dollarAccount, transfer.Debit, secondCurrency, 7),
+			leg(t.w.shape.banks[to], dollarAccount, transfer.Credit, secondCurrency, 7))
+	case 3: // a deposit
+		n.Legs[0].Account = "@cash"
+	case 4:
+		switch t.rng.IntN(3) {
+		case 0:
+			n.Legs[t.rng.IntN(2)].Account = "nobody"
+		case 1:
+			n.Legs[1].Account = dollarAccount // kept in another currency
+		default:
+			n.Legs[0].AmountMinor, n.Legs[1].AmountMinor = 1<<40, 1<<40
+		}
+	case 5:
+		n.Reference = "invoice"
+	}
+	return &n
+}
+
+func leg(b transfer.BankID, a transfer.AccountID, d transfer.Direction, c transfer.Currency, amount int64) transfer.Leg {
+	return transfer.Leg{Bank: b, Account: a, Direction: d, AmountMinor: amount, Currency: c}
+}
+
+// otherContent keeps the id and changes what it stands for: the amount, or the direction.
+func otherContent(rng *rand.Rand, of *transfer.Transfer) *transfer.Transfer {
+	other := cloneTransfer(of)
+	turn := rng.IntN(2) == 0
+	for i := range other.Legs {
+		other.Legs[i].AmountMinor += 3
+		if turn {
+			other.Legs[i].Direction = 3 - other.Legs[i].Direction
+		}
+	}
+	return other
+}
+
+// readBack asks once more about some of what was ever submitted, when everything is settled.
+func (t *traffic) readBack() {
+	for i := 0; i < len(t.sent); i += 1 + len(t.sent)/40 {
+		t.reading++
+		t.w.put(t.anyHost(), 5*time.Second, lane.GetTransfer{ID: t.sent[i].ID}, func(a *lane.Answer) {
+			t.reading--
+			if a == nil || (a.Err != nil && !errors.Is(a.Err, transfer.ErrTransferNotFound) && !errors.Is(a.Err, transfer.ErrBusy)) {
+				t.w.fail("a settled world answers reads", "transfer %s: %+v", t.sent[i].ID, a)
+			}
+		})
+	}
+}

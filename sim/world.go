@@ -1,0 +1,165 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/raft"
+)
+
+// world is everything there is. One goroutine moves it from event to event.
+type world struct {
+	cfg    Config
+	faults *Faults
+	shape  shape
+	limits lane.Limits
+
+	now     time.Duration // since epoch, by a clock that nobody in the world can see
+	queue   queue
+	net     *network
+	hosts   []*host
+	nemesis *nemesis
+	traffic *traffic
+	judge   *judge
+	trace   trace
+	counts  Counts
+	calm    bool // faults have ended
+	failure *Failure
+}
+
+// Counts is what a run has seen.
+type Counts struct {
+	Simulated  time.Duration
+	Steps      uint64
+	Messages   uint64
+	Duplicated uint64
+	Elections  uint64 // views of a changed leader, over all nodes
+	Crashes    uint64
+	Faults     uint64
+	Asked      uint64
+	Committed  uint64 // transfers that ended so
+	Aborted    uint64
+	Unknown    uint64 // answers that were no outcome
+}
+
+// Result is how a run ended. Trace is equal for equal seeds at the same commit.
+type Result struct {
+	Seed    uint64
+	Trace   uint64
+	Failure *Failure // nil: every promise held
+	Counts
+}
+
+// Failure is a broken promise.
+type Failure struct {
+	Seed      uint64
+	At        time.Duration
+	Invariant string   // the promise
+	Detail    string   // the numbers
+	Last      []string // events, oldest first
+	Replay    string   // the command that shows it again
+}
+
+func (f *Failure) Error() string {
+	return fmt.Sprintf("seed %#x at %v: %s: %s\nreplay: %s", f.Seed, f.At, f.Invariant, f.Detail, f.Replay)
+}
+
+// Run lives one world from its beginning to its first broken promise, or to its end.
+func Run(cfg Config) Result {
+	w := newWorld(cfg)
+	w.guard(w.run)
+	w.counts.Simulated = w.now
+	return Result{Seed: cfg.Seed, Trace: w.trace.hash, Failure: w.failure, Counts: w.counts}
+}
+
+func newWorld(cfg Config) *world {
+	if cfg.Duration == 0 {
+		cfg.Duration = 8 * time.Second
+	}
+	w := &world{cfg: cfg, faults: cfg.Faults, shape: drawShape(&cfg), limits: drawLimits(cfg.Seed)}
+	if w.faults == nil {
+		w.faults = DrawFaults(cfg.Seed)
+	}
+	w.trace.watch = cfg.Watch
+	w.net = newNetwork(w, w.shape.nodes)
+	w.judge = newJudge(w)
+	w.nemesis = newNemesis(w)
+	w.traffic = newTraffic(w)
+	for i := range w.shape.nodes {
+		w.hosts = append(w.hosts, newHost(w, raft.NodeID(i+1)))
+	}
+	return w
+}
+
+// guard turns a broken invariant of any room, or a panic, into the failure of the run.
+func (w *world) guard(run func()) {
+	defer func() {
+		value := recover()
+		if value == nil {
+			return
+		}
+		var broken invariant.Broken
+		if err, ok := value.(error); ok && errors.As(err, &broken) {
+			w.fail("an invariant in the code holds", "%s\n%s", broken.Message, debug.Stack())
+			return
+		}
+		w.fail("nothing panics", "%v\n%s", value, debug.Stack())
+	}()
+	run()
+}
+
+// run is the life of the world: opening accounts, then traffic and faults, then calm.
+func (w *world) run() {
+	for _, h := range w.hosts {
+		h.start()
+	}
+	w.traffic.begin()
+	w.nemesis.begin()
+	w.until(w.cfg.Duration, nil)
+	w.nemesis.end()
+	w.traffic.end()
+	w.until(w.cfg.Duration+settleWithin, w.judge.settled)
+	if w.failure == nil {
+		w.judge.end()
+	}
+}
+
+// until lives on to a moment, or to the first failure, or until done says so: it is asked now and then.
+func (w *world) until(end time.Duration, done func() bool) {
+	for w.failure == nil {
+		if len(w.queue.events) == 0 || w.queue.events[0].at > end {
+			w.now = end
+			return
+		}
+		e, _ := w.queue.next()
+		w.now = e.at
+		e.do()
+		if w.judge.due() {
+			w.judge.look()
+			if done != nil && done() {
+				return
+			}
+		}
+	}
+}
+
+func (w *world) at(when time.Duration, do func()) { w.queue.add(max(when, w.now), do) }
+
+func (w *world) after(d time.Duration, do func()) { w.at(w.now+d, do) }
+
+func (w *world) host(id raft.NodeID) *host { return w.hosts[id-1] }
+
+// fail ends the run. The first failure stands.
+func (w *world) fail(promise, format string, args ...any) {
+	if w.failure != nil {
+		return
+	}
+	w.failure = &Failure{
+		Seed: w.cfg.Seed, At: w.now, Invariant: promise, Detail: fmt.Sprintf(format, args...), Last: w.trace.lines(),
+		Replay: fmt.Sprintf("go test ./sim -run TestOneSeed -v -seed %#x", w.cfg.Seed),
+	}
+}
