@@ -144,7 +144,7 @@ func (a *openAsk) truthful(err error) error {
 		return err
 	}
 	if refused.Kind == transfer.KindExhausted || refused.Kind == transfer.KindUnavailable || refused == transfer.ErrInvalidDeadline {
-		return fmt.Errorf("%w: asked %d times, one was refused: %w", transfer.ErrOutcomeUnknown, a.sent, err)
+		return fmt.Errorf("%w: asked %d times, and once refused: %v", transfer.ErrOutcomeUnknown, a.sent, err)
 	}
 	return err
 }
