@@ -55,7 +55,7 @@ func DefaultLimits() Limits {
 		PageMax:          1000,
 
 		Driver: driver.Limits{
-			FlightsMax:         1 << 15,
+			FlightsMax:         1 << 16,
 			BankOutstandingMax: 1 << 13,
 			RetryAfter:         400 * time.Millisecond,
 			RetryAfterMax:      time.Second,

@@ -17,7 +17,7 @@ func BenchmarkTransfers(b *testing.B) {
 	for _, shape := range []struct {
 		name           string
 		clients, batch int
-	}{{"clients=1/batch=1", 1, 1}, {"clients=64/batch=1", 64, 1}, {"clients=16/batch=256", 16, 256}} {
+	}{{"clients=1/batch=1", 1, 1}, {"clients=64/batch=1", 64, 1}, {"clients=16/batch=256", 16, 256}, {"clients=64/batch=256", 64, 256}} {
 		b.Run(shape.name, func(b *testing.B) {
 			c := startCluster(b, 3, "quorate")
 			cfg := workload.Config{Seed: 1, Banks: []transfer.BankID{"A", "B", "C"}, AccountsPerBank: 1000, Currency: "EUR", AmountMaxMinor: 5}
