@@ -29,6 +29,7 @@ type Faults struct {
 	Pause           int // a node stands still for a while, its memory intact
 	Partition       int // symmetric
 	OneWay          int // a link carries nothing in one direction
+	Eclipse         int // a node is frozen and cut off, and wakes up before it can hear anybody
 	SlowDisk        int
 	StalledDisk     int
 	ClockJump       int // forwards
@@ -54,11 +55,15 @@ func DrawFaults(seed uint64) *Faults {
 		return most * rng.Float64() * rng.Float64()
 	}
 	weight := func() int { return max(0, rng.IntN(6)-2) }
+	between := 60 + rng.IntN(1500)
+	if rng.IntN(4) == 0 { // a storm: hardly a leader lives to see its successor's entries
+		between = 15 + rng.IntN(100)
+	}
 	return &Faults{
 		Loss: chance(0.3), Duplication: chance(0.3), Reordering: chance(0.5),
-		MeanTimeToFault: time.Duration(60+rng.IntN(1500)) * time.Millisecond,
+		MeanTimeToFault: time.Duration(between) * time.Millisecond,
 		Crash:           weight(), CrashAll: weight() / 2, Pause: weight(), Partition: weight(), OneWay: weight(),
-		SlowDisk: weight(), StalledDisk: weight(), ClockJump: weight(),
+		SlowDisk: weight(), StalledDisk: weight(), ClockJump: weight(), Eclipse: weight(),
 		CrashPoint: chance(0.01), ClockDrift: chance(0.2), ClockSkew: time.Duration(chance(2000)) * time.Millisecond,
 		LostAnswers: chance(0.3), Impatience: chance(0.3), EagerReaders: rng.IntN(2) == 0,
 	}
@@ -149,6 +154,9 @@ func drawLimits(seed uint64) lane.Limits {
 	tiny(&l.Driver.BankOutstandingMax, 1, 8)
 	bytes(&l.AppendBytesMax, 64, 2000)
 	bytes(&l.UncommittedBytesMax, 2000, 20000)
+	if rng.IntN(2) == 0 { // reigns come and go quickly
+		l.TickInterval, l.ElectionTicks, l.HeartbeatTicks = 20*time.Millisecond, 5+rng.IntN(6), 1+rng.IntN(2)
+	}
 	l.CheckpointLength = 8 + rng.IntN(300)
 	l.OrphanAfter = time.Duration(300+rng.IntN(2700)) * time.Millisecond
 	l.InquireEvery = time.Duration(200+rng.IntN(800)) * time.Millisecond

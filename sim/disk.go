@@ -140,7 +140,7 @@ func (s *stored) apply(w *replica.Write) {
 		invariant.Holds(first > s.compacted.Index && first <= s.last()+1, "%s: entries from %d are written behind a log of %d to %d", s.group, first, s.compacted.Index+1, s.last())
 		invariant.Holds(first > s.hard.Commit || first > s.applied, "%s: entries from %d replace what is applied up to %d", s.group, first, s.applied)
 		keep := first - s.compacted.Index - 1
-		s.entries = append(s.entries[:keep:keep], cloneEntries(w.Entries)...)
+		s.entries = append(s.entries[:keep], cloneEntries(w.Entries)...) // nobody else has this array
 	}
 	if w.Applied != 0 {
 		invariant.Holds(w.Applied > s.applied && w.Applied <= s.last(), "%s: a checkpoint of %d after one of %d, the log ends at %d", s.group, w.Applied, s.applied, s.last())

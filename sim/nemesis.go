@@ -42,6 +42,7 @@ func (n *nemesis) strike() {
 	}{
 		{f.Crash, n.crash}, {f.CrashAll, n.crashAll}, {f.Pause, n.pause}, {f.Partition, n.partition}, {f.OneWay, n.oneWay},
 		{f.SlowDisk, n.slowDisk}, {f.StalledDisk, n.stalledDisk}, {f.ClockJump, n.clockJump},
+		{f.Eclipse, n.eclipse},
 	}
 	sum := 0
 	for _, c := range choices {
@@ -99,6 +100,16 @@ func (n *nemesis) oneWay(h *host) {
 	n.w.net.cut[h.id][to.id] = true
 	n.w.trace.note(n.w.now, "one way cut", h.id, to.id, nil, 0)
 	n.w.after(n.downtime(), n.w.net.heal)
+}
+
+// eclipse freezes a node and cuts it off for longer: when it wakes up, it may still believe that it leads.
+func (n *nemesis) eclipse(h *host) {
+	frozen := time.Duration(n.rng.Int64N(int64(2 * time.Second)))
+	for _, other := range n.w.hosts {
+		n.w.net.cut[h.id][other.id], n.w.net.cut[other.id][h.id] = true, true
+	}
+	h.freeze(n.w.now + frozen)
+	n.w.after(frozen+time.Duration(n.rng.Int64N(int64(2*time.Second))), n.w.net.heal)
 }
 
 func (n *nemesis) slowDisk(h *host) { h.disk.slow = n.w.now + n.downtime() }
