@@ -11,7 +11,7 @@ var (
 )
 
 // chaosSteps is how many things happen before a world heals.
-const chaosSteps = 4000
+const chaosSteps = 6000
 
 // tally is what happened in all worlds together: a test in which nothing happens proves nothing.
 type tally struct {

@@ -289,9 +289,9 @@ func (r *Raft) sendFromCore(theirs *pb.Message, promises bool) {
 }
 
 // send puts a message where it belongs. What promises something waits for the disk, and so does every message of a term that
-// isn't durable yet: after a crash this node could speak differently in that term.
+// isn't durable yet, and with it every request for votes: after a crash this node could speak differently in that term.
 func (r *Raft) send(m raft.Message, promises bool) {
-	if promises || m.Kind == raft.Vote || r.term > r.durableTerm {
+	if promises || r.term > r.durableTerm {
 		r.durable = append(r.durable, m)
 		return
 	}

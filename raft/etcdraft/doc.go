@@ -30,9 +30,10 @@
 //     round as its context and echoes it; its answer to round 0 is dropped. A leader on etcd's core sends position+1.
 //   - The commit in a heartbeat. etcd's follower believes it, and panics if its log is shorter. We pass on only what is known to
 //     be that leader's log here: HardState.Accepted, as raft.Raft does it (raft-scenarios 54).
-//   - Durability. etcd's core sends a request for votes before its own term and the end of its log are durable: after a crash
-//     it could campaign again in that term with a shorter log, and late votes for the first campaign would count. Here a
-//     Vote, and everything of a term that isn't durable, waits for the disk. Its pre-vote answers wait as well; ours don't.
+//   - Durability. etcd's core, with asynchronous writes, sends a request for votes before its own term, its vote and the end of its log are
+//     durable: after a crash it could campaign again in that term with a shorter log, late votes for the first campaign would count, and
+//     a term could have entries of two leaders. Here everything of a term that isn't durable waits for the disk, as in raft.Raft.
+//     Its pre-vote answers always wait; ours don't.
 //   - Older terms. etcd's core answers a leader of an older term with an acknowledgement of nothing. The adapter answers
 //     such messages itself, the way raft.Raft does.
 //   - Snapshots. etcd's core refuses one that doesn't name the receiver, which is what a newcomer gets that was added after
@@ -47,7 +48,14 @@
 //   - Leases. ReadIndex always takes a round, whatever LeaseTicks says; but a node that comes back keeps quiet for
 //     ElectionTicks if there are leases, since other leaders count on that.
 //
-// Invariants (invariants.go, after every call):
+// # What a change of members costs
+//
+// A membership is active when it is applied, in both engines, and a node learns of a commit from a leader only. If those who lose their vote
+// are needed for a majority of the old voters, the rest can be stuck: who stays doesn't know that the change is decided and asks those
+// who left, and those refuse, for their log is longer. So whoever keeps the vote should be a majority of the old voters: two
+// voters don't become one.
+//
+// Invariants (status.go: check after every call, Verify in tests):
 //   - the log here is etcd's log, entry by entry: all that its core says is taken over before a call returns
 //   - applied ≤ delivered ≤ commit, delivered ≤ durable
 //   - the membership here is etcd's
