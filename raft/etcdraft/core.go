@@ -305,6 +305,7 @@ func (r *Raft) absorbCommitted(entries []*pb.Entry) {
 	}
 	first, last := raft.Index(entries[0].GetIndex()), raft.Index(entries[len(entries)-1].GetIndex())
 	invariant.Holds(first == r.log.delivered+1, "entry %d is to be applied after %d", first, r.log.delivered)
+	invariant.Holds(last <= r.log.stable, "entry %d is to be applied, durable is %d", last, r.log.stable)
 	r.committed = append(r.committed, r.log.slice(r.log.delivered, last)...)
 	r.log.delivered = last
 }

@@ -8,16 +8,17 @@
 //
 // All of it is in translate.go. Left is raft.Message, right is etcd's.
 //
-//	PreVote, Vote          MsgPreVote, MsgVote          Transfer is the context "CampaignTransfer"
-//	PreVoteReply, VoteReply MsgPreVoteResp, MsgVoteResp the term of a granted pre-vote is the one asked for, on both sides
-//	Append                 MsgApp                       Compact is ours alone
-//	AppendReply            MsgAppResp                   Hint, HintTerm are RejectHint, LogTerm
-//	Heartbeat              MsgHeartbeat                 Round, see below; Commit, see below
-//	HeartbeatReply         MsgHeartbeatResp             Round, see below
-//	Snapshot, SnapshotReply MsgHeartbeat, MsgHeartbeatResp for the term and the leader; chunks are carried by snapshot.go
-//	TimeoutNow             MsgTimeoutNow
-//	—                      MsgSnap                      never on the wire: it makes an Offer
-//	—                      MsgProp, MsgReadIndex        never on the wire: only a leader takes proposals and reads
+//	PreVote, Vote           MsgPreVote, MsgVote         Transfer is the context "CampaignTransfer"
+//	PreVoteReply, VoteReply MsgPreVoteResp, MsgVoteResp a granted pre-vote's term is the one asked for
+//	Append                  MsgApp                      Compact is ours alone
+//	AppendReply             MsgAppResp                  Hint, HintTerm are RejectHint, LogTerm
+//	Heartbeat               MsgHeartbeat                Round and Commit: see below
+//	HeartbeatReply          MsgHeartbeatResp            Round: see below
+//	Snapshot                MsgHeartbeat                for term and leader; snapshot.go takes the chunk
+//	SnapshotReply           MsgHeartbeatResp            for term and contact; snapshot.go sends the next
+//	TimeoutNow              MsgTimeoutNow
+//	—                       MsgSnap                     never on the wire: it makes an Offer
+//	—                       MsgProp, MsgReadIndex       never on the wire: only leaders take them here
 //
 //	Normal                 EntryNormal with data, be it of length zero
 //	Noop                   EntryNormal without data

@@ -92,6 +92,18 @@ func (r *Raft) Verify() error {
 	case len(r.log.shadow) != len(r.log.entries):
 		return fmt.Errorf("%d entries, %d shadows", len(r.log.entries), len(r.log.shadow))
 	}
+	s.Config.AutoLeave = r.members.AutoLeave // the core's copy of its membership leaves it out
+	if err := r.log.members.Equivalent((&tracker.ProgressTracker{Config: s.Config}).ConfState()); err != nil {
+		return err
+	}
+	if err := r.verifyLog(); err != nil {
+		return err
+	}
+	return r.members.Verify()
+}
+
+// verifyLog compares the log with the core's, and each entry with the one before.
+func (r *Raft) verifyLog() error {
 	prev := r.log.compacted
 	for i := range r.log.entries {
 		e, shadow := &r.log.entries[i], r.log.shadow[i]
@@ -100,5 +112,5 @@ func (r *Raft) Verify() error {
 		}
 		prev = e.ID()
 	}
-	return r.members.Verify()
+	return nil
 }
