@@ -332,3 +332,44 @@ func TestProposalsAreRefusedAsByTheOtherEngine(t *testing.T) {
 		t.Errorf("a second transfer: %v", err)
 	}
 }
+
+// Two voters became one, the one that stays crashed and lost the news, and the other, whose log is longer, has left: its refusal must do.
+func TestRefusedCandidateLearnsThatItDecidesAlone(t *testing.T) {
+	gone := raft.Entry{Index: 2, Term: 1, Kind: raft.Membership, Data: membership.EncodeChanges([]membership.Change{{Kind: membership.Remove, Node: 2}})}
+	s := start(t, raft.Config{Voters: []raft.NodeID{1, 2}, State: raft.State{
+		HardState: raft.HardState{Term: 1, Commit: 1}, Entries: []raft.Entry{{Index: 1, Term: 1, Kind: raft.Noop}, gone},
+	}})
+	s.tick(20)
+	s.work()
+	s.must(raft.Message{Kind: raft.PreVoteReply, From: 2, Term: 1, Reject: true, Index: 2, LogTerm: 1})
+	s.work()
+	s.tick(20)
+	s.work()
+	if s.Role() != raft.Leader || s.Commit() != 3 {
+		t.Fatalf("%+v", s.Status())
+	}
+	if err := s.Verify(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRefusalNamesWhatIsCommitted(t *testing.T) {
+	s := start(t, raft.Config{})
+	s.must(raft.Message{Kind: raft.Append, From: 2, Term: 3, Entries: entries(3, 1, 5), Commit: 4})
+	s.work()
+	s.tick(10)
+	s.work()
+	s.must(raft.Message{Kind: raft.Vote, From: 3, Term: 4, Index: 3, LogTerm: 3}, raft.Message{Kind: raft.PreVote, From: 3, Term: 2})
+	refused := 0
+	for _, m := range s.work() {
+		if m.Reject {
+			refused++
+			if m.Index != 4 || m.LogTerm != 3 {
+				t.Errorf("%+v doesn't name entry 4 of term 3", m)
+			}
+		}
+	}
+	if refused != 2 {
+		t.Errorf("%d refusals", refused)
+	}
+}

@@ -165,6 +165,11 @@ func (r *Raft) step(m *raft.Message) error {
 		if r.ticks < r.quietUntil && !m.Transfer {
 			return nil
 		}
+	case raft.PreVoteReply, raft.VoteReply:
+		r.tell(toEtcd(m))
+		r.settle()
+		r.learnCommit(m)
+		return nil
 	case raft.AppendReply, raft.HeartbeatReply, raft.SnapshotReply:
 		return r.stepReply(m)
 	case raft.TimeoutNow:
@@ -184,10 +189,9 @@ func (r *Raft) answerOldTerm(m *raft.Message) {
 	switch m.Kind {
 	case raft.Append, raft.Heartbeat, raft.Snapshot:
 		reply.Kind, reply.Index = raft.AppendReply, m.Index
-	case raft.PreVote:
-		reply.Kind = raft.PreVoteReply
-	case raft.Vote:
-		reply.Kind = raft.VoteReply
+	case raft.PreVote, raft.Vote:
+		reply.Kind = m.Kind + 1
+		r.nameCommit(&reply)
 	default:
 		return
 	}
@@ -280,8 +284,10 @@ func (r *Raft) sendFromCore(theirs *pb.Message, promises bool) {
 		if m.Round == 0 {
 			return // our leaders don't want an answer to that, and etcd's never send it
 		}
-	case raft.VoteReply:
-		if !m.Reject {
+	case raft.PreVoteReply, raft.VoteReply:
+		if m.Reject {
+			r.nameCommit(&m)
+		} else if m.Kind == raft.VoteReply {
 			r.sinceHeard = 0
 		}
 	}
@@ -304,10 +310,11 @@ func (r *Raft) absorbCommitted(entries []*pb.Entry) {
 		return
 	}
 	first, last := raft.Index(entries[0].GetIndex()), raft.Index(entries[len(entries)-1].GetIndex())
-	invariant.Holds(first == r.log.delivered+1, "entry %d is to be applied after %d", first, r.log.delivered)
+	// A new core begins again after what is applied.
+	invariant.Holds(first == r.log.delivered+1 || first == r.log.applied+1, "entry %d is to be applied after %d, applied is %d", first, r.log.delivered, r.log.applied)
 	invariant.Holds(last <= r.log.stable, "entry %d is to be applied, durable is %d", last, r.log.stable)
 	r.committed = append(r.committed, r.log.slice(r.log.delivered, last)...)
-	r.log.delivered = last
+	r.log.delivered = max(r.log.delivered, last)
 }
 
 // settle ends every call: what the core waits for and needs no disk, it gets at once.

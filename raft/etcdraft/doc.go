@@ -35,6 +35,8 @@
 //     durable: after a crash it could campaign again in that term with a shorter log, late votes for the first campaign would count, and
 //     a term could have entries of two leaders. Here everything of a term that isn't durable waits for the disk, as in raft.Raft.
 //     Its pre-vote answers always wait; ours don't.
+//   - Refused votes. Ours name what is committed, so that a candidate learns that it asks the members of yesterday. etcd's core takes
+//     such news from a leader only: the adapter builds a new one that knows it, as soon as all of the log is durable.
 //   - Older terms. etcd's core answers a leader of an older term with an acknowledgement of nothing. The adapter answers
 //     such messages itself, the way raft.Raft does.
 //   - Snapshots. etcd's core refuses one that doesn't name the receiver, which is what a newcomer gets that was added after
@@ -48,13 +50,6 @@
 //     PreVote and CheckQuorum are on. CheckQuorum looks once per election timeout, so it may take two to step down.
 //   - Leases. ReadIndex always takes a round, whatever LeaseTicks says; but a node that comes back keeps quiet for
 //     ElectionTicks if there are leases, since other leaders count on that.
-//
-// # What a change of members costs
-//
-// A membership is active when it is applied, in both engines, and a node learns of a commit from a leader only. If those who lose their vote
-// are needed for a majority of the old voters, the rest can be stuck: who stays doesn't know that the change is decided and asks those
-// who left, and those refuse, for their log is longer. So whoever keeps the vote should be a majority of the old voters: two
-// voters don't become one.
 //
 // Invariants (status.go: check after every call, Verify in tests):
 //   - the log here is etcd's log, entry by entry: all that its core says is taken over before a call returns

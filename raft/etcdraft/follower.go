@@ -3,6 +3,7 @@ package etcdraft
 import (
 	etcd "go.etcd.io/raft/v3"
 
+	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/raft"
 )
 
@@ -107,4 +108,25 @@ func (r *Raft) stepHeartbeat(m *raft.Message) error {
 	r.tell(theirs)
 	r.heard(m.Compact)
 	return nil
+}
+
+// nameCommit says in a refusal what is committed here: see raft.Raft on candidates that don't know of their own membership.
+func (r *Raft) nameCommit(refusal *raft.Message) {
+	refusal.Index = r.log.commit
+	refusal.LogTerm, _ = r.log.term(r.log.commit)
+}
+
+// learnCommit takes the news of a refusal. An entry's name is unique, so if our log has it, ours is committed. The core takes such news
+// from a leader only, so it is built anew, which forgets the campaign. It would take all of the log for durable: while
+// it isn't, the news must come again.
+func (r *Raft) learnCommit(m *raft.Message) {
+	news := m.Reject && m.Index > r.log.commit && r.log.matches(raft.EntryID{Index: m.Index, Term: m.LogTerm})
+	busy := r.mustPersist() || len(r.log.writes) > 0 || len(r.answers) > 0
+	if !news || busy || r.state == etcd.StateLeader {
+		return
+	}
+	r.log.commit = m.Index
+	err := r.buildCore()
+	invariant.Holds(err == nil, "no core with commit %d: %v", m.Index, err)
+	r.absorb()
 }

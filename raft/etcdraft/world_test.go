@@ -225,12 +225,10 @@ func (h *host) do(k int) {
 	}
 }
 
-// changeMembers proposes, mostly, to replace voters by newcomers, several at once. Whoever keeps the vote must be a majority of
-// the old voters: see doc.go on what membership at application costs.
+// changeMembers proposes, mostly, to replace voters by newcomers, several at once.
 func (w *world) changeMembers(h *host) {
 	var changes []membership.Change
 	members := h.r.Members()
-	mayGo := (len(members.Voters) - 1) / 2
 	for range 1 + w.rng.IntN(3) {
 		node, kind := w.someone(), membership.AddVoter
 		switch {
@@ -238,10 +236,7 @@ func (w *world) changeMembers(h *host) {
 			if w.rng.IntN(4) == 0 {
 				kind = membership.AddLearner
 			}
-		case mayGo == 0:
-			continue
 		default:
-			mayGo--
 			kind = membership.Remove
 			if w.rng.IntN(3) > 0 {
 				kind = membership.AddLearner // it may come back
