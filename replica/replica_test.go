@@ -1,0 +1,247 @@
+package replica_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+)
+
+// diary is a machine that remembers what happened to it.
+type diary struct {
+	applied     []string
+	dirty       int
+	checkpoints int // confirmed
+	fail        error
+}
+
+func (d *diary) Apply(e raft.Entry) error {
+	d.applied = append(d.applied, fmt.Sprintf("%d@%d %s", e.Index, e.Term, e.Data))
+	d.dirty++
+	return d.fail
+}
+
+func (d *diary) Checkpoint() []replica.KV {
+	kvs := make([]replica.KV, d.dirty)
+	d.dirty = 0
+	return kvs
+}
+
+func (d *diary) Checkpointed() { d.checkpoints++ }
+
+// single is a group of one member, whose disk the test plays.
+type single struct {
+	*testing.T
+	*replica.Replica
+	machine *diary
+}
+
+func newSingle(t *testing.T, entriesPerCheckpoint int) *single {
+	t.Helper()
+	engine, err := raft.New(raft.Config{ID: 1, Voters: []raft.NodeID{1}, ElectionTicks: 10, HeartbeatTicks: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &single{T: t, machine: &diary{}}
+	s.Replica = replica.New(replica.Config{Engine: engine, Machine: s.machine, CheckpointBytes: 1 << 30, CheckpointEntries: entriesPerCheckpoint})
+	for range 40 { // until it has elected itself and its no-op is applied
+		engine.Tick()
+		s.persistAll()
+	}
+	if !s.CanPropose() {
+		t.Fatal("a single voter with a willing disk doesn't lead")
+	}
+	return s
+}
+
+func (s *single) drain() replica.Output {
+	s.Helper()
+	out, err := s.Drain()
+	if err != nil {
+		s.Fatal(err)
+	}
+	return out
+}
+
+// persistAll lets the disk finish everything there is.
+func (s *single) persistAll() (writes []replica.Write) {
+	s.Helper()
+	for {
+		out := s.drain()
+		if out.Write.Seq == 0 {
+			return writes
+		}
+		writes = append(writes, out.Write)
+		s.Persisted(out.Write.Seq)
+	}
+}
+
+func (s *single) propose(data string) {
+	s.Helper()
+	if _, err := s.Propose([]byte(data)); err != nil {
+		s.Fatal(err)
+	}
+}
+
+func TestNothingIsAppliedBeforeItIsDurable(t *testing.T) {
+	s := newSingle(t, 1000)
+	s.propose("a")
+	out := s.drain()
+	if len(out.Write.Entries) != 1 || len(s.machine.applied) != 0 {
+		t.Fatalf("write %+v, applied %v", out.Write, s.machine.applied)
+	}
+	s.drain()
+	if len(s.machine.applied) != 0 {
+		t.Fatalf("applied %v before the disk said so", s.machine.applied)
+	}
+	s.Persisted(out.Write.Seq)
+	s.drain()
+	if !slices.Equal(s.machine.applied, []string{"2@1 a"}) {
+		t.Fatalf("applied %v", s.machine.applied)
+	}
+}
+
+func TestWhatArrivesWhileTheDiskWritesWaitsForTheNextBatch(t *testing.T) {
+	s := newSingle(t, 1000)
+	s.propose("a")
+	if s.CanPropose() {
+		t.Error("a second proposal would not wait for the first one's write")
+	}
+	out := s.drain()
+	if s.CanPropose() {
+		t.Error("the disk is still writing")
+	}
+	s.Persisted(out.Write.Seq)
+	if !s.CanPropose() {
+		t.Error("the disk is free again")
+	}
+}
+
+func TestACheckpointIsWrittenWithItsIndexAndTheLogIsDroppedAfterIt(t *testing.T) {
+	s := newSingle(t, 4)
+	var writes []replica.Write
+	for i := range 12 {
+		s.propose(fmt.Sprint(i))
+		s.Engine().Tick()
+		writes = append(writes, s.persistAll()...)
+	}
+	var checkpoint raft.Index // durable
+	compactions := 0
+	for _, w := range writes {
+		if (w.Applied != 0) != (len(w.State) > 0) {
+			t.Errorf("write %d: state of %d keys with applied index %d", w.Seq, len(w.State), w.Applied)
+		}
+		if w.Compact.Index > checkpoint {
+			t.Errorf("write %d drops the log up to %d, the durable checkpoint contains %d", w.Seq, w.Compact.Index, checkpoint)
+		}
+		if w.Compact.Index > 0 {
+			compactions++
+		}
+		checkpoint = max(checkpoint, w.Applied)
+	}
+	if s.machine.checkpoints < 2 || compactions == 0 {
+		t.Errorf("%d checkpoints confirmed, %d compactions", s.machine.checkpoints, compactions)
+	}
+	if first := s.Engine().Status().First; first <= 1 {
+		t.Errorf("the engine still keeps the log from %d", first)
+	}
+}
+
+func TestAReadWaitsUntilItsIndexIsApplied(t *testing.T) {
+	s := newSingle(t, 1000)
+	s.propose("a")
+	out := s.drain()
+	if err := s.Engine().ReadIndex(7); err != nil {
+		t.Fatal(err)
+	}
+	reads := s.drain().Reads
+	s.Persisted(out.Write.Seq)
+	reads = append(reads, s.drain().Reads...)
+	if !slices.Equal(reads, []uint64{7}) {
+		t.Errorf("reads %v, want 7, once", reads)
+	}
+}
+
+func TestAMachineThatFailsStopsTheReplica(t *testing.T) {
+	s := newSingle(t, 1000)
+	s.machine.fail = errors.New("damaged")
+	s.propose("a")
+	out := s.drain()
+	s.Persisted(out.Write.Seq)
+	if _, err := s.Drain(); !errors.Is(err, s.machine.fail) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// script is an engine that hands out what a test wrote.
+type script struct {
+	replica.Engine
+	readies []raft.Ready
+}
+
+func (s *script) HasReady() bool { return len(s.readies) > 0 }
+func (s *script) Ready() raft.Ready {
+	r := s.readies[0]
+	s.readies = s.readies[1:]
+	return r
+}
+func (s *script) Applied(raft.Index) {}
+
+func entries(first, count int, term raft.Term) []raft.Entry {
+	list := make([]raft.Entry, count)
+	for i := range list {
+		list[i] = raft.Entry{Index: raft.Index(first + i), Term: term}
+	}
+	return list
+}
+
+func TestSeveralPersistsBecomeOneWrite(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		then []raft.Entry
+		want string
+	}{
+		{"more entries follow", entries(4, 2, 1), "1@1 2@1 3@1 4@1 5@1"},
+		{"the last are replaced", entries(3, 2, 2), "1@1 2@1 3@2 4@2"},
+		{"all are replaced", entries(1, 1, 2), "1@2"},
+		{"only the hard state changed", nil, "1@1 2@1 3@1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			engine := &script{readies: []raft.Ready{
+				{Persist: &raft.Persist{Seq: 1, HardState: raft.HardState{Term: 1}, Entries: entries(1, 3, 1)}},
+				{Persist: &raft.Persist{Seq: 2, HardState: raft.HardState{Term: 2}, Entries: test.then}},
+			}}
+			r := replica.New(replica.Config{Engine: engine, Machine: &diary{}, CheckpointBytes: 1, CheckpointEntries: 1})
+			out, err := r.Drain()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, e := range out.Write.Entries {
+				got += fmt.Sprintf(" %d@%d", e.Index, e.Term)
+			}
+			if got != " "+test.want || out.Write.HardState.Term != 2 || out.Write.Seq != 1 {
+				t.Errorf("got%s with %+v as write %d, want %s", got, out.Write.HardState, out.Write.Seq, test.want)
+			}
+		})
+	}
+}
+
+func TestEntriesAreAppliedOnceAndInOrder(t *testing.T) {
+	for name, second := range map[string][]raft.Entry{"twice": entries(1, 1, 1), "with a gap": entries(3, 1, 1)} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if _, ok := recover().(invariant.Broken); !ok {
+					t.Error("nobody noticed")
+				}
+			}()
+			engine := &script{readies: []raft.Ready{{Committed: entries(1, 1, 1)}, {Committed: second}}}
+			r := replica.New(replica.Config{Engine: engine, Machine: &diary{}, CheckpointBytes: 1 << 20, CheckpointEntries: 1 << 20})
+			r.Drain()
+		})
+	}
+}
