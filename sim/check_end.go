@@ -10,7 +10,7 @@ import (
 )
 
 // settleWithin is how long a world without faults may take until everything is decided and settled.
-const settleWithin = 40 * time.Second
+const settleWithin = 20 * time.Second
 
 // unsettled says what keeps the world from being at rest; "" if nothing does.
 func (j *judge) unsettled() string {

@@ -14,11 +14,23 @@ import (
 // Config is what a run is made from. Only Seed is needed: everything that is left out is drawn from it.
 type Config struct {
 	Seed     uint64
-	Duration time.Duration // of traffic and faults, simulated; zero: 8 s. What comes after, until all is settled, isn't counted
-	Faults   *Faults       // nil: drawn from the seed
-	Nodes    int           // 3 to 5; zero: drawn
-	Watch    func(line string)
+	Duration time.Duration     // of traffic and faults, simulated; zero: 8 s. What comes after, until all is settled, isn't counted
+	Faults   *Faults           // nil: drawn from the seed
+	Nodes    int               // 3 to 5; zero: drawn
+	Watch    func(line string) // hears every event; nil: nobody
+
+	plant plant // a fault that must be found: tests show with it that the judges see
 }
+
+// plant is a lie that the world tells the lanes, outside the failure assumption.
+type plant string
+
+const (
+	forgetVotes plant = "the disk forgets who was voted for"
+	forgetTail  plant = "the disk loses the last entries of a synced write"
+	noIsYes     plant = "the network turns a bank's no into a yes"
+	otherEnd    plant = "a node answers aborted for committed"
+)
 
 // Faults says what may go wrong and how often. Chances are from 0 to 1, mean times simulated.
 type Faults struct {
@@ -98,11 +110,11 @@ type shape struct {
 
 func drawShape(cfg *Config) shape {
 	rng := stream(cfg.Seed, streamShape)
-	s := shape{nodes: cfg.Nodes, clients: 2 + rng.IntN(6), accounts: 2 + rng.IntN(8), amountMax: 60, overdraft: int64(20 + rng.IntN(1000))}
+	s := shape{nodes: cfg.Nodes, clients: 3 + rng.IntN(10), accounts: 2 + rng.IntN(8), amountMax: 60, overdraft: int64(20 + rng.IntN(1000))}
 	if s.nodes == 0 {
 		s.nodes = 3 + rng.IntN(3)
 	}
-	s.think = time.Duration(4+rng.IntN(80)) * time.Millisecond
+	s.think = time.Duration(15+rng.IntN(120)) * time.Millisecond
 	if rng.IntN(2) == 0 {
 		s.skew = 1 + rng.Float64()
 	}

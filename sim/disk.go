@@ -110,9 +110,24 @@ func (d *disk) makeDurable(count int) {
 	for i := range d.syncing[:count] {
 		w := &d.syncing[i]
 		invariant.Holds(sumOf(&w.Write) == d.sums[i], "write %d of group %s has changed after it was handed over", w.Write.Seq, w.Group)
-		d.of(w.Group).apply(&w.Write)
+		d.of(w.Group).apply(d.lie(&w.Write))
 	}
 	d.sums = d.sums[len(d.syncing):]
+}
+
+// lie is what the disk really keeps of a write: all of it, unless a fault is planted.
+func (d *disk) lie(w *replica.Write) *replica.Write {
+	switch plant := d.h.w.cfg.plant; {
+	case plant == forgetVotes && w.HardState != nil && d.rng.IntN(10) == 0:
+		kept := *w
+		kept.HardState = &raft.HardState{Term: w.HardState.Term, Commit: w.HardState.Commit, Accepted: w.HardState.Accepted}
+		return &kept
+	case plant == forgetTail && len(w.Entries) > 0 && d.rng.IntN(50) == 0:
+		kept := *w
+		kept.Entries = w.Entries[:len(w.Entries)-1]
+		return &kept
+	}
+	return w
 }
 
 // crash loses what wasn't synced. Of a sync under way, any number of writes may have made it, in order.

@@ -8,6 +8,7 @@ import (
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/transfer"
 )
 
 // nodesMax bounds the nodes of a world.
@@ -197,6 +198,9 @@ func (h *host) answered(a *lane.Answered) {
 	q := h.asked[a.Request]
 	invariant.Holds(q != nil, "node %d answers request %d, which nobody has asked or which was answered before", h.id, a.Request)
 	delete(h.asked, a.Request)
+	if h.w.cfg.plant == otherEnd && a.Answer.Transfer.State == transfer.Committed && h.rng.IntN(20) == 0 {
+		a.Answer.Transfer.State = transfer.Aborted
+	}
 	h.w.trace.note(h.w.now, "answers", h.id, 0, a.Answer, mix(digestOfAnswer(&a.Answer), a.Request))
 	q.answered(&a.Answer)
 }

@@ -81,6 +81,9 @@ func (n *network) wandering() time.Duration {
 
 func (n *network) deliver(from, to raft.NodeID, at time.Duration, packet []lane.Message) {
 	n.w.counts.Messages += uint64(len(packet))
+	for _, m := range packet {
+		n.lie(m)
+	}
 	n.w.at(at, func() {
 		h := n.w.host(to)
 		if n.cut[from][to] || h.lane == nil {
@@ -91,6 +94,19 @@ func (n *network) deliver(from, to raft.NodeID, at time.Duration, packet []lane.
 		}
 		h.poke()
 	})
+}
+
+// lie spoils a message if a fault is planted.
+func (n *network) lie(message lane.Message) {
+	answers, ok := message.(lane.BankAnswers)
+	if !ok || n.w.cfg.plant != noIsYes {
+		return
+	}
+	for i := range answers.Answers {
+		if a := &answers.Answers[i]; a.Result == bank.No {
+			a.Result = bank.Yes
+		}
+	}
 }
 
 // heal lets every link carry again.

@@ -34,8 +34,9 @@ func (w *world) put(h *host, patience time.Duration, ask lane.Ask, then func(*la
 	h.inbox = append(h.inbox, lane.Asked{Request: q.request, Until: h.clock.at(w.now).Add(patience), Ask: ask})
 	h.poke()
 	if w.traffic.rng.Float64() < w.faults.Impatience {
-		w.after(time.Duration(w.traffic.rng.Int64N(int64(patience))), q.lost)
+		patience = time.Duration(w.traffic.rng.Int64N(int64(patience)))
 	}
+	w.after(patience+patience/4, q.lost) // the node may stand still for longer
 }
 
 // answered: what the node says is judged, whether or not the client hears it.

@@ -55,6 +55,34 @@ func TestTheSameSeedIsTheSameWorld(t *testing.T) {
 	}
 }
 
+// TestPlantedFaultsAreFound: a simulator that finds nothing must be known to be able to.
+func TestPlantedFaultsAreFound(t *testing.T) {
+	const within = 30 // seeds
+	for _, fault := range sim.Planted {
+		t.Run(fault, func(t *testing.T) {
+			for s := range uint64(within) {
+				if f := sim.RunPlanted(s+1, fault).Failure; f != nil {
+					t.Logf("seed %d: %s", s+1, f.Invariant)
+					return
+				}
+			}
+			t.Errorf("not found within %d seeds", within)
+		})
+	}
+}
+
+func TestAWorldWithoutFaultsRefusesNobody(t *testing.T) {
+	for s := uint64(1); s <= 3; s++ {
+		r := sim.Run(sim.Config{Seed: s, Faults: sim.NoFaults(), Nodes: 3})
+		if r.Failure != nil {
+			report(t, r.Failure)
+		}
+		if r.Committed == 0 || r.Crashes > 0 {
+			t.Errorf("seed %d: %+v", s, r)
+		}
+	}
+}
+
 func TestOneSeed(t *testing.T) {
 	if *seed == "" {
 		t.Skip("no -seed")

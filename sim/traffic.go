@@ -66,6 +66,14 @@ func (t *traffic) think() time.Duration {
 
 func (t *traffic) anyHost() *host { return t.w.hosts[t.rng.IntN(len(t.w.hosts))] }
 
+// patience is how long a client waits: mostly not for long, or a node that stands still would hold up everybody.
+func (t *traffic) patience() time.Duration {
+	if t.rng.IntN(6) == 0 {
+		return t.between(500*time.Millisecond, 4*time.Second)
+	}
+	return t.between(50*time.Millisecond, 500*time.Millisecond)
+}
+
 func (t *traffic) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(t.rng.Int64N(int64(most-least)))
 }
@@ -112,7 +120,7 @@ func (t *traffic) question() lane.Ask {
 }
 
 func (t *traffic) ask(ask lane.Ask, next func()) {
-	t.w.put(t.anyHost(), t.between(200*time.Millisecond, 4*time.Second), ask, func(*lane.Answer) { next() })
+	t.w.put(t.anyHost(), t.patience(), ask, func(*lane.Answer) { next() })
 }
 
 // submit asks for a transfer, and asks again elsewhere until it hears an outcome or has lost patience.
@@ -124,7 +132,7 @@ func (t *traffic) submit(content *transfer.Transfer, tries int, next func()) {
 		panic(fmt.Sprintf("the traffic makes transfers that no face lets in: %v", err))
 	}
 	t.sent = append(t.sent, content)
-	t.w.put(h, t.between(100*time.Millisecond, 5*time.Second), lane.Submit{Transfer: asked}, func(a *lane.Answer) {
+	t.w.put(h, t.patience(), lane.Submit{Transfer: asked}, func(a *lane.Answer) {
 		known := a != nil && (a.Err == nil || errors.Is(a.Err, transfer.ErrIDConflict))
 		if known || tries <= 1 || t.ended {
 			next()
