@@ -35,6 +35,7 @@ type groupIndex struct {
 type decided struct {
 	term raft.Term
 	sum  uint64
+	by   raft.Term // it was committed in this term or before
 }
 
 func newRaftJudge(w *world) *raftJudge {
@@ -63,19 +64,20 @@ func (j *raftJudge) onReady(e *watched, committed []raft.Entry) {
 	for i := range committed {
 		entry := &committed[i]
 		all := j.decided[e.group]
-		d := decided{entry.Term, hashBytes(entry.Data) ^ uint64(entry.Kind)}
+		d := decided{entry.Term, hashBytes(entry.Data) ^ uint64(entry.Kind), e.Term()}
 		switch {
 		case int(entry.Index) == len(all)+1:
 			j.decided[e.group] = append(all, d)
 		case int(entry.Index) > len(all)+1:
 			j.w.fail("entries are committed in order", "node %d has entry %d of %s, nobody has %d", e.host.id, entry.Index, e.group, len(all)+1)
-		case all[entry.Index-1] != d:
+		case all[entry.Index-1].term != d.term || all[entry.Index-1].sum != d.sum:
 			j.w.fail("no two replicas apply different entries at an index", "node %d has %d@%d of %s, another had term %d", e.host.id, entry.Index, entry.Term, e.group, all[entry.Index-1].term)
 		}
 	}
 }
 
-// onLeader: one leader per term, and it has everything that was ever committed.
+// onLeader: one leader per term, and it has everything that was committed in the terms before. Who is elected late, when others
+// are in a later term already, needn't have what they commit.
 func (j *raftJudge) onLeader(e *watched) {
 	key := groupTerm{e.group, e.Term()}
 	leader, known := j.leaders[key]
@@ -87,6 +89,9 @@ func (j *raftJudge) onLeader(e *watched) {
 	}
 	j.leaders[key] = e.host.id
 	for i, d := range j.decided[e.group] {
+		if d.by >= key.term {
+			continue
+		}
 		if term, has := e.EntryTerm(raft.Index(i + 1)); has && term != d.term {
 			j.w.fail("a leader has every committed entry", "node %d leads %s in term %d and has %d@%d, committed is term %d", e.host.id, e.group, key.term, i+1, term, d.term)
 		} else if !has && raft.Index(i+1) > e.Commit() {
