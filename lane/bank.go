@@ -134,7 +134,7 @@ func (b *bankHost) propose() {
 	if len(b.commands) == 0 || !b.group.replica.CanPropose() {
 		return
 	}
-	n := min(len(b.commands), b.lane.limits.EntryFactsMax)
+	n := fitting(b.commands, b.lane.limits.EntryFactsMax, b.lane.limits.EntryBytesMax, commandBytes)
 	entry, err := b.group.replica.Propose(ledger.Encode(b.lane.now, b.commands[:n]))
 	if err != nil {
 		return // the bound on uncommitted bytes, or leadership is going: keep them for the next try
@@ -227,8 +227,18 @@ func (l *Lane) inquire() {
 	}
 }
 
+// inquiryTarget is the leader, if this node has a replica that knows; else the members take turns, for an inquiry has
+// no answer that would tell of a dead one, and a follower passes it on.
+func (l *Lane) inquiryTarget(shard GroupID) raft.NodeID {
+	if l.groups[shard] != nil {
+		return l.leaderOf(shard)
+	}
+	members := l.directory.members(shard)
+	return members[l.inquiries%len(members)]
+}
+
 func (l *Lane) inquireAt(shard GroupID, from transfer.BankID, holds []transfer.ID) {
-	leader := l.leaderOf(shard)
+	leader := l.inquiryTarget(shard)
 	if leader == 0 {
 		return
 	}

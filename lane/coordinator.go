@@ -88,7 +88,7 @@ func (c *coordinatorHost) propose() {
 		return
 	}
 	c.ticked = false
-	n := min(len(c.facts), c.lane.limits.EntryFactsMax)
+	n := fitting(c.facts, c.lane.limits.EntryFactsMax, c.lane.limits.EntryBytesMax, factBytes)
 	if _, err := c.group.replica.Propose(coordinator.Encode(c.lane.now, c.facts[:n])); err != nil {
 		return // the bound on uncommitted bytes, or leadership is going: keep the facts for the next try
 	}
@@ -130,11 +130,16 @@ func (c *coordinatorHost) carryOut() {
 
 // call sends requests to the node that leads the bank. If none is known they are dropped, and the driver repeats them.
 func (c *coordinatorHost) call(call *driver.Call) {
-	leader := c.lane.leaderOf(c.lane.banks[call.Bank])
+	id := c.lane.banks[call.Bank]
+	leader := c.lane.leaderOf(id)
 	if leader == 0 {
 		return
 	}
-	c.lane.send(leader, BankRequests{Bank: call.Bank, Coordinator: c.group.id, Requests: call.Requests})
+	for requests := call.Requests; len(requests) > 0; {
+		n := fitting(requests, len(requests), c.lane.limits.EntryBytesMax, requestBytes)
+		c.lane.askRemote(id, leader, BankRequests{Bank: call.Bank, Coordinator: c.group.id, Requests: requests[:n:n]})
+		requests = requests[n:]
+	}
 }
 
 func (c *coordinatorHost) bankMoved(id GroupID) {
@@ -165,6 +170,7 @@ func (c *coordinatorHost) answerRead(w waiter, ask Ask) {
 
 // receiveBankAnswers gives a bank's answers, or its new address, to the driver that asked.
 func (l *Lane) receiveBankAnswers(from raft.NodeID, m BankAnswers) {
+	l.heardFrom(l.banks[m.Bank], from)
 	if len(m.Answers) == 0 {
 		l.learnLeader(l.banks[m.Bank], from, m.LeaderHint)
 		return

@@ -100,7 +100,7 @@ func (Inquiry) isMessage()      {}
 func (Forward) isMessage()      {}
 func (ForwardReply) isMessage() {}
 
-// Report is a fact for logs and metrics: LeaderChanged, BankViolated, MessageRefused or Checkpointed. The host chooses words and level.
+// Report is a fact for logs and metrics: LeaderChanged, BankViolated, MessageRefused, MemberStranded or CheckpointBegun. The host chooses words and level.
 type Report interface{ isReport() }
 
 // LeaderChanged says who leads a group now, as this node sees it (zero: nobody known).
@@ -122,14 +122,22 @@ type MessageRefused struct {
 	Err   error
 }
 
-// Checkpointed says that a checkpoint is durable.
-type Checkpointed struct {
+// MemberStranded says that a member misses entries that the log no longer holds, as after the loss of its disk. It can't
+// come back: snapshots are not sent yet.
+type MemberStranded struct {
+	Group  GroupID
+	Member raft.NodeID
+}
+
+// CheckpointBegun says that a checkpoint is on its way to the disk.
+type CheckpointBegun struct {
 	Group   GroupID
 	Applied raft.Index
 	Keys    int
 }
 
-func (LeaderChanged) isReport()  {}
-func (BankViolated) isReport()   {}
-func (MessageRefused) isReport() {}
-func (Checkpointed) isReport()   {}
+func (LeaderChanged) isReport()   {}
+func (BankViolated) isReport()    {}
+func (MessageRefused) isReport()  {}
+func (MemberStranded) isReport()  {}
+func (CheckpointBegun) isReport() {}

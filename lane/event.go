@@ -8,7 +8,7 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// Event is something that happened to the node: Received, Persisted or Asked. The list is closed.
+// Event is something that happened to the node: Received, Persisted, Asked or Forgotten. The list is closed.
 type Event interface{ isEvent() }
 
 // Received is a message from another node.
@@ -31,9 +31,13 @@ type Asked struct {
 	Ask     Ask
 }
 
+// Forgotten says that nobody waits for the answer to an Asked any more.
+type Forgotten struct{ Request uint64 }
+
 func (Received) isEvent()  {}
 func (Persisted) isEvent() {}
 func (Asked) isEvent()     {}
+func (Forgotten) isEvent() {}
 
 // Ask is what a client may want: Submit, GetTransfer, OpenAccount, GetAccount, ListAccounts, ListEntries, AuditBank
 // or GetStatus. The list is closed.

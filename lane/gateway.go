@@ -78,7 +78,7 @@ func (w *gateway) dispatch(l *Lane, a *openAsk) {
 		l.serve(waiterAt(l.node, a.Request), a.group, a.Ask)
 		return
 	}
-	l.send(leader, Forward{Request: a.Request, Group: a.group, Ask: a.Ask})
+	l.askRemote(a.group, leader, Forward{Request: a.Request, Group: a.group, Ask: a.Ask})
 }
 
 // tick repeats what may have been lost and answers what has waited long enough.
@@ -132,6 +132,14 @@ func (w *gateway) close(l *Lane, a *openAsk, answer Answer) {
 	l.answerHere(a.Request, answer)
 }
 
+// forget drops a request that nobody waits for; what it has begun goes on.
+func (w *gateway) forget(request uint64) {
+	if a := w.open[request]; a != nil {
+		a.closed = true
+		delete(w.open, request)
+	}
+}
+
 // truthful takes back "nothing was changed" if the request was sent more than once: it is one copy that was refused, and another
 // may be on its way to be accepted.
 func (a *openAsk) truthful(err error) error {
@@ -155,6 +163,7 @@ func (w *gateway) forwardReplied(l *Lane, from raft.NodeID, m ForwardReply) {
 	if a == nil {
 		return
 	}
+	l.heardFrom(a.group, from)
 	if m.NotLeader {
 		if a.target == from {
 			a.target = 0 // the next tick asks again, if the hint leads nowhere

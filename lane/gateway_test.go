@@ -197,3 +197,28 @@ func TestASecondLeaderInATermStopsTheNode(t *testing.T) {
 		t.Errorf("got %v, want the node to stop", effects.Fatal)
 	}
 }
+
+func TestGatewayGivesUpALeaderThatSaysNothing(t *testing.T) {
+	l := newLane(t)
+	until := start.Add(time.Minute)
+	l.Step(start, []lane.Event{lane.Asked{Request: 1, Until: until, Ask: lane.GetAccount{Bank: "B"}}})
+	asked := map[raft.NodeID]int{}
+	for now := start; now.Before(start.Add(5 * time.Second)); now = now.Add(50 * time.Millisecond) {
+		for _, s := range l.Step(now, nil).Send {
+			asked[s.To]++
+		}
+	}
+	if asked[2] == 0 || asked[1]+asked[2] > 10 {
+		t.Errorf("asked %v in 5 seconds of silence, want both members now and then", asked)
+	}
+}
+
+func TestForgottenRequestsAreNotAskedAgain(t *testing.T) {
+	l := newLane(t)
+	l.Step(start, []lane.Event{lane.Asked{Request: 1, Until: start.Add(time.Minute), Ask: lane.GetAccount{Bank: "A"}}})
+	effects := l.Step(start.Add(50*time.Millisecond), []lane.Event{lane.Forgotten{Request: 1}})
+	later := l.Step(start.Add(3*time.Second), []lane.Event{lane.Received{From: 1, Message: lane.ForwardReply{Request: 1}}})
+	if n := len(effects.Answers) + len(later.Answers) + len(later.Send); n != 0 {
+		t.Errorf("%+v, then %+v", effects, later)
+	}
+}

@@ -3,6 +3,7 @@ package lane
 import (
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 
 	"github.com/quorate/quorate/raft"
@@ -120,6 +121,9 @@ func (l *Lane) carryOut(g *group, out *replica.Output) {
 		m := &out.Messages[i]
 		l.send(m.To, RaftMessage{Group: g.id, Message: *m})
 	}
+	for _, member := range out.Stranded {
+		l.report(MemberStranded{Group: g.id, Member: member})
+	}
 	if out.Write.Seq == 0 {
 		return
 	}
@@ -130,7 +134,7 @@ func (l *Lane) carryOut(g *group, out *replica.Output) {
 	}
 	l.effects.Writes = append(l.effects.Writes, write)
 	if out.Write.Applied != 0 {
-		l.report(Checkpointed{Group: g.id, Applied: out.Write.Applied, Keys: len(out.Write.State)})
+		l.report(CheckpointBegun{Group: g.id, Applied: out.Write.Applied, Keys: len(out.Write.State)})
 	}
 }
 
@@ -210,7 +214,7 @@ func (l *Lane) loseReads(g *group, id uint64) {
 }
 
 func (l *Lane) loseAllReads(g *group) {
-	for id := uint64(1); id <= g.readID && len(g.reading) > 0; id++ {
+	for _, id := range slices.Sorted(maps.Keys(g.reading)) {
 		l.loseReads(g, id)
 	}
 	reads := g.asked

@@ -41,11 +41,13 @@ type Lane struct {
 	order   []*group           // the same, in the order of the directory
 	touched []*group           // have something to do in this step
 	hints   map[GroupID]raft.NodeID
-	hops    map[GroupID]int // hints followed since the last tick
+	owing   map[GroupID]time.Time // groups without a replica here: since when the believed leader owes a word
+	hops    map[GroupID]int       // hints followed since the last tick
 
 	now         time.Time
 	lastTick    time.Time
 	lastInquiry time.Time
+	inquiries   int
 	local       []Message // from this node to itself
 	gateway     gateway
 	effects     Effects
@@ -63,6 +65,7 @@ func New(cfg Config) (*Lane, error) {
 		banks:     map[transfer.BankID]GroupID{},
 		groups:    map[GroupID]*group{},
 		hints:     map[GroupID]raft.NodeID{},
+		owing:     map[GroupID]time.Time{},
 		hops:      map[GroupID]int{},
 		gateway:   newGateway(),
 	}
@@ -88,7 +91,7 @@ func New(cfg Config) (*Lane, error) {
 }
 
 // Step takes the time and what has happened since the last Step, and returns what to do. What it is
-// given belongs to the lane from then on; what it returns belongs to the caller.
+// given belongs to the lane from then on, but for the slice of events; what it returns belongs to the caller.
 func (l *Lane) Step(now time.Time, events []Event) Effects {
 	l.now = now
 	l.tick()
@@ -100,6 +103,8 @@ func (l *Lane) Step(now time.Time, events []Event) Effects {
 			l.persisted(e)
 		case Asked:
 			l.gateway.add(l, e)
+		case Forgotten:
+			l.gateway.forget(e.Request)
 		default:
 			invariant.Fail("unknown event %T", event)
 		}
@@ -131,9 +136,11 @@ func (l *Lane) tick() {
 		g.host.tick()
 		l.touch(g)
 	}
+	l.giveUpSilent()
 	l.gateway.tick(l)
 	if l.now.Sub(l.lastInquiry) >= l.limits.InquireEvery {
 		l.lastInquiry = l.now
+		l.inquiries++
 		l.inquire()
 	}
 }

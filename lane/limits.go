@@ -18,6 +18,7 @@ type Limits struct {
 	UncommittedBytesMax uint64 // proposed and not committed, per group
 
 	EntryFactsMax    int // facts or bank commands in one log entry
+	EntryBytesMax    int // of them, about; one larger fact still goes. Far below what a message may carry
 	BankQueueMax     int // commands that wait for a bank's next entry; more requests are dropped, and repeated by their driver
 	AsksMax          int // client requests open at this node; more are refused with ErrBusy
 	ReforwardAfter   time.Duration
@@ -44,12 +45,13 @@ func DefaultLimits() Limits {
 		UncommittedBytesMax: 64 << 20,
 
 		EntryFactsMax:    4096,
+		EntryBytesMax:    1 << 20,
 		BankQueueMax:     1 << 16,
 		AsksMax:          1 << 16,
 		ReforwardAfter:   time.Second,
 		InquireEvery:     time.Second,
 		OrphanAfter:      3 * time.Second,
-		InquiryMax:       256,
+		InquiryMax:       8192,
 		CheckpointBytes:  8 << 20,
 		CheckpointLength: 8192,
 		PageMax:          1000,

@@ -89,6 +89,45 @@ func (l *Lane) learnLeader(id GroupID, from, hint raft.NodeID) {
 	}
 }
 
+// askRemote sends a question to the node that is believed to lead a group, and remembers that it owes a word.
+func (l *Lane) askRemote(id GroupID, to raft.NodeID, m Message) {
+	if _, waiting := l.owing[id]; !waiting && l.groups[id] == nil {
+		l.owing[id] = l.now
+	}
+	l.send(to, m)
+}
+
+// heardFrom notes that a node has spoken about a group.
+func (l *Lane) heardFrom(id GroupID, from raft.NodeID) {
+	if from == l.leaderOf(id) {
+		delete(l.owing, id)
+	}
+}
+
+// giveUpSilent moves on to the next member of every group whose believed leader has said nothing since it was asked: without
+// a replica of our own, silence is all that tells us of a dead leader.
+func (l *Lane) giveUpSilent() {
+	for _, id := range l.shards {
+		l.giveUpIfSilent(id)
+	}
+	for _, b := range l.directory.Banks {
+		l.giveUpIfSilent(l.banks[b.Bank])
+	}
+}
+
+func (l *Lane) giveUpIfSilent(id GroupID) {
+	since, waiting := l.owing[id]
+	if !waiting || l.now.Sub(since) < l.limits.ReforwardAfter {
+		return
+	}
+	delete(l.owing, id)
+	believed := l.leaderOf(id)
+	if next := l.memberAfter(id, believed); next != believed {
+		l.hints[id] = next
+		l.onLeaderMoved(id)
+	}
+}
+
 func (l *Lane) memberAfter(id GroupID, node raft.NodeID) raft.NodeID {
 	members := l.directory.members(id)
 	for i, m := range members {

@@ -26,6 +26,9 @@ type call struct {
 	finished  chan struct{} // closed when nothing remains
 }
 
+// callsMax bounds the requests that are open at once; more are turned away before they reach the inbox.
+const callsMax = 1 << 16
+
 // waitMax bounds how long a request may wait whose context has no deadline.
 const waitMax = 30 * time.Second
 
@@ -54,7 +57,11 @@ func (n *Node) Do(ctx context.Context, asks ...lane.Ask) []lane.Answer {
 	case <-ctx.Done():
 	case <-n.failed:
 	}
-	return n.calls.giveUp(c)
+	answers, open := n.calls.giveUp(c)
+	for _, request := range open {
+		n.inbox.add(lane.Forgotten{Request: request})
+	}
+	return answers
 }
 
 func failAll(count int, err error) []lane.Answer {
@@ -71,6 +78,9 @@ func (c *calls) begin(count int) (*call, error) {
 	defer c.mu.Unlock()
 	if c.done {
 		return nil, transfer.ErrStopping
+	}
+	if len(c.open)+count > callsMax {
+		return nil, fmt.Errorf("%w: %d requests are open at this node", transfer.ErrBusy, len(c.open))
 	}
 	new := &call{first: c.next + 1, answers: make([]lane.Answer, count), remaining: count, finished: make(chan struct{})}
 	for i := range count {
@@ -104,8 +114,8 @@ func (c *calls) answer(answered []lane.Answered) {
 	}
 }
 
-// giveUp ends the waiting; requests without an answer may still take effect.
-func (c *calls) giveUp(waiting *call) []lane.Answer {
+// giveUp ends the waiting and lists the requests that are still open: they may take effect yet.
+func (c *calls) giveUp(waiting *call) (answers []lane.Answer, open []uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range waiting.answers {
@@ -113,9 +123,10 @@ func (c *calls) giveUp(waiting *call) []lane.Answer {
 		if c.open[request] == waiting {
 			delete(c.open, request)
 			waiting.answers[i] = lane.Answer{Err: transfer.ErrOutcomeUnknown}
+			open = append(open, request)
 		}
 	}
-	return waiting.answers
+	return waiting.answers, open
 }
 
 // abandon answers everybody who still waits: the node is gone.

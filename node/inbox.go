@@ -8,7 +8,7 @@ import (
 )
 
 // inbox gathers events between two steps. Everyone may add, the loop alone takes. Peers wait when it is full;
-// clients are turned away by their own bound (Node.Do).
+// clients are turned away by a bound of their own (callsMax).
 type inbox struct {
 	mu     sync.Mutex // guards events and closed
 	events []lane.Event

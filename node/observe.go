@@ -32,7 +32,9 @@ func (n *Node) observe(report lane.Report) {
 	case lane.MessageRefused:
 		n.observer.refused.Add(1)
 		n.log.Warn("peer message refused", "peer", r.From, "group", r.Group, "err", r.Err)
-	case lane.Checkpointed:
+	case lane.MemberStranded:
+		n.log.Error("member misses entries that the log no longer holds: replace the node", "group", r.Group, "member", r.Member)
+	case lane.CheckpointBegun:
 		n.log.Debug("checkpoint begun", "group", r.Group, "applied", r.Applied, "keys", r.Keys)
 	}
 }

@@ -1,9 +1,6 @@
 package replica
 
-import (
-	"github.com/quorate/quorate/internal/invariant"
-	"github.com/quorate/quorate/raft"
-)
+import "github.com/quorate/quorate/raft"
 
 // checkpoint decides when the machine's changes are written back and how much of the log
 // is then no longer needed.
@@ -15,7 +12,6 @@ type checkpoint struct {
 	durable     raft.Index     // what the last durable checkpoint contains
 	points      []raft.EntryID // durable checkpoints that the log still reaches behind, oldest first
 	compactable raft.Index     // no member needs the log up to here
-	compacted   raft.Index     // … and up to here it is gone
 }
 
 // addTo adds a checkpoint to the write if one is due, and the compaction that earlier ones allow.
@@ -27,20 +23,20 @@ func (c *checkpoint) addTo(r *Replica, w *Write) {
 		c.writing = r.applied
 		c.entries, c.bytes = 0, 0
 	}
-	if to := c.compactionPoint(); to.Index > c.compacted {
-		w.Compact = to
-		c.compacted = to.Index
-	}
+	c.compact(r, w)
 }
 
-// compactionPoint is the newest durable checkpoint that every member has reached.
-func (c *checkpoint) compactionPoint() raft.EntryID {
+// compact drops the log up to the newest durable checkpoint that every member has reached. The engine is asked first: what it
+// still needs stays on the disk, and is tried again at the next point.
+func (c *checkpoint) compact(r *Replica, w *Write) {
 	var to raft.EntryID
 	for len(c.points) > 0 && c.points[0].Index <= c.compactable {
 		to = c.points[0]
 		c.points = c.points[1:]
 	}
-	return to
+	if to.Index > 0 && r.engine.Compact(to.Index) == nil {
+		w.Compact = to
+	}
 }
 
 // onWritten takes note that a write is durable.
@@ -50,9 +46,5 @@ func (c *checkpoint) onWritten(r *Replica, w *written) {
 		c.durable = c.writing.Index
 		c.points = append(c.points, c.writing)
 		c.writing = raft.EntryID{}
-	}
-	if w.compact != 0 {
-		err := r.engine.Compact(w.compact)
-		invariant.Holds(err == nil, "the disk has dropped the log up to %d, the engine refuses: %v", w.compact, err)
 	}
 }

@@ -39,7 +39,6 @@ type written struct {
 	seq        uint64
 	engineSeq  uint64 // zero: nothing of the engine
 	checkpoint bool
-	compact    raft.Index
 }
 
 // Write is what must become durable, atomically, in the order of Seq.
@@ -64,6 +63,7 @@ type Output struct {
 	Durable   []raft.Message // leave when Write and all earlier ones are durable
 	Reads     []uint64       // may be answered now
 	ReadsLost []uint64
+	Stranded  []raft.NodeID // members that miss what the log no longer holds; nobody sends them a snapshot yet
 }
 
 // New makes a replica from what its parts restored.
@@ -127,7 +127,11 @@ func (r *Replica) Drain() (Output, error) {
 		out.Durable = append(out.Durable, ready.Durable...)
 		out.ReadsLost = append(out.ReadsLost, ready.ReadsLost...)
 		r.reads = append(r.reads, ready.Reads...)
+		for _, offer := range ready.Offer {
+			out.Stranded = append(out.Stranded, offer.To)
+		}
 		if p := ready.Persist; p != nil {
+			invariant.Holds(p.Install == nil, "a snapshot is to be installed, and nobody here can have sent one")
 			engineSeq = p.Seq
 			hardState := p.HardState
 			out.Write.HardState = &hardState
@@ -161,7 +165,6 @@ func (r *Replica) number(out *Output, engineSeq uint64) {
 		seq:        r.seq,
 		engineSeq:  engineSeq,
 		checkpoint: out.Write.Applied != 0,
-		compact:    out.Write.Compact.Index,
 	})
 }
 

@@ -245,3 +245,12 @@ func TestEntriesAreAppliedOnceAndInOrder(t *testing.T) {
 		})
 	}
 }
+
+func TestAMemberThatMissesTheLogIsNamed(t *testing.T) {
+	engine := &script{readies: []raft.Ready{{Offer: []raft.Offer{{To: 3}}}}}
+	r := replica.New(replica.Config{Engine: engine, Machine: &diary{}, CheckpointBytes: 1 << 20, CheckpointEntries: 1 << 20})
+	out, err := r.Drain()
+	if err != nil || !slices.Equal(out.Stranded, []raft.NodeID{3}) {
+		t.Errorf("got %v, %v", out.Stranded, err)
+	}
+}

@@ -190,7 +190,7 @@ func (d *Driver) Get(w Waiter, id transfer.ID) {
 	case !d.leading:
 		d.reply(Reply{Waiter: w, Lost: true})
 	case inFlight && f.undecided() && !f.mine:
-		f.waiters = append(f.waiters, w)
+		d.addWaiter(f, w)
 	case inFlight && (f.staged || !f.undecided()):
 		d.reply(Reply{Waiter: w, Record: f.public(d.machine)})
 	default:

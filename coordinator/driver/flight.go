@@ -2,6 +2,7 @@ package driver
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/bank"
@@ -105,10 +106,25 @@ func (f *flight) public(m *coordinator.Machine) transfer.Record {
 	return record
 }
 
+// waitersMax bounds who waits for one transfer. A client that has gone still has its place, so the oldest makes room: if it is
+// alive, its host asks again.
+const waitersMax = 64
+
+func (d *Driver) addWaiter(f *flight, w Waiter) {
+	if slices.Contains(f.waiters, w) {
+		return
+	}
+	if len(f.waiters) >= waitersMax {
+		d.reply(Reply{Waiter: f.waiters[0], Lost: true})
+		f.waiters = slices.Delete(f.waiters, 0, 1)
+	}
+	f.waiters = append(f.waiters, w)
+}
+
 // wait lets a waiter hear the outcome, at once if it is known.
 func (d *Driver) wait(f *flight, w Waiter) {
 	if f.undecided() {
-		f.waiters = append(f.waiters, w)
+		d.addWaiter(f, w)
 		return
 	}
 	d.reply(Reply{Waiter: w, Record: f.public(d.machine)})
