@@ -6,7 +6,8 @@
 //
 // A lane has a replica of every group that names its node: coordinator groups, whose leader drives transfers,
 // and banks, whose leader executes requests. What clients ask at this node and another one leads is
-// forwarded there, once, by the gateway.
+// forwarded there by the gateway, over one hop; it asks again until the client's time is up, for every
+// request is safe to repeat.
 //
 // The host's duties:
 //  1. Call Step with everything that has come in, at least once a TickInterval.
@@ -16,6 +17,6 @@
 //
 // Invariants:
 //   - a bank's answer leaves only after its entry is committed and applied
-//   - a client's request is answered exactly once
+//   - a client's request is answered at most once; one that was forgotten, never
 //   - every queue is bounded (limits.go)
 package lane

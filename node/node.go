@@ -127,6 +127,9 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 		return err
 	}
 	n.store = store
+	if store.Created() {
+		n.log.Warn("new data directory: right for a node that was never a member before; a member that lost its disk must come back under a new id", "data_dir", n.config.DataDir)
+	}
 	n.lane, err = lane.New(lane.Config{
 		Node:      id,
 		Seed:      opts.Seed,

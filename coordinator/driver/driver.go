@@ -84,7 +84,7 @@ type Driver struct {
 
 // Counts is what the driver has seen since it was made.
 type Counts struct {
-	Committed uint64 // transfers known to be committed in this reign
+	Committed uint64 // transfers whose outcome became known here
 	Aborted   uint64
 	InFlight  int
 	InDoubt   int // staged, outcome not yet known

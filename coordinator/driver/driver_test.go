@@ -143,3 +143,32 @@ func results(transfers []*transfer.Transfer, kind coordinator.AppliedKind, state
 	}
 	return all
 }
+
+// Clients that poll a transfer in doubt leave their places behind when they go: the list of them must not grow for ever.
+func TestWaitersOfOneTransferAreBounded(t *testing.T) {
+	machine, err := coordinator.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := payment(1, "A", "B", 100)
+	p.Deadline = epoch.Add(time.Hour)
+	if _, err := machine.Apply(1, coordinator.Encode(epoch, []coordinator.Fact{{Stage: p}})); err != nil {
+		t.Fatal(err)
+	}
+	d := driver.New(driver.Config{Banks: []transfer.BankID{"A", "B"}, Limits: amplePlace}, machine)
+	d.Lead(epoch)
+	lost := 0
+	for request := range uint64(1000) {
+		d.Get(driver.Waiter{Node: 1, Request: request}, p.ID)
+		d.Get(driver.Waiter{Node: 1, Request: request}, p.ID) // asked again, as a gateway does
+		for _, r := range d.Take(epoch).Replies {
+			if !r.Lost || r.Waiter.Request != uint64(lost) {
+				t.Fatalf("got %+v, want the oldest to be sent away", r)
+			}
+			lost++
+		}
+	}
+	if kept := 1000 - lost; kept < 10 || kept > 100 {
+		t.Errorf("%d of 1000 wait", kept)
+	}
+}
