@@ -4,7 +4,7 @@
 // host of package lane, beside package node: it runs the production lanes and repeats node's duties over a
 // simulated network (network.go), disk (disk.go) and clock (clock.go).
 //
-// Each judge is one file: check_money.go, check_answers.go, check_raft.go, check_end.go. A run ends with the first promise
+// Each judge is one file: check_money.go, check_answers.go, check_bank.go, check_raft.go, check_end.go. A run ends with the first promise
 // that is found broken, or, after faults have ended and everything has settled, with none.
 //
 // What it doesn't do yet: damaged bytes, full disks, failing syncs that are not crashes, membership changes, mixed versions,

@@ -13,6 +13,7 @@ type judge struct {
 	money    *moneyJudge
 	answers  *answerJudge
 	raft     *raftJudge
+	banks    *bankJudge
 	lookedAt time.Duration
 	turn     int // whose books are gone through next
 }
@@ -20,13 +21,16 @@ type judge struct {
 const lookEvery = 150 * time.Millisecond
 
 func newJudge(w *world) *judge {
-	return &judge{w: w, money: newMoneyJudge(w), answers: newAnswerJudge(w), raft: newRaftJudge(w)}
+	return &judge{w: w, money: newMoneyJudge(w), answers: newAnswerJudge(w), raft: newRaftJudge(w), banks: newBankJudge(w)}
 }
 
 // onSend sees every message that leaves a node.
 func (j *judge) onSend(from raft.NodeID, s *lane.Send) {
-	if m, ok := s.Message.(lane.RaftMessage); ok {
+	switch m := s.Message.(type) {
+	case lane.RaftMessage:
 		j.raft.onSend(from, &m)
+	case lane.BankAnswers:
+		j.banks.onSend(&m)
 	}
 }
 
