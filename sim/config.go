@@ -156,6 +156,7 @@ func drawLimits(seed uint64) lane.Limits {
 		*v = uint64(n)
 	}
 	tiny(&l.EntryFactsMax, 1, 8)
+	tiny(&l.EntryBytesMax, 100, 2000)
 	tiny(&l.BankQueueMax, 1, 16)
 	tiny(&l.AsksMax, 4, 32)
 	tiny(&l.InquiryMax, 1, 4)

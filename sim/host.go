@@ -31,6 +31,7 @@ type host struct {
 	thaw      []func()      // what happened meanwhile
 	restoring lane.GroupID  // lane.New asks for a group's state and then for its engine
 	asked     map[uint64]*question
+	forgotten []uint64 // requests that the next step drops
 	stepCost  time.Duration
 }
 
@@ -54,7 +55,7 @@ func (h *host) start() {
 	}
 	h.life++
 	h.lane, h.inbox, h.due, h.frozen, h.thaw = l, nil, false, 0, nil
-	h.asked = map[uint64]*question{}
+	h.asked, h.forgotten = map[uint64]*question{}, nil
 	if h.rng.IntN(2) == 0 {
 		h.forgetAccounts()
 	}
@@ -161,7 +162,8 @@ func (h *host) poke() {
 
 func (h *host) step() {
 	h.due = false
-	events := h.inbox
+	events, forgotten := h.inbox, h.forgotten
+	h.forgotten = nil
 	h.inbox = h.spare[:0]
 	h.w.counts.Steps++
 	effects := h.lane.Step(h.clock.at(h.w.now), events)
@@ -172,6 +174,9 @@ func (h *host) step() {
 		return
 	}
 	h.carryOut(&effects)
+	for _, request := range forgotten {
+		delete(h.asked, request)
+	}
 }
 
 // carryOut does what the step wants done, in the order of package node.
@@ -212,6 +217,8 @@ func (h *host) report(r lane.Report) {
 		h.w.fail("banks can do what was decided", "bank %s can't %s transfer %s", r.Violation.Bank, r.Violation.Op, r.Violation.ID)
 	case lane.MessageRefused:
 		h.w.fail("no message of an honest peer is refused", "node %d refuses one of node %d for %s: %v", h.id, r.From, r.Group, r.Err)
+	case lane.MemberStranded:
+		h.w.fail("the log keeps what a member lacks", "node %d of %s needs what node %d has dropped", r.Member, r.Group, h.id)
 	case lane.LeaderChanged:
 		h.w.counts.Elections++
 		h.w.trace.note(h.w.now, "sees a leader", h.id, 0, r, uint64(r.Term)<<8^uint64(r.Leader))

@@ -50,8 +50,15 @@ func (q *question) answered(a *lane.Answer) {
 	q.w.after(500*time.Microsecond, func() { q.close(&answer) })
 }
 
-// lost: the client gives up, and knows nothing.
-func (q *question) lost() { q.close(nil) }
+// lost: the client gives up, and knows nothing. Some nodes notice.
+func (q *question) lost() {
+	if h := q.w.host(q.node); h.lane != nil && h.asked[q.request] == q && !q.closed && q.request%2 == 0 {
+		h.inbox = append(h.inbox, lane.Forgotten{Request: q.request})
+		h.forgotten = append(h.forgotten, q.request)
+		h.poke()
+	}
+	q.close(nil)
+}
 
 func (q *question) close(a *lane.Answer) {
 	if !q.closed {
