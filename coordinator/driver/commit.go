@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/quorate/quorate/bank"
@@ -72,6 +73,10 @@ func (d *Driver) onStaged(now time.Time, f *flight) {
 		return
 	}
 	f.staged = true
+	for _, w := range f.rivals {
+		d.refuse(w, fmt.Errorf("%w: %s", transfer.ErrIDConflict, f.transfer.ID))
+	}
+	f.rivals = nil
 	if f.phase == aborting {
 		d.decide(f, transfer.Aborted)
 		return
@@ -87,6 +92,7 @@ func (d *Driver) onStageRefused(now time.Time, f *flight, known *coordinator.Rec
 	}
 	waiters := f.waiters
 	f.waiters = nil
+	d.loseRivals(f)
 	d.drop(f)
 	for _, w := range waiters {
 		if known.SameContent(f.fingerprint) {

@@ -121,11 +121,11 @@ func (d *Driver) Submit(now time.Time, w Waiter, t *transfer.Transfer) {
 	}
 	fingerprint := t.Fingerprint()
 	if f, ok := d.flights[t.ID]; ok {
-		if f.fingerprint != fingerprint {
-			d.refuse(w, fmt.Errorf("%w: %s", transfer.ErrIDConflict, t.ID))
-			return
+		if f.fingerprint == fingerprint {
+			d.wait(f, w)
+		} else {
+			d.contest(f, w)
 		}
-		d.wait(f, w)
 		return
 	}
 	known, err := d.machine.Lookup(t.ID)

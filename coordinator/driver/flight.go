@@ -2,6 +2,7 @@ package driver
 
 import (
 	"container/heap"
+	"fmt"
 	"slices"
 	"time"
 
@@ -34,7 +35,8 @@ type flight struct {
 	decidedAt   time.Time // when this reign knew the outcome
 	slots       []slot    // one per bank
 	waiters     []Waiter
-	position    int // in the deadline heap; -1: not there
+	rivals      []Waiter // asked for other content under the id, before this one was staged
+	position    int      // in the deadline heap; -1: not there
 }
 
 // slot is one bank's part in a flight.
@@ -110,15 +112,35 @@ func (f *flight) public(m *coordinator.Machine) transfer.Record {
 // alive, its host asks again.
 const waitersMax = 64
 
-func (d *Driver) addWaiter(f *flight, w Waiter) {
-	if slices.Contains(f.waiters, w) {
+func (d *Driver) addWaiter(f *flight, w Waiter) { f.waiters = d.queue(f.waiters, w) }
+
+func (d *Driver) queue(waiters []Waiter, w Waiter) []Waiter {
+	if slices.Contains(waiters, w) {
+		return waiters
+	}
+	if len(waiters) >= waitersMax {
+		d.reply(Reply{Waiter: waiters[0], Lost: true})
+		waiters = slices.Delete(waiters, 0, 1)
+	}
+	return append(waiters, w)
+}
+
+// contest: the id is taken as soon as a Stage is accepted, and not before. This node may be deposed without knowing it, and the
+// rival's content may be the one that was committed elsewhere. play: duplicate_other_content_at_a_deposed_leader
+func (d *Driver) contest(f *flight, w Waiter) {
+	if f.staged {
+		d.refuse(w, fmt.Errorf("%w: %s", transfer.ErrIDConflict, f.transfer.ID))
 		return
 	}
-	if len(f.waiters) >= waitersMax {
-		d.reply(Reply{Waiter: f.waiters[0], Lost: true})
-		f.waiters = slices.Delete(f.waiters, 0, 1)
+	f.rivals = d.queue(f.rivals, w)
+}
+
+// loseRivals has those who contested a flight ask again.
+func (d *Driver) loseRivals(f *flight) {
+	for _, w := range f.rivals {
+		d.reply(Reply{Waiter: w, Lost: true})
 	}
-	f.waiters = append(f.waiters, w)
+	f.rivals = nil
 }
 
 // wait lets a waiter hear the outcome, at once if it is known.

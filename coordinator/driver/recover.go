@@ -51,6 +51,7 @@ func (d *Driver) Depose() {
 		for _, w := range f.waiters {
 			d.reply(Reply{Waiter: w, Lost: true})
 		}
+		d.loseRivals(f)
 	}
 	d.flights = map[transfer.ID]*flight{}
 	d.inquired = map[transfer.ID][]*pipeline{}
