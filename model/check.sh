@@ -54,7 +54,7 @@ broken() { sed -n 's/^pan:1: assertion violated *\(.*\) (at depth [0-9]*)$/\1/p;
 # The steps of the error that was found, as the model tells them.
 story() {
 	# shellcheck disable=SC2086
-	spin -t -T $1 commit.pml 2>/dev/null | sed -n '/^spin: \|^#processes/q; /^ltl \|<<<<</d; s/^ */    /p' || true
+	spin -t -T $1 commit.pml 2>/dev/null | sed -n '/^spin: \|^#processes/q; /^ltl \|^Never \|<<<<</d; s/^ */    /p' || true
 }
 
 line() { printf '%-8s %-58s %9s states %4d s\n' "$1" "$2" "$(states)" "$SECONDS"; }
@@ -82,13 +82,41 @@ expect_found() {
 	SECONDS=0
 	build "$scratch/$2" "$3" "-O0 -DSAFETY -DBFS"
 	./pan -w20 >pan.log 2>&1 || true
-	if grep -q '^pan:1: assertion violated' pan.log; then
-		line "$1" "$2: $(broken), in $(depth) steps"
+	if [ "$1" = reached ] && [ "$(broken)" = reached ]; then
+		line reached "$2, in $(depth) steps"
+	elif [ "$1" = found ] && [ -n "$(broken)" ]; then
+		line found "$2: $(broken), in $(depth) steps"
 	else
 		line FAILED "$2: not $1"
 		tail -n 20 pan.log
 		touch "$scratch/failed"
 	fi
+}
+
+# expect_endless NAME: the fault must show as a run in which something never ends.
+expect_endless() {
+	SECONDS=0
+	build "$scratch/$1-ends" "-DEVENTUALLY $(world_of "$1") -DWITHOUT=$1" "-O0 -DNOFAIR"
+	./pan -a -w20 -m20000 >pan.log 2>&1 || true
+	if [ "$(broken)" = "acceptance cycle" ]; then
+		line found "$1: not everything ends"
+	else
+		line FAILED "$1: everything ends all the same"
+		tail -n 20 pan.log
+		touch "$scratch/failed"
+	fi
+}
+
+# A function that the model names must be there.
+check_names() {
+	local name
+	grep -oE '\b(Machine|Driver|flight|pipeline|Ledger|Lane|coordinatorHost)\.[a-zA-Z]+' "$model" | sort -u >"$scratch/names"
+	[ "$(wc -l <"$scratch/names")" -ge 40 ] || fail "the functions that commit.pml stands for can't be read any more"
+	while IFS=. read -r type name; do
+		grep -rqE --include='*.go' "^func \(\w+ \*?$type\) $name\(" ../coordinator ../ledger ../lane ||
+			fail "commit.pml stands for $type.$name, which isn't in the code any more"
+	done <"$scratch/names"
+	printf '%-8s %s\n' ok "the $(wc -l <"$scratch/names") functions that the model stands for are in the code"
 }
 
 # start COMMAND...: in the background, as soon as there is room.
@@ -108,6 +136,7 @@ check_ends() {
 short() {
 	[ "$(rules | wc -l)" -ge 17 ] || fail "the rules in commit.pml can't be read any more"
 	[ "$(witnesses | wc -l)" -ge 7 ] || fail "the states that must be reachable can't be read from commit.pml any more"
+	check_names
 	check_promises 3 3
 	check_ends 3 2
 	for name in $(witnesses); do
@@ -115,6 +144,9 @@ short() {
 	done
 	for name in $(rules); do
 		start expect_found found "$name" "$(world_of "$name") -DWITHOUT=$name"
+	done
+	for name in DECIDED_IS_DRIVEN BANKS_INQUIRE; do
+		start expect_endless "$name"
 	done
 }
 
