@@ -214,11 +214,12 @@ func (r *Raft) enterTerm(m *Message) bool {
 }
 
 // answerOldTerm tells the sender the current term where it needs to know: a leader of an older term must step down for a node that is stuck in
-// a later one (it voted, or campaigned in vain) to be heard again.
+// a later one (it voted, or campaigned in vain) to be heard again. The answer names no index: the sender may lead the
+// current term by now, and must not take it for the refusal of something that it has sent in this one.
 func (r *Raft) answerOldTerm(m *Message) {
 	switch m.Kind {
 	case Append, Heartbeat, Snapshot:
-		r.send(Message{Kind: AppendReply, To: m.From, Index: m.Index, Reject: true})
+		r.send(Message{Kind: AppendReply, To: m.From, Reject: true})
 	case PreVote, Vote:
 		r.refuseVote(m)
 	}
