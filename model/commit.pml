@@ -153,12 +153,13 @@ bit heardAborted[4];
 
 /* == coordinator: the machine ============================================================================== */
 
-/* Machine.stage: the first content stands, and a decision too. */
+/* Machine.stage. A decision stands, and so would the first content. Only a tombstone is ever met: what a reign stages is unknown to it, its
+ * own tombstone may be under way, and no other reign's entries come in between. */
 inline stage(record, which)
 {
 	if
 	:: record.state == UNKNOWN -> record.state = PENDING; record.content = which
-	:: else
+	:: else                    -> assert(record.state == ABORTED && record.content == 0)
 	fi
 }
 
@@ -169,13 +170,12 @@ inline decide(record, outcome)
 	record.state = outcome
 }
 
-/* Machine.decide of an inquiry: an unknown id is closed for ever; a Stage that came first wins. */
+/* Machine.decide of an inquiry: an unknown id is closed for ever. A Stage that came first would win; none does, as above. */
 inline closeUnknown(record)
 {
-	if
-	:: record.state == UNKNOWN -> record.state = ABORTED; record.settled = 1
-	:: else
-	fi
+	assert(record.state == UNKNOWN);
+	record.state = ABORTED;
+	record.settled = 1
 }
 
 /* Machine.settle */
@@ -676,7 +676,7 @@ end:
 	 ((reign[k].view.state == UNKNOWN && !reign[k].inquired[b]) || \
 	  (isToldToCommit(k, b) && !bank[b].sent[toCommit]) || (isToldToRollBack(k, b) && !bank[b].sent[toRollback])))
 #define mayLearn(k) \
-	(!rule(DEPOSE_BEFORE_LATER_STAGES) && k < current && reign[k].phase == VOTING && reign[k].view.state == UNKNOWN && \
+	(!rule(DEPOSE_BEFORE_LATER_STAGES) && k < current && reign[k].phase == VOTING && reign[k].chosen == 0 && reign[k].view.state == UNKNOWN && \
 	 agreed.state == PENDING && agreed.content == reign[k].content)
 
 /* A client submits, for the first time or again, wherever somebody believes to lead. An inquiry comes late, or to who leads no more. */
