@@ -95,12 +95,7 @@ func accountAnswer(r *ledger.Result) Answer {
 
 // Checkpoint returns what has changed.
 func (b *bankHost) Checkpoint() []replica.KV {
-	writes := b.ledger.Checkpoint()
-	kvs := make([]replica.KV, len(writes))
-	for i, w := range writes {
-		kvs[i] = replica.KV(w)
-	}
-	return kvs
+	return stored(b.ledger.Checkpoint())
 }
 
 // Checkpointed lets the ledger forget what is stored.

@@ -54,12 +54,7 @@ func (c *coordinatorHost) Apply(e raft.Entry) error {
 
 // Checkpoint returns what has changed.
 func (c *coordinatorHost) Checkpoint() []replica.KV {
-	writes := c.machine.Checkpoint()
-	kvs := make([]replica.KV, len(writes))
-	for i, w := range writes {
-		kvs[i] = replica.KV(w)
-	}
-	return kvs
+	return stored(c.machine.Checkpoint())
 }
 
 // Checkpointed lets the machine forget what is stored.

@@ -39,7 +39,6 @@ type Node struct {
 	inbox     *inbox
 	disk      *disk
 	calls     calls
-	observer  observer
 
 	stopping atomic.Bool
 	loopDone chan struct{}

@@ -1,36 +1,24 @@
 package node
 
 import (
-	"sync/atomic"
-
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/storage"
 	"github.com/quorate/quorate/transport"
 )
 
-// observer counts what the reports say.
-type observer struct {
-	leaderChanges atomic.Uint64
-	violations    atomic.Uint64
-	refused       atomic.Uint64
-}
-
 // observe writes a report of the lane for the operator.
 func (n *Node) observe(report lane.Report) {
 	switch r := report.(type) {
 	case lane.LeaderChanged:
-		n.observer.leaderChanges.Add(1)
 		if r.Leader == 0 {
 			n.log.Warn("leader lost", "group", r.Group, "term", r.Term)
 			return
 		}
 		n.log.Info("leader elected", "group", r.Group, "term", r.Term, "leader", r.Leader)
 	case lane.BankViolated:
-		n.observer.violations.Add(1)
 		v := r.Violation
 		n.log.Error("bank refuses a decided outcome", "bank_id", v.Bank, "op", v.Op, "tx_id", v.ID)
 	case lane.MessageRefused:
-		n.observer.refused.Add(1)
 		n.log.Warn("peer message refused", "peer", r.From, "group", r.Group, "err", r.Err)
 	case lane.MemberStranded:
 		n.log.Error("member misses entries that the log no longer holds: replace the node", "group", r.Group, "member", r.Member)
