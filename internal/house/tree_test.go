@@ -110,7 +110,11 @@ func skipForeign(dir string) error {
 	return nil
 }
 
+// isByproduct names what tools leave behind; in a second working tree of git, .git is a file.
 func isByproduct(name string) bool {
+	if name == ".git" {
+		return true
+	}
 	switch path.Ext(name) {
 	case ".test", ".prof", ".out":
 		return true
