@@ -83,7 +83,7 @@ func exitCode(ctx context.Context, err error) int {
 		return api.ExitOK
 	case !errors.As(err, &ran), errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &broken):
+	case errors.As(err, &broken), errors.Is(err, storage.ErrDamaged):
 		return api.ExitBroken
 	case errors.As(err, &aborted):
 		return exitAborted

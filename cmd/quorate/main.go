@@ -51,7 +51,7 @@ Exit codes:
   6    not allowed
   7    nobody could answer, nothing was changed; asking again is safe
   8    the outcome is not known: ask again with the same id
-  9    a promise of Quorate itself is broken
+  9    a promise of Quorate itself is broken, or stored data is damaged
   130  interrupted`
 
 // newRoot builds the whole tree of commands.
@@ -82,6 +82,7 @@ func newRoot() *cobra.Command {
 		newTransfer(),
 		newAccount(),
 		newConfig(),
+		newStorage(),
 	)
 	markErrors(root)
 	return root

@@ -56,6 +56,8 @@ func TestScripts(t *testing.T) {
 			"openmany":   openMany,
 			"signal":     sendSignal,
 			"interrupt":  interrupt,
+			"loseentry":  loseEntry,
+			"flipbit":    flipBit,
 		},
 	})
 }
