@@ -120,6 +120,8 @@ func updateOf(w *lane.GroupWrite) storage.GroupUpdate {
 		State:     state,
 		Applied:   w.Write.Applied,
 		Compact:   w.Write.Compact,
+
+		Membership: w.Write.Members,
 	}
 }
 

@@ -20,6 +20,7 @@ func (c *checkpoint) addTo(r *Replica, w *Write) {
 	if due && c.writing.Index == 0 && r.applied.Index > c.durable {
 		w.State = r.machine.Checkpoint()
 		w.Applied = r.applied.Index
+		w.Members = r.engine.Membership()
 		c.writing = r.applied
 		c.entries, c.bytes = 0, 0
 	}

@@ -10,6 +10,6 @@
 //
 // Invariants:
 //   - entries reach the machine once, in order, and only when locally durable
-//   - a checkpoint is written together with the index it contains
+//   - a checkpoint is written together with the index it contains and the membership as of that index
 //   - the log is dropped only up to a durable checkpoint, and only where no member needs it
 package replica

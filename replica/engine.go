@@ -1,6 +1,9 @@
 package replica
 
-import "github.com/quorate/quorate/raft"
+import (
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/raft/membership"
+)
 
 // Engine is agreement on a log, as raft.Raft does it. See raft for what each method promises.
 type Engine interface {
@@ -14,6 +17,9 @@ type Engine interface {
 	Applied(i raft.Index)
 	Compact(to raft.Index) error
 	TransferLeadership(to raft.NodeID) error
+	ProposeMembership(changes ...membership.Change) (raft.EntryID, error)
+	Members() membership.Config
+	Membership() []byte
 	Status() raft.Status
 	Role() raft.Role
 	Term() raft.Term

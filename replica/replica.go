@@ -48,6 +48,7 @@ type Write struct {
 	Entries   []raft.Entry    // replace the log from Entries[0].Index on
 	State     []KV            // a checkpoint, which contains everything up to Applied
 	Applied   raft.Index      // zero: no checkpoint
+	Members   []byte          // with a checkpoint: who counts as of Applied, as raft encodes it
 	Compact   raft.EntryID    // drop the log up to here; zero: keep
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/raft/membership"
 	"github.com/quorate/quorate/replica"
 )
 
@@ -148,6 +149,39 @@ func TestACheckpointIsWrittenWithItsIndexAndTheLogIsDroppedAfterIt(t *testing.T)
 	}
 	if first := s.Engine().Status().First; first <= 1 {
 		t.Errorf("the engine still keeps the log from %d", first)
+	}
+}
+
+// TestACheckpointSaysWhoCountsAtItsIndex: once the log is dropped, nothing else would.
+func TestACheckpointSaysWhoCountsAtItsIndex(t *testing.T) {
+	s := newSingle(t, 4)
+	if _, err := s.Engine().ProposeMembership(membership.Change{Kind: membership.AddLearner, Node: 2}); err != nil {
+		t.Fatal(err)
+	}
+	last := s.Engine().Status().Last
+	var after []byte
+	for i := range 12 {
+		s.propose(fmt.Sprint(i))
+		for _, w := range s.persistAll() {
+			if (w.Applied != 0) != (w.Members != nil) {
+				t.Errorf("write %d: checkpoint of %d, members %x", w.Seq, w.Applied, w.Members)
+			}
+			if w.Applied >= last {
+				after = w.Members
+			}
+		}
+	}
+	members, err := membership.Decode(after)
+	if err != nil || !members.IsLearner(2) || !members.IsVoter(1) {
+		t.Errorf("got %+v, %v, want node 1 to vote and node 2 to learn", members, err)
+	}
+	again, err := raft.New(raft.Config{ID: 1, Voters: []raft.NodeID{1}, ElectionTicks: 10, HeartbeatTicks: 1,
+		State: raft.State{HardState: raft.HardState{Term: 1}, Compacted: raft.EntryID{Index: last, Term: 1}, Applied: last, Membership: after}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if members := again.Members(); !members.IsLearner(2) {
+		t.Errorf("after a restart from the checkpoint the members are %+v", members)
 	}
 }
 

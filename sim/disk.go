@@ -34,6 +34,7 @@ type stored struct {
 	compacted raft.EntryID
 	entries   []raft.Entry
 	applied   raft.Index
+	members   []byte
 	kv        map[string][]byte
 }
 
@@ -54,7 +55,7 @@ func (d *disk) of(id lane.GroupID) *stored {
 func (d *disk) restore(id lane.GroupID) (raft.State, lane.Reader, error) {
 	d.h.restoring = id
 	s := d.of(id)
-	state := raft.State{HardState: s.hard, Compacted: s.compacted, Entries: cloneEntries(s.entries), Applied: s.applied}
+	state := raft.State{HardState: s.hard, Compacted: s.compacted, Entries: cloneEntries(s.entries), Applied: s.applied, Membership: slices.Clone(s.members)}
 	return state, s, nil
 }
 
@@ -160,7 +161,7 @@ func (s *stored) apply(w *replica.Write) {
 	if w.Applied != 0 {
 		invariant.Holds(w.Applied > s.applied && w.Applied <= s.last(), "%s: a checkpoint of %d after one of %d, the log ends at %d", s.group, w.Applied, s.applied, s.last())
 		putAll(s.kv, w.State)
-		s.applied = w.Applied
+		s.applied, s.members = w.Applied, slices.Clone(w.Members)
 	}
 	if w.Compact.Index > s.compacted.Index {
 		invariant.Holds(w.Compact.Index <= s.applied, "%s: the log is dropped up to %d, the checkpoint has %d", s.group, w.Compact.Index, s.applied)
@@ -245,6 +246,7 @@ func sumOf(w *replica.Write) uint64 {
 	if w.HardState != nil {
 		h = mix(h, uint64(w.HardState.Term)<<32^uint64(w.HardState.Vote)<<24^uint64(w.HardState.Commit)^uint64(w.HardState.Accepted)<<16)
 	}
+	h = mix(h, hashBytes(w.Members))
 	for i := range w.Entries {
 		e := &w.Entries[i]
 		h = mix(mix(h, uint64(e.Index)^uint64(e.Term)<<32), hashBytes(e.Data))
