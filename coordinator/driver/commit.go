@@ -68,9 +68,12 @@ func (d *Driver) proposeAbort(now time.Time, f *flight, reason transfer.Reason) 
 }
 
 // onStaged: the Stage is committed and accepted. Votes that came earlier count from here on.
-func (d *Driver) onStaged(now time.Time, f *flight) {
+func (d *Driver) onStaged(now time.Time, f *flight, r *coordinator.Record) {
 	if f == nil || f.staged {
 		return
+	}
+	if r.Fingerprint != f.fingerprint { // not Holds: it would allocate its arguments each time
+		invariant.Fail("transfer %s is staged with content %x, and its votes are for %x", r.Transfer.ID, r.Fingerprint, f.fingerprint)
 	}
 	f.staged = true
 	for _, w := range f.rivals {

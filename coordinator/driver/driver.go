@@ -220,7 +220,7 @@ func (d *Driver) Applied(now time.Time, results []coordinator.Applied) {
 		f := d.flights[r.ID]
 		switch r.Kind {
 		case coordinator.Staged:
-			d.onStaged(now, f)
+			d.onStaged(now, f, r.Record)
 		case coordinator.StageRefused:
 			d.onStageRefused(now, f, r.Record)
 		case coordinator.Decided:
