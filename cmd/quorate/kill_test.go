@@ -21,6 +21,7 @@ import (
 // processCluster is three real `quorate server` processes on loopback, each holding a replica of everything.
 type processCluster struct {
 	t       *testing.T
+	places  []node.NodeConfig
 	configs []string
 	servers []*exec.Cmd
 	client  *client.Client
@@ -35,7 +36,7 @@ func startProcesses(t *testing.T) *processCluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &processCluster{t: t, servers: make([]*exec.Cmd, len(places))}
+	c := &processCluster{t: t, places: places, servers: make([]*exec.Cmd, len(places))}
 	var addresses []string
 	for i, p := range places {
 		file := filepath.Join(dir, fmt.Sprintf("node%d.yaml", p.ID))

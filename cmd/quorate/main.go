@@ -76,6 +76,7 @@ func newRoot() *cobra.Command {
 	flags.BoolP("quiet", "q", false, "print ids only")
 	root.AddCommand(
 		newDemo(),
+		newBench(),
 		newServer(),
 		newStatus(),
 		newVersion(),

@@ -39,6 +39,7 @@ seconds; a second one ends the process at once.`,
 	flags.StringToStringVar(&o.listen, "listen", nil, "listen elsewhere than the configuration tells the others: peer, grpc or http=host:port")
 	flags.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&o.profile, "profile", "", "write a CPU and an allocation profile of the server's life into this directory when it stops")
 	return cmd
 }
 
@@ -48,6 +49,7 @@ type serverOptions struct {
 	listen    map[string]string
 	logFormat string
 	logLevel  string
+	profile   string
 }
 
 func (o *serverOptions) run(stderr io.Writer) error {
@@ -69,7 +71,13 @@ func (o *serverOptions) run(stderr io.Writer) error {
 	if err != nil {
 		return misconfigured(err)
 	}
-	return serve(config, doors, logger, signals)
+	stopProfile, err := startProfile(o.profile, fmt.Sprintf("node%d", config.Node))
+	if err != nil {
+		doors.close()
+		return err
+	}
+	err = serve(config, doors, logger, signals)
+	return errors.Join(err, stopProfile())
 }
 
 func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {

@@ -2,8 +2,8 @@ package workload
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math/rand/v2"
+	"strconv"
 
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/transfer"
@@ -16,6 +16,7 @@ type Config struct {
 	AccountsPerBank int               // at least 2
 	Currency        transfer.Currency
 	AmountMaxMinor  int64   // amounts are 1..AmountMaxMinor
+	Legs            int     // of a transfer, 2 to transfer.LegsMax; 0: 2
 	Skew            float64 // 0: accounts are chosen evenly; above 0: Zipf with exponent 1+Skew, so that a few are hot
 }
 
@@ -47,10 +48,18 @@ func (g *Generator) Places(overdraftMinor int64) []Place {
 	return places
 }
 
-func accountName(i int) transfer.AccountID { return transfer.AccountID(fmt.Sprintf("acct-%05d", i)) }
+// accountName is acct-00042. It is made by hand: a load generator makes two a transfer.
+func accountName(i int) transfer.AccountID {
+	name := append(make([]byte, 0, 16), "acct-"...)
+	for least := 10_000; i < least && least > 1; least /= 10 {
+		name = append(name, '0')
+	}
+	return transfer.AccountID(strconv.AppendInt(name, int64(i), 10))
+}
 
 // Next makes the next transfer: one amount from an account of one bank to an account of another (with one
-// bank: to another account). The deadline is left to the caller.
+// bank: to another account). Further legs credit accounts of the banks that follow, and the debit pays for all. The
+// deadline is left to the caller.
 func (g *Generator) Next() transfer.Transfer {
 	from := g.rng.IntN(len(g.cfg.Banks))
 	to := g.other(from, len(g.cfg.Banks))
@@ -59,13 +68,18 @@ func (g *Generator) Next() transfer.Transfer {
 		credited = g.other(debited, g.cfg.AccountsPerBank)
 	}
 	amount := 1 + g.rng.Int64N(g.cfg.AmountMaxMinor)
-	return transfer.Transfer{
-		ID: g.id(),
-		Legs: []transfer.Leg{
-			{Bank: g.cfg.Banks[from], Account: accountName(debited), Direction: transfer.Debit, AmountMinor: amount, Currency: g.cfg.Currency},
-			{Bank: g.cfg.Banks[to], Account: accountName(credited), Direction: transfer.Credit, AmountMinor: amount, Currency: g.cfg.Currency},
-		},
+	t := transfer.Transfer{ID: g.id(), Legs: make([]transfer.Leg, 0, max(2, g.cfg.Legs))}
+	t.Legs = append(t.Legs,
+		transfer.Leg{Bank: g.cfg.Banks[from], Account: accountName(debited), Direction: transfer.Debit, AmountMinor: amount, Currency: g.cfg.Currency},
+		transfer.Leg{Bank: g.cfg.Banks[to], Account: accountName(credited), Direction: transfer.Credit, AmountMinor: amount, Currency: g.cfg.Currency},
+	)
+	for len(t.Legs) < g.cfg.Legs {
+		to = (to + 1) % len(g.cfg.Banks)
+		more := 1 + g.rng.Int64N(g.cfg.AmountMaxMinor)
+		t.Legs = append(t.Legs, transfer.Leg{Bank: g.cfg.Banks[to], Account: accountName(g.account()), Direction: transfer.Credit, AmountMinor: more, Currency: g.cfg.Currency})
+		t.Legs[0].AmountMinor += more
 	}
+	return t
 }
 
 func (g *Generator) account() int {

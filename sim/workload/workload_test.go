@@ -138,3 +138,22 @@ func TestOneBankPaysBetweenDifferentAccounts(t *testing.T) {
 		}
 	}
 }
+
+func TestMoreLegsStillBalance(t *testing.T) {
+	g := workload.New(workload.Config{Seed: 1, Banks: []transfer.BankID{"A", "B", "C"}, AccountsPerBank: 20_000, Currency: "EUR", AmountMaxMinor: 5, Legs: 16})
+	for range 100 {
+		x := g.Next()
+		if err := x.Validate(); err != nil || len(x.Legs) != 16 {
+			t.Fatalf("%d legs, %v", len(x.Legs), err)
+		}
+	}
+}
+
+func TestAccountsAreNamedByFiveDigitsOrMore(t *testing.T) {
+	places := workload.New(workload.Config{Seed: 1, Banks: []transfer.BankID{"A"}, AccountsPerBank: 100_001, Currency: "EUR", AmountMaxMinor: 5}).Places(0)
+	for i, want := range map[int]transfer.AccountID{0: "acct-00000", 7: "acct-00007", 42: "acct-00042", 99_999: "acct-99999", 100_000: "acct-100000"} {
+		if got := places[i].Terms.ID; got != want {
+			t.Errorf("account %d is called %s, want %s", i, got, want)
+		}
+	}
+}

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/quorate/quorate/client"
+	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
+	"github.com/quorate/quorate/transfer"
+)
+
+// benchClients are the kinds of clients.
+var benchClients = []string{"batch", "sdk", "unary", "rest"}
+
+func isBenchClient(how string) bool { return slices.Contains(benchClients, how) }
+
+// verdict is what a client was told of one transfer.
+type verdict uint8
+
+const (
+	benchCommitted verdict = iota + 1
+	benchAborted
+	benchRefused // nothing was changed
+	benchUnknown
+)
+
+// payer sends transfers and waits for what becomes of them; one verdict each. It may be used by any number of goroutines.
+type payer interface {
+	pay(ctx context.Context, transfers []transfer.Transfer) []verdict
+	close() error
+}
+
+// payers share the clients among them.
+type payers []payer
+
+func (p payers) of(worker int) payer { return p[worker%len(p)] }
+
+func (p payers) close() {
+	for _, each := range p {
+		_ = each.close() // of connections that nobody uses any more
+	}
+}
+
+// benchConnections bounds the connections of one kind of clients: 256 callers share 8 connections, as behind a pool.
+const benchConnections = 8
+
+// dialBench connects as many payers as are useful. Where one server leads all shards, that one is asked first.
+func dialBench(o *benchOptions, at benchTarget, status client.Status) (payers, error) {
+	var all payers
+	count := min(o.clients, benchConnections)
+	if o.how == "sdk" || o.how == "rest" {
+		count = 1
+	}
+	count = max(count, min(o.shards, len(at.grpc))) // with several shards there are several leaders
+	first := leaderPlace(&status, len(at.grpc))
+	for i := range count {
+		grpcs, https := slices.Clone(at.grpc), slices.Clone(at.http)
+		if o.shards > 1 {
+			first = i
+		}
+		rotate(grpcs, first)
+		rotate(https, first)
+		p, err := dialPayer(o, grpcs, https)
+		if err != nil {
+			all.close()
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// leaderPlace is the place of the first shard's leader among the servers, if they are numbered as they stand.
+func leaderPlace(status *client.Status, servers int) int {
+	for _, g := range status.Groups {
+		if g.Group == "coordinator/0" && g.Leader >= 1 && g.Leader <= uint64(servers) {
+			return int(g.Leader - 1)
+		}
+	}
+	return 0
+}
+
+func rotate(list []string, first int) {
+	if first %= max(len(list), 1); first > 0 {
+		copy(list, slices.Concat(list[first:], list[:first]))
+	}
+}
+
+func dialPayer(o *benchOptions, grpcs, https []string) (payer, error) {
+	switch o.how {
+	case "unary":
+		conn, err := grpc.NewClient("passthrough:///"+grpcs[0], grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry())
+		if err != nil {
+			return nil, misconfigured(err)
+		}
+		return &unaryPayer{conn: conn, service: quoratev1.NewTransferServiceClient(conn)}, nil
+	case "rest":
+		idle := &http.Transport{MaxIdleConns: o.clients, MaxIdleConnsPerHost: o.clients, DisableCompression: true}
+		return &restPayer{url: "http://" + https[0] + "/v1/transfers", http: &http.Client{Transport: idle}}, nil
+	}
+	c, err := client.Dial(grpcs)
+	if err != nil {
+		return nil, misconfigured(err)
+	}
+	return &sdkPayer{client: c}, nil
+}
+
+// sdkPayer calls the Go SDK.
+type sdkPayer struct{ client *client.Client }
+
+func (p *sdkPayer) pay(ctx context.Context, transfers []transfer.Transfer) []verdict {
+	if len(transfers) == 1 {
+		record, err := p.client.Transfer(ctx, transfers[0])
+		return []verdict{verdictOf(record.State, err)}
+	}
+	verdicts := make([]verdict, len(transfers))
+	for i, r := range p.client.Transfers(ctx, transfers) {
+		verdicts[i] = verdictOf(r.Record.State, r.Err)
+	}
+	return verdicts
+}
+
+func (p *sdkPayer) close() error { return p.client.Close() }
+
+func verdictOf(state transfer.State, err error) verdict {
+	var unknown *client.OutcomeUnknownError
+	switch {
+	case errors.As(err, &unknown):
+		return benchUnknown
+	case err != nil:
+		return benchRefused
+	case state == transfer.Committed:
+		return benchCommitted
+	case state == transfer.Aborted:
+		return benchAborted
+	}
+	return benchUnknown
+}
+
+// unaryPayer calls SubmitTransfer, as a client in any language would. It doesn't try again.
+type unaryPayer struct {
+	conn    *grpc.ClientConn
+	service quoratev1.TransferServiceClient
+}
+
+func (p *unaryPayer) pay(ctx context.Context, transfers []transfer.Transfer) []verdict {
+	t := &transfers[0]
+	spec := &quoratev1.TransferSpec{Id: t.ID.String()}
+	for i := range t.Legs {
+		l := &t.Legs[i]
+		direction := quoratev1.Direction_DIRECTION_CREDIT
+		if l.Direction == transfer.Debit {
+			direction = quoratev1.Direction_DIRECTION_DEBIT
+		}
+		spec.Legs = append(spec.Legs, &quoratev1.Leg{
+			Bank: string(l.Bank), Account: string(l.Account), Direction: direction, AmountMinor: l.AmountMinor, Currency: string(l.Currency),
+		})
+	}
+	answer, err := p.service.SubmitTransfer(ctx, &quoratev1.SubmitTransferRequest{Transfer: spec})
+	if err != nil {
+		return []verdict{benchUnknown}
+	}
+	switch answer.GetTransfer().GetState() {
+	case quoratev1.TransferState_TRANSFER_STATE_COMMITTED:
+		return []verdict{benchCommitted}
+	case quoratev1.TransferState_TRANSFER_STATE_ABORTED:
+		return []verdict{benchAborted}
+	}
+	return []verdict{benchUnknown}
+}
+
+func (p *unaryPayer) close() error { return p.conn.Close() }
+
+// restPayer posts to /v1/transfers. It doesn't try again.
+type restPayer struct {
+	url  string
+	http *http.Client
+}
+
+// restSpec is the body of a request.
+type restSpec struct {
+	ID   string    `json:"id"`
+	Legs []legJSON `json:"legs"`
+}
+
+func (p *restPayer) pay(ctx context.Context, transfers []transfer.Transfer) []verdict {
+	state, err := p.post(ctx, &transfers[0])
+	switch {
+	case err != nil:
+		return []verdict{benchUnknown}
+	case state == transfer.Committed.String():
+		return []verdict{benchCommitted}
+	case state == transfer.Aborted.String():
+		return []verdict{benchAborted}
+	}
+	return []verdict{benchUnknown}
+}
+
+func (p *restPayer) post(ctx context.Context, t *transfer.Transfer) (state string, err error) {
+	spec := restSpec{ID: t.ID.String()}
+	for _, l := range t.Legs {
+		spec.Legs = append(spec.Legs, legJSON{
+			Bank: string(l.Bank), Account: string(l.Account), Direction: l.Direction.String(), AmountMinor: digits(l.AmountMinor), Currency: string(l.Currency),
+		})
+	}
+	body, err := json.Marshal(&spec)
+	if err != nil {
+		return "", err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := p.http.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return "", err
+	}
+	var answer struct {
+		State string `json:"state"`
+	}
+	if response.StatusCode >= http.StatusMultipleChoices {
+		return "", fmt.Errorf("HTTP status %s", response.Status)
+	}
+	err = json.Unmarshal(text, &answer)
+	return answer.State, err
+}
+
+func (p *restPayer) close() error {
+	p.http.CloseIdleConnections()
+	return nil
+}
+
+// eachOf does something with every item, so many at a time; the first error ends it.
+func eachOf[T any](ctx context.Context, atATime int, items []T, do func(context.Context, T) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	room := make(chan struct{}, atATime)
+	var all sync.WaitGroup
+	for _, item := range items {
+		room <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		all.Go(func() {
+			defer func() { <-room }()
+			limited, done := context.WithTimeout(ctx, 30*time.Second)
+			defer done()
+			if err := do(limited, item); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	all.Wait()
+	return context.Cause(ctx)
+}
