@@ -65,6 +65,7 @@ func factToProto(f *Fact) *storev1.CoordinatorFact {
 			ReasonBank:   string(f.Decide.Reason.Bank),
 			ReasonDetail: f.Decide.Reason.Detail,
 			AtUnixNano:   f.Decide.At.UnixNano(),
+			Tombstone:    f.Decide.Tombstone,
 		}}}
 	default:
 		ids := make([][]byte, len(f.Settle))
@@ -109,6 +110,8 @@ func decisionFromProto(p *storev1.Decision) (Fact, error) {
 		State:  state,
 		Reason: reason(p.ReasonCode, p.ReasonBank, p.ReasonDetail),
 		At:     time.Unix(0, p.AtUnixNano).UTC(),
+		// The first builds wrote no tombstone that wasn't the answer to a bank's inquiry, and marked it by its reason alone.
+		Tombstone: p.Tombstone || p.ReasonCode == string(transfer.ErrOrphaned.Code),
 	}}, nil
 }
 

@@ -39,6 +39,23 @@ func TestEntryVersion1IsReadForEver(t *testing.T) {
 	}
 }
 
+// A tombstone has a mark of its own since clients can cancel. Before that its reason, orphaned, was the mark.
+func TestTombstoneVersion1IsReadForEver(t *testing.T) {
+	marked := tombstone(1, transfer.ErrCancelled)
+	want := golden(t, "entry_tombstone_v1.hex")
+	if got := coordinator.Encode(at(1), []coordinator.Fact{marked}); !bytes.Equal(got, want) {
+		t.Errorf("Encode writes other bytes than version 1 did\n got %x\nwant %x", got, want)
+	}
+	_, facts, err := coordinator.Decode(want)
+	if diff := cmp.Diff([]coordinator.Fact{marked}, facts); diff != "" || err != nil {
+		t.Errorf("error %v, facts (-want +got):\n%s", err, diff)
+	}
+	_, facts, err = coordinator.Decode(coordinator.Encode(at(1), []coordinator.Fact{abort(1, transfer.ErrOrphaned)}))
+	if err != nil || !facts[0].Decide.Tombstone {
+		t.Errorf("an old tombstone is read as %+v (%v)", facts[0].Decide, err)
+	}
+}
+
 func TestRecordVersion1IsReadForEver(t *testing.T) {
 	m := newMachine(t, nil)
 	apply(t, m, 1, stage(payment(1, 12345)), abort(1, transfer.ErrInsufficientFunds), stage(payment(2, 1)), abort(3, transfer.ErrOrphaned), settle(1))

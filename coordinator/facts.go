@@ -20,6 +20,9 @@ type Decision struct {
 	State  transfer.State // Committed or Aborted
 	Reason transfer.Reason
 	At     time.Time // the leader's clock when it knew
+	// Tombstone says that the leader knew of no Stage. It yields to one that came first in the log: what has
+	// been staged is never aborted without asking what its banks hold.
+	Tombstone bool
 }
 
 // Applied is what became of one fact, for the driver of the leader.
@@ -34,7 +37,7 @@ type Applied struct {
 type AppliedKind uint8
 
 // A Stage is accepted, or refused because the id is already decided or has other content. A Decide takes effect,
-// or is refused because a bank's inquiry lost against a Stage that came before it. Settled says it of one id.
+// or is refused because it is a tombstone and a Stage came before it. Settled says it of one id.
 const (
 	Staged AppliedKind = iota + 1
 	StageRefused

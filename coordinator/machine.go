@@ -102,8 +102,8 @@ func (m *Machine) stage(at time.Time, t *transfer.Transfer) (Applied, error) {
 	return Applied{ID: t.ID, Kind: StageRefused, Record: known}, nil
 }
 
-// decide writes the outcome down, once. An abort of an unknown id makes a tombstone; the answer to a bank's
-// inquiry (reason orphaned) yields to a Stage that came first.
+// decide writes the outcome down, once. An abort of an unknown id makes a tombstone; what was proposed
+// as one yields to a Stage that came first.
 func (m *Machine) decide(d *Decision) (Applied, error) {
 	r, err := m.find(d.ID)
 	if err != nil {
@@ -116,11 +116,10 @@ func (m *Machine) decide(d *Decision) (Applied, error) {
 		return Applied{ID: d.ID, Kind: Decided, Record: r}, nil
 	}
 	if r.State != transfer.Pending {
-		orphanInquiry := d.Reason.Code == transfer.ErrOrphaned.Code
-		invariant.Holds(r.State == d.State || orphanInquiry, "transfer %s is %s and can't become %s", d.ID, r.State, d.State)
+		invariant.Holds(r.State == d.State || d.Tombstone, "transfer %s is %s and can't become %s", d.ID, r.State, d.State)
 		return Applied{ID: d.ID, Kind: Decided, Record: r}, nil
 	}
-	if d.Reason.Code == transfer.ErrOrphaned.Code {
+	if d.Tombstone {
 		return Applied{ID: d.ID, Kind: DecideRefused, Record: r}, nil
 	}
 	m.change(r, func() { r.State, r.Reason, r.DecidedAt = d.State, d.Reason, d.At })

@@ -99,6 +99,30 @@ func TestApply(t *testing.T) {
 			state: "committed", count: "0/1",
 		},
 		{
+			name:  "a cancel of a staged transfer takes effect",
+			facts: []coordinator.Fact{stage(payment(1, 100)), abort(1, transfer.ErrCancelled)},
+			want:  []string{"staged pending", "decided aborted(cancelled)"},
+			state: "aborted(cancelled)", count: "0/1",
+		},
+		{
+			name:  "a cancel of an unknown id closes it for ever",
+			facts: []coordinator.Fact{tombstone(1, transfer.ErrCancelled), stage(payment(1, 100))},
+			want:  []string{"decided aborted(cancelled) settled", "stage refused aborted(cancelled) settled"},
+			state: "aborted(cancelled) settled", count: "0/0",
+		},
+		{
+			name:  "a cancel of an unknown id loses against a stage that came first",
+			facts: []coordinator.Fact{stage(payment(1, 100)), tombstone(1, transfer.ErrCancelled)},
+			want:  []string{"staged pending", "decide refused pending"},
+			state: "pending", count: "1/1",
+		},
+		{
+			name:  "a cancel of an unknown id after a commit learns of the commit",
+			facts: []coordinator.Fact{stage(payment(1, 100)), commit(1), tombstone(1, transfer.ErrCancelled)},
+			want:  []string{"staged pending", "decided committed", "decided committed"},
+			state: "committed", count: "0/1",
+		},
+		{
 			name:  "settling again changes nothing",
 			facts: []coordinator.Fact{stage(payment(1, 100)), commit(1), settle(1, 1)},
 			want:  []string{"staged pending", "decided committed", "settled committed", "settled committed"},

@@ -43,6 +43,13 @@ func abort(n int, code *transfer.Error) coordinator.Fact {
 	return coordinator.Fact{Decide: &coordinator.Decision{ID: id(n), State: transfer.Aborted, Reason: reason, At: at(2)}}
 }
 
+// tombstone closes an id that the leader believes to be unknown.
+func tombstone(n int, code *transfer.Error) coordinator.Fact {
+	f := abort(n, code)
+	f.Decide.Tombstone = true
+	return f
+}
+
 func settle(ids ...int) coordinator.Fact {
 	f := coordinator.Fact{Settle: []transfer.ID{}}
 	for _, n := range ids {

@@ -66,14 +66,16 @@ const (
 	reasonDetailBytesMax = 256
 )
 
-// reasonOfNo makes a bank's reason fit for the log: a bank is a stranger, and what it says must harm nobody. An abort that
-// says orphaned would be taken for the answer to an inquiry, and lose against its own Stage. play: bank_no_says_orphaned
+// reasonOfNo makes a bank's reason fit for the log: a bank is a stranger, and what it says must harm nobody. What only
+// coordinators say is not for a bank to say. An abort that says orphaned would even be taken for the answer to an
+// inquiry, and lose against its own Stage. play: bank_no_says_orphaned
 func reasonOfNo(from transfer.BankID, r transfer.Reason) transfer.Reason {
-	code := clip(string(r.Code), reasonCodeBytesMax)
-	if code == "" || code == string(transfer.ErrOrphaned.Code) {
-		code = string(transfer.ErrRolledBack.Code)
+	code := transfer.Code(clip(string(r.Code), reasonCodeBytesMax))
+	switch code {
+	case "", transfer.ErrOrphaned.Code, transfer.ErrCancelled.Code, transfer.ErrDeadlineExceeded.Code:
+		code = transfer.ErrRolledBack.Code
 	}
-	return transfer.Reason{Code: transfer.Code(code), Bank: from, Detail: clip(r.Detail, reasonDetailBytesMax)}
+	return transfer.Reason{Code: code, Bank: from, Detail: clip(r.Detail, reasonDetailBytesMax)}
 }
 
 // clip returns at most so many bytes of a stranger's text, without what is no UTF-8.
@@ -90,11 +92,16 @@ func (d *Driver) onResolved(now time.Time, f *flight, s *slot, a *bank.Answer) {
 		d.decideIfCommitted(now, f)
 	case bank.RolledBack:
 		s.stop()
-		reason := d.lateReason(f)
-		reason.Bank = s.pipeline.bank
-		reason.Detail = "bank " + string(s.pipeline.bank) + " had not prepared before the deadline"
-		d.proposeAbort(now, f, reason)
+		d.proposeAbort(now, f, f.unpreparedReason(s.pipeline.bank))
 	}
+}
+
+// unpreparedReason says why a transfer of another reign is aborted, now that a bank has said that it never prepared it.
+func (f *flight) unpreparedReason(at transfer.BankID) transfer.Reason {
+	if f.cancelled {
+		return cancelledBeforeCommit
+	}
+	return transfer.Reason{Code: transfer.ErrDeadlineExceeded.Code, Bank: at, Detail: "bank " + string(at) + " had not prepared before the deadline"}
 }
 
 // onConfirmed: a bank that can't do what was decided has broken the contract, and money is at risk. The

@@ -71,7 +71,12 @@ func (d *desk) lead()   { d.driver.Lead(d.now); d.take() }
 func (d *desk) depose() { d.driver.Depose(); d.proposed = nil; d.take() }
 
 func (d *desk) submit(t *transfer.Transfer) { d.driver.Submit(d.now, d.waiter(), t); d.take() }
-func (d *desk) get()                        { d.driver.Get(d.waiter(), idOf(1)); d.take() }
+func (d *desk) cancel() {
+	d.refusable = true
+	d.driver.Cancel(d.now, d.waiter(), idOf(1))
+	d.take()
+}
+func (d *desk) get() { d.driver.Get(d.waiter(), idOf(1)); d.take() }
 
 // log applies a fact; if this reign has proposed it, that is no longer under way.
 func (d *desk) log(f coordinator.Fact) {
@@ -254,7 +259,7 @@ func wordOf(f coordinator.Fact) string {
 		return "stage"
 	case f.Decide != nil && f.Decide.State == transfer.Committed:
 		return "decide commit"
-	case f.Decide != nil && f.Decide.Reason.Code == transfer.ErrOrphaned.Code:
+	case f.Decide != nil && f.Decide.Tombstone:
 		return "tombstone"
 	case f.Decide != nil:
 		return "decide abort"

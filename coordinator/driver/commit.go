@@ -144,14 +144,15 @@ func (d *Driver) onDecided(now time.Time, f *flight, r *coordinator.Record) {
 	d.settleIfDone(f)
 }
 
-// onDeadline: too late. A transfer of this reign is aborted, since nobody else can have told its client anything; one that
-// another reign staged may have been acknowledged, so the banks are asked what they hold.
-func (d *Driver) onDeadline(now time.Time, f *flight) {
+// giveUp ends the voting: its deadline has passed, or a client cancels it. A transfer of this reign is aborted, since nobody else
+// can have told its client anything; one that another reign staged may have been acknowledged, so the banks are asked what they hold.
+func (d *Driver) giveUp(now time.Time, f *flight, why transfer.Reason) {
 	switch {
 	case f.phase != voting:
 	case f.mine:
-		d.proposeAbort(now, f, d.lateReason(f))
+		d.proposeAbort(now, f, why)
 	default:
+		f.cancelled = why.Code == transfer.ErrCancelled.Code
 		d.resolve(now, f)
 	}
 }

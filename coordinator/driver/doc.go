@@ -4,7 +4,7 @@
 // It never writes state that matters: whatever it remembers may be lost at any moment without
 // harm, because a new leader rebuilds it from the coordinator's records (Lead).
 //
-// Dry: events in (Submit, Applied, Answers, Inquired, Tick), effects out (Take). No clock, goroutine or I/O; the
+// Dry: events in (Submit, Cancel, Applied, Answers, Inquired, Tick), effects out (Take). No clock, goroutine or I/O; the
 // jitter of retries comes from a seed. A Driver is owned by one caller.
 //
 // The host's duties:
@@ -17,5 +17,5 @@
 // Invariants:
 //   - a client hears "committed", and a bank hears Commit, only when commit.go says so
 //   - a client hears "aborted", and a bank hears Rollback, only after Decide(abort) was applied
-//   - what another reign staged is never aborted on a guess: its banks are asked with Resolve
+//   - what another reign staged is never aborted on a guess, whatever a client wants: its banks are asked with Resolve
 package driver

@@ -71,8 +71,8 @@ type Driver struct {
 	flights   map[transfer.ID]*flight
 	deadlines deadlineHeap
 	banks     map[transfer.BankID]*pipeline
-	bankOrder []*pipeline                 // sorted as configured: effects come in a fixed order
-	inquired  map[transfer.ID][]*pipeline // tombstones proposed, and who asked
+	bankOrder []*pipeline              // sorted as configured: effects come in a fixed order
+	closings  map[transfer.ID]*closing // tombstones on their way into the log
 
 	facts      []coordinator.Fact
 	settled    []transfer.ID // ride in the next batch of facts
@@ -92,7 +92,7 @@ type Counts struct {
 
 // New makes a driver that leads nothing yet.
 func New(cfg Config, machine *coordinator.Machine) *Driver {
-	d := &Driver{machine: machine, limits: cfg.Limits, flights: map[transfer.ID]*flight{}, banks: map[transfer.BankID]*pipeline{}, inquired: map[transfer.ID][]*pipeline{}}
+	d := &Driver{machine: machine, limits: cfg.Limits, flights: map[transfer.ID]*flight{}, banks: map[transfer.BankID]*pipeline{}, closings: map[transfer.ID]*closing{}}
 	for i, id := range cfg.Banks {
 		p := newPipeline(id, cfg.Limits, rand.New(rand.NewPCG(cfg.Seed, uint64(i))))
 		d.banks[id] = p
@@ -163,8 +163,8 @@ func (d *Driver) replyKnown(w Waiter, known *coordinator.Record, fingerprint tra
 // admit says no to what can't or mustn't be begun; nothing has happened yet. Half of the flights is all that may wait for one
 // bank: a silent one must not take the room of transfers that don't touch it. play: bank_silent_leaves_room
 func (d *Driver) admit(now time.Time, t *transfer.Transfer) error {
-	if len(d.flights) >= d.limits.FlightsMax {
-		return fmt.Errorf("%w: %d transfers are in flight", transfer.ErrBusy, len(d.flights))
+	if err := d.admitOne(); err != nil {
+		return err
 	}
 	for i := range t.Legs {
 		p := d.banks[t.Legs[i].Bank]
@@ -177,6 +177,14 @@ func (d *Driver) admit(now time.Time, t *transfer.Transfer) error {
 	}
 	if !t.Deadline.After(now) {
 		return fmt.Errorf("%w: it passed before the transfer was begun", transfer.ErrInvalidDeadline)
+	}
+	return nil
+}
+
+// admitOne says no to more than the driver may keep in mind.
+func (d *Driver) admitOne() error {
+	if n := len(d.flights) + len(d.closings); n >= d.limits.FlightsMax {
+		return fmt.Errorf("%w: %d transfers are in flight", transfer.ErrBusy, n)
 	}
 	return nil
 }
@@ -226,7 +234,7 @@ func (d *Driver) Applied(now time.Time, results []coordinator.Applied) {
 		case coordinator.Decided:
 			d.onDecided(now, f, r.Record)
 		case coordinator.DecideRefused:
-			delete(d.inquired, r.ID) // a Stage came first: its flight will tell the bank
+			d.onTombstoneRefused(now, r.ID)
 		case coordinator.Settled:
 			delete(d.flights, r.ID)
 		default:
@@ -241,7 +249,7 @@ func (d *Driver) Tick(now time.Time) {
 		return
 	}
 	for f := d.deadlines.due(now); f != nil; f = d.deadlines.due(now) {
-		d.onDeadline(now, f)
+		d.giveUp(now, f, d.lateReason(f))
 	}
 	for _, p := range d.bankOrder {
 		p.repeatUnanswered(now)

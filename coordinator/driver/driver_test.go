@@ -28,7 +28,9 @@ func TestABanksReasonHarmsNobody(t *testing.T) {
 		{"no text at all", transfer.Reason{Code: "\xff\xfe", Detail: "\xc3\x28"}, transfer.ErrRolledBack.Code},
 		{"no end", transfer.Reason{Code: transfer.Code(strings.Repeat("x", 1<<20)), Detail: strings.Repeat("ě", 1<<20)}, transfer.Code(strings.Repeat("x", 64))},
 		{"another bank's name", transfer.Reason{Code: transfer.ErrAccountClosed.Code, Bank: "B"}, transfer.ErrAccountClosed.Code},
-		{"what only coordinators say", transfer.Reason{Code: transfer.ErrOrphaned.Code}, transfer.ErrRolledBack.Code},
+		{"orphaned, what only coordinators say", transfer.Reason{Code: transfer.ErrOrphaned.Code}, transfer.ErrRolledBack.Code},
+		{"cancelled, what only clients do", transfer.Reason{Code: transfer.ErrCancelled.Code}, transfer.ErrRolledBack.Code},
+		{"the deadline, which only a leader keeps", transfer.Reason{Code: transfer.ErrDeadlineExceeded.Code}, transfer.ErrRolledBack.Code},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -52,6 +54,29 @@ func TestABanksReasonHarmsNobody(t *testing.T) {
 				t.Error(o)
 			}
 		})
+	}
+}
+
+// A tombstone that a Stage came before is refused; whoever cancelled cancels what is staged then. It can't come about in one reign,
+// so the log says here what no log can say: only the machine's rule stands between such a cancel and an abort on a guess.
+func TestACancelThatAStageCameBeforeGoesOn(t *testing.T) {
+	d := newDesk(time.Hour)
+	d.lead()
+	d.cancel()
+	d.submit(theTransfer())
+	closing, staging := d.proposed[0], d.proposed[1]
+	d.proposed = nil
+	d.log(staging)
+	d.log(closing)
+	if state, _ := d.driver.Standing(idOf(1)); state != "aborting, staged" || d.told != 0 {
+		t.Fatalf("the transfer is %q, and somebody was told %q", state, d.told)
+	}
+	d.agree()
+	if got := strings.Count(d.words(), "tell who waits: aborted"); got != 2 {
+		t.Errorf("%d of 2 were told that it is aborted", got)
+	}
+	for _, o := range d.objections {
+		t.Error(o)
 	}
 }
 

@@ -140,6 +140,8 @@ func (e *explorer) step() {
 		w.submit(n, e.transfer(e.id(), e.rng.IntN(e.contents)))
 	case dice < 110:
 		e.get(n)
+	case dice < 118:
+		w.cancel(n, idOf(e.id()))
 	case dice < 330:
 		e.deliverRequest()
 	case dice < 560:

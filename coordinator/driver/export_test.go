@@ -34,7 +34,7 @@ func (d *Driver) standingOfRecord(id transfer.ID) string {
 	case known != nil:
 		words[0] = known.State.String()
 	}
-	if len(d.inquired[id]) > 0 {
+	if d.closings[id] != nil {
 		words = append(words, "tombstone proposed")
 	}
 	return strings.Join(words, ", ")
@@ -59,7 +59,7 @@ func (d *Driver) standingOfFlight(f *flight) string {
 	if known, err := d.machine.Lookup(f.transfer.ID); err == nil && known != nil && known.IsTombstone() {
 		words = append(words, "its id closed")
 	}
-	if len(d.inquired[f.transfer.ID]) > 0 {
+	if d.closings[f.transfer.ID] != nil {
 		words = append(words, "tombstone proposed")
 	}
 	if len(f.rivals) > 0 {

@@ -17,7 +17,7 @@ type phase uint8
 
 const (
 	voting    phase = iota + 1 // banks are asked to prepare
-	resolving                  // past the deadline of another reign's transfer: banks are asked what they hold
+	resolving                  // another reign's transfer is past its deadline, or cancelled: banks are asked what they hold
 	aborting                   // Decide(abort) is proposed, and nobody has been told
 	committed                  // known to be committed: told to the client and the banks
 	aborted                    // Decide(abort) is applied: told to the client and the banks
@@ -31,6 +31,7 @@ type flight struct {
 	mine        bool // staged by this reign: nobody else can have told its client anything
 	staged      bool // the machine has accepted the Stage
 	decided     bool // the decision is applied
+	cancelled   bool // a client's cancel, and not the deadline, has begun the resolving
 	reason      transfer.Reason
 	decidedAt   time.Time // when this reign knew the outcome
 	slots       []slot    // one per bank

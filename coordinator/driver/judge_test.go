@@ -17,6 +17,7 @@ type judge struct {
 	contents   map[transfer.Fingerprint]*transfer.Transfer // everything ever submitted
 	asked      map[driver.Waiter]transfer.Fingerprint
 	gets       map[driver.Waiter]transfer.ID
+	cancels    map[driver.Waiter]transfer.ID
 	heard      map[transfer.ID]transfer.State
 	decisions  map[transfer.ID]transfer.State
 	hashes     map[int]uint64 // of the machine after an entry
@@ -32,6 +33,7 @@ func newJudge() *judge {
 		contents:  map[transfer.Fingerprint]*transfer.Transfer{},
 		asked:     map[driver.Waiter]transfer.Fingerprint{},
 		gets:      map[driver.Waiter]transfer.ID{},
+		cancels:   map[driver.Waiter]transfer.ID{},
 		heard:     map[transfer.ID]transfer.State{},
 		decisions: map[transfer.ID]transfer.State{},
 		hashes:    map[int]uint64{},
@@ -54,6 +56,9 @@ func (j *judge) submitted(w driver.Waiter, t *transfer.Transfer) {
 // told: nobody hears both committed and aborted for one id, or the outcome of a transfer that is not its own.
 func (j *judge) told(r driver.Reply) {
 	id, state := r.Record.Transfer.ID, r.Record.State
+	if asked, cancelled := j.cancels[r.Waiter]; cancelled && (state == transfer.Pending || asked != id) {
+		j.object("a cancel of %s is answered with %s, which is %s", name(asked), name(id), state)
+	}
 	if state == transfer.Pending {
 		return
 	}

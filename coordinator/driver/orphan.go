@@ -3,6 +3,7 @@ package driver
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -31,30 +32,72 @@ func (d *Driver) Inquired(now time.Time, from transfer.BankID, ids []transfer.ID
 			d.tellBank(p, known)
 			continue
 		}
-		d.proposeTombstone(now, p, id)
+		d.closeOrphan(now, p, id)
 	}
 	return nil
 }
 
-func (d *Driver) proposeTombstone(now time.Time, p *pipeline, id transfer.ID) {
-	waiting, proposed := d.inquired[id]
-	if !slices.Contains(waiting, p) {
-		d.inquired[id] = append(waiting, p)
-	}
-	if proposed {
-		return
-	}
-	reason := transfer.Reason{Code: transfer.ErrOrphaned.Code, Bank: p.bank, Detail: "bank " + string(p.bank) + " held it and no coordinator knew it"}
-	d.facts = append(d.facts, coordinator.Fact{Decide: &coordinator.Decision{ID: id, State: transfer.Aborted, Reason: reason, At: now}})
+// closing is a tombstone on its way into the log: when it is there, banks and clients that wait for it may hear it.
+type closing struct {
+	banks   []*pipeline
+	waiters []Waiter
 }
 
-// onTombstone: the id is closed; now the banks that asked may hear it.
+// closeID proposes a tombstone for an id that nobody knows. If one is on its way, its reason stands.
+func (d *Driver) closeID(now time.Time, id transfer.ID, reason transfer.Reason) *closing {
+	c := d.closings[id]
+	if c == nil {
+		c = &closing{}
+		d.closings[id] = c
+		d.facts = append(d.facts, coordinator.Fact{Decide: &coordinator.Decision{ID: id, State: transfer.Aborted, Reason: reason, At: now, Tombstone: true}})
+	}
+	return c
+}
+
+func (d *Driver) closeOrphan(now time.Time, p *pipeline, id transfer.ID) {
+	reason := transfer.Reason{Code: transfer.ErrOrphaned.Code, Bank: p.bank, Detail: "bank " + string(p.bank) + " held it and no coordinator knew it"}
+	c := d.closeID(now, id, reason)
+	if !slices.Contains(c.banks, p) {
+		c.banks = append(c.banks, p)
+	}
+}
+
+// onTombstone: the id is closed; now those who asked may hear it.
 func (d *Driver) onTombstone(r *coordinator.Record) {
-	id := r.Transfer.ID
-	for _, p := range d.inquired[id] {
+	c := d.closings[r.Transfer.ID]
+	if c == nil {
+		return
+	}
+	delete(d.closings, r.Transfer.ID)
+	for _, p := range c.banks {
 		d.tellBank(p, r)
 	}
-	delete(d.inquired, id)
+	for _, w := range c.waiters {
+		d.reply(Reply{Waiter: w, Record: r.Public()})
+	}
+}
+
+// onTombstoneRefused: a Stage came first in the log. Its flight will tell the banks, and is what the clients cancel.
+func (d *Driver) onTombstoneRefused(now time.Time, id transfer.ID) {
+	c := d.closings[id]
+	if c == nil {
+		return
+	}
+	delete(d.closings, id)
+	for _, w := range c.waiters {
+		d.Cancel(now, w, id)
+	}
+}
+
+// loseClosings has the clients that wait for a tombstone ask again. Banks do so anyway.
+func (d *Driver) loseClosings() {
+	ids := slices.SortedFunc(maps.Keys(d.closings), func(a, b transfer.ID) int { return bytes.Compare(a[:], b[:]) })
+	for _, id := range ids {
+		for _, w := range d.closings[id].waiters {
+			d.reply(Reply{Waiter: w, Lost: true})
+		}
+	}
+	clear(d.closings)
 }
 
 // tellBank repeats a decided outcome to one bank, once: if it is lost, the bank asks again. A bank without a leg in what was

@@ -22,6 +22,7 @@ import (
 //	                          n1 is elected, and leads
 //	submit n1 t1 A:-100 B:+100 [deadline=5s]
 //	get n1 t1
+//	cancel n1 t1
 //	commit n1 [up-to=3]       the leader's log reaches every node that isn't cut off, commits and is applied
 //	replicate n1 n2 [up-to=3] it reaches one node, and no more happens
 //	acknowledge n1            the leader commits what a quorum has, and applies it
@@ -123,6 +124,8 @@ func (s *stage) perform(t *testing.T, d *datadriven.TestData, words []string) {
 		w.submit(s.node(words[0]), s.transfer(t, d, words))
 	case "get":
 		w.get(s.node(words[0]), parseID(words[1]))
+	case "cancel":
+		w.cancel(s.node(words[0]), parseID(words[1]))
 	case "commit":
 		s.commit(s.node(words[0]), upTo)
 	case "replicate":

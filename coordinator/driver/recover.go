@@ -53,8 +53,8 @@ func (d *Driver) Depose() {
 		}
 		d.loseRivals(f)
 	}
+	d.loseClosings()
 	d.flights = map[transfer.ID]*flight{}
-	d.inquired = map[transfer.ID][]*pipeline{}
 	d.deadlines = nil
 	d.facts, d.settled = nil, nil
 	for _, p := range d.bankOrder {

@@ -29,6 +29,7 @@ var standings = []standing{
 	{"not leading", func(d *desk) { reachVotingStaged(d); d.depose() }},
 	{"unknown", func(d *desk) { d.lead() }},
 	{"a tombstone is proposed", func(d *desk) { d.lead(); d.inquire("A") }},
+	{"a tombstone is proposed, and a client waits for it", func(d *desk) { d.lead(); d.cancel() }},
 	{"closed by a tombstone", func(d *desk) { d.lead(); d.inquire("A"); d.agree() }},
 	{"voting, behind a tombstone", reachBehindTombstone},
 	{"voting, behind a tombstone, a rival waits", func(d *desk) { reachBehindTombstone(d); d.submit(theOther()) }},
@@ -44,6 +45,7 @@ var standings = []standing{
 	{"voting, staged", reachVotingStaged},
 	{"voting, another reign's", func(d *desk) { reachAnothers(d, epoch); d.yes("A") }},
 	{"resolving", reachResolving},
+	{"resolving, cancelled", func(d *desk) { reachAnothers(d, epoch); d.yes("A"); d.cancel() }},
 	{"aborting, not staged", func(d *desk) { reachVoting(d); d.no("B") }},
 	{"aborting, not staged, a rival waits", func(d *desk) { reachVoting(d); d.no("B"); d.submit(theOther()) }},
 	{"aborting, staged", func(d *desk) { reachVotingStaged(d); d.no("B") }},
@@ -105,7 +107,7 @@ func reachAborted(d *desk) {
 }
 
 var (
-	tombstone = decision(transfer.Aborted, transfer.ErrOrphaned.Code)
+	tombstone = coordinator.Fact{Decide: &coordinator.Decision{ID: idOf(1), State: transfer.Aborted, Reason: transfer.Reason{Code: transfer.ErrOrphaned.Code}, At: epoch, Tombstone: true}}
 	settled   = coordinator.Fact{Settle: []transfer.ID{idOf(1)}}
 )
 
@@ -142,6 +144,7 @@ func (in *input) retryAfter() time.Duration {
 var inputs = slices.Concat([]input{
 	{name: "a client submits it", act: func(d *desk) { d.submit(theTransfer()) }},
 	{name: "a client submits other content", act: func(d *desk) { d.submit(theOther()) }},
+	{name: "a client cancels it", act: func(d *desk) { d.cancel() }},
 	{name: "a client gets it", act: func(d *desk) { d.get() }},
 	logged("the log says stage", coordinator.Fact{Stage: theTransfer()}),
 	logged("the log says stage, other content", coordinator.Fact{Stage: theOther()}),

@@ -117,6 +117,14 @@ func (w *world) get(n *node, id transfer.ID) {
 	n.driver.Get(who, id)
 }
 
+func (w *world) cancel(n *node, id transfer.ID) {
+	w.asked++
+	who := driver.Waiter{Node: n.id, Request: w.asked}
+	w.waiting[who] = fmt.Sprint("c", w.asked)
+	w.judge.cancels[who] = id
+	n.driver.Cancel(w.clock(n), who, id)
+}
+
 // carryOut does what the node's driver wants done.
 func (w *world) carryOut(n *node) {
 	effects := n.driver.Take(w.clock(n))

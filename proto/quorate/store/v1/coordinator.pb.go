@@ -331,11 +331,13 @@ type Decision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// transfer.State: 2 committed, 3 aborted.
-	State         uint32 `protobuf:"varint,2,opt,name=state,proto3" json:"state,omitempty"`
-	ReasonCode    string `protobuf:"bytes,3,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`
-	ReasonBank    string `protobuf:"bytes,4,opt,name=reason_bank,json=reasonBank,proto3" json:"reason_bank,omitempty"`
-	ReasonDetail  string `protobuf:"bytes,5,opt,name=reason_detail,json=reasonDetail,proto3" json:"reason_detail,omitempty"`
-	AtUnixNano    int64  `protobuf:"zigzag64,6,opt,name=at_unix_nano,json=atUnixNano,proto3" json:"at_unix_nano,omitempty"`
+	State        uint32 `protobuf:"varint,2,opt,name=state,proto3" json:"state,omitempty"`
+	ReasonCode   string `protobuf:"bytes,3,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`
+	ReasonBank   string `protobuf:"bytes,4,opt,name=reason_bank,json=reasonBank,proto3" json:"reason_bank,omitempty"`
+	ReasonDetail string `protobuf:"bytes,5,opt,name=reason_detail,json=reasonDetail,proto3" json:"reason_detail,omitempty"`
+	AtUnixNano   int64  `protobuf:"zigzag64,6,opt,name=at_unix_nano,json=atUnixNano,proto3" json:"at_unix_nano,omitempty"`
+	// It closes an id that nobody has staged. Before there was this field, the reason code "orphaned" said so.
+	Tombstone     bool `protobuf:"varint,7,opt,name=tombstone,proto3" json:"tombstone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -410,6 +412,13 @@ func (x *Decision) GetAtUnixNano() int64 {
 		return x.AtUnixNano
 	}
 	return 0
+}
+
+func (x *Decision) GetTombstone() bool {
+	if x != nil {
+		return x.Tombstone
+	}
+	return false
 }
 
 type Settlement struct {
@@ -598,7 +607,7 @@ const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1c\n" +
 	"\tdirection\x18\x03 \x01(\rR\tdirection\x12!\n" +
 	"\famount_minor\x18\x04 \x01(\x03R\vamountMinor\x12\x1a\n" +
-	"\bcurrency\x18\x05 \x01(\tR\bcurrency\"\xb9\x01\n" +
+	"\bcurrency\x18\x05 \x01(\tR\bcurrency\"\xd7\x01\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\rR\x05state\x12\x1f\n" +
@@ -608,7 +617,8 @@ const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
 	"reasonBank\x12#\n" +
 	"\rreason_detail\x18\x05 \x01(\tR\freasonDetail\x12 \n" +
 	"\fat_unix_nano\x18\x06 \x01(\x12R\n" +
-	"atUnixNano\"\x1e\n" +
+	"atUnixNano\x12\x1c\n" +
+	"\ttombstone\x18\a \x01(\bR\ttombstone\"\x1e\n" +
 	"\n" +
 	"Settlement\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\fR\x03ids\"\xfc\x02\n" +
