@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -34,6 +35,25 @@ type legJSON struct {
 	Direction   string `json:"direction"`
 	AmountMinor string `json:"amount_minor"`
 	Currency    string `json:"currency"`
+}
+
+// leg reads one back.
+func (l *legJSON) leg() (transfer.Leg, error) {
+	leg := transfer.Leg{Bank: transfer.BankID(l.Bank), Account: transfer.AccountID(l.Account), Currency: transfer.Currency(l.Currency)}
+	switch l.Direction {
+	case transfer.Debit.String():
+		leg.Direction = transfer.Debit
+	case transfer.Credit.String():
+		leg.Direction = transfer.Credit
+	default:
+		return leg, fmt.Errorf("%w: got %q", transfer.ErrInvalidDirection, l.Direction)
+	}
+	amount, err := strconv.ParseUint(l.AmountMinor, 10, 63)
+	if err != nil {
+		return leg, fmt.Errorf("%w: got %q", transfer.ErrInvalidAmount, l.AmountMinor)
+	}
+	leg.AmountMinor = int64(amount)
+	return leg, nil
 }
 
 type accountJSON struct {

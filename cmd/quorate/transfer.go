@@ -16,7 +16,7 @@ import (
 const answerGrace = 3 * time.Second
 
 func newTransfer() *cobra.Command {
-	return newGroup("transfer", "Move money across banks", newTransferCreate(), newTransferGet())
+	return newGroup("transfer", "Move money across banks", newTransferCreate(), newTransferGet(), newTransferImport())
 }
 
 // createOptions are the flags of `quorate transfer create`.

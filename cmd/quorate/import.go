@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quorate/quorate/client"
+	"github.com/quorate/quorate/transfer"
+)
+
+const (
+	importBatch    = 500 // transfers in one request
+	importWorkers  = 8   // requests at a time
+	importPatience = 2 * time.Minute
+)
+
+// importOptions are the flags of `quorate transfer import`.
+type importOptions struct {
+	file, format, batch, rejects string
+	dryRun                       bool
+}
+
+func newTransferImport() *cobra.Command {
+	var o importOptions
+	cmd := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Submit the transfers of a CSV or JSONL file",
+		Long: `Submit the transfers of a file, many at a time, and write those that were not committed to a rejects file with the reason.
+
+CSV: the first line names the columns id,from_bank,from_account,to_bank,to_account,amount,currency,reference in any order; amount is
+a decimal such as 10.50; id and reference may be left out. JSONL: one transfer a line, as POST /v1/transfers takes it, for many legs.
+
+The same file can be imported again, after an interruption or to be sure: nothing is repeated. A row without an id gets one that follows
+from the name of the batch, the row's content and how many rows with the same content came before it. So the rows of another
+file are new transfers only if its batch has another name: that is the file's name, or --batch.
+
+Exit codes: 0 every row is committed, 4 some were rejected, 8 the outcome of some isn't known: import again.`,
+		Example: `  quorate transfer import march.csv
+  quorate transfer import payroll.jsonl --batch payroll-2026-03 --rejects failed.jsonl
+  quorate transfer import march.csv --dry-run`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.file = args[0]
+			return o.run(cmd)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.format, "format", "", "csv or jsonl (default: the file's ending)")
+	flags.StringVar(&o.batch, "batch", "", "name that the ids of rows without one follow from (default: the file's name)")
+	flags.StringVar(&o.rejects, "rejects", "", "where to write what was not committed (default: FILE with .rejects before its ending)")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "read and check the file, submit nothing")
+	return cmd
+}
+
+func (o *importOptions) run(cmd *cobra.Command) error {
+	p, err := newPrinter(cmd)
+	if err != nil {
+		return err
+	}
+	if err := o.complete(); err != nil {
+		return err
+	}
+	in, size, err := openImport(cmd, o.file)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	run := &importRun{tally: newImportTally(size, o.dryRun)}
+	if run.rows, err = o.rowsOf(run.tally.counting(in)); err != nil {
+		return err
+	}
+	run.submit = func(context.Context, []transfer.Transfer) []client.Result { return nil }
+	if !o.dryRun {
+		c, hangUp, err := dialForImport(cmd)
+		if err != nil {
+			return err
+		}
+		defer hangUp()
+		run.submit = c
+	}
+	run.rejects = newRejects(o.rejects, run.rows.header())
+	fmt.Fprintf(cmd.ErrOrStderr(), "batch %s: rows without an id get theirs from this name\n", o.batch)
+	stopProgress := run.tally.show(cmd.ErrOrStderr(), o.file)
+	err = run.all(cmd.Context())
+	stopProgress()
+	if err := errors.Join(err, run.rejects.close()); err != nil {
+		return fmt.Errorf("import %s: %w", o.file, err)
+	}
+	rejects := ""
+	if run.rejects.count > 0 {
+		rejects = o.rejects
+	}
+	if err := p.one(run.tally.json(rejects), o.batch, run.tally.table(rejects)); err != nil {
+		return err
+	}
+	return run.tally.verdict(cmd.Context(), rejects)
+}
+
+// complete fills in what was left out.
+func (o *importOptions) complete() error {
+	ending := filepath.Ext(o.file)
+	if o.format == "" {
+		o.format = strings.TrimPrefix(ending, ".")
+	}
+	if o.format != "csv" && o.format != "jsonl" {
+		return usagef("%q is neither csv nor jsonl. try: --format csv", o.format)
+	}
+	if o.file == "-" && (o.batch == "" || o.rejects == "") {
+		return usagef("standard input has no name. try: --batch march --rejects march.rejects.%s", o.format)
+	}
+	if o.batch == "" {
+		o.batch = filepath.Base(o.file)
+	}
+	if o.rejects == o.file {
+		return usagef("--rejects names the file that is to be read")
+	}
+	if o.rejects == "" {
+		o.rejects = strings.TrimSuffix(o.file, ending) + ".rejects." + o.format
+	}
+	return nil
+}
+
+func openImport(cmd *cobra.Command, name string) (in io.ReadCloser, size int64, err error) {
+	if name == "-" {
+		return io.NopCloser(cmd.InOrStdin()), 0, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, 0, misconfigured(err)
+	}
+	info, err := f.Stat()
+	if err != nil || info.IsDir() {
+		return nil, 0, misconfigured(errors.Join(fmt.Errorf("%s can't be read as a file", name), err, f.Close()))
+	}
+	return f, info.Size(), nil
+}
+
+func (o *importOptions) rowsOf(in io.Reader) (rowReader, error) {
+	ids := newIDMaker(o.batch)
+	if o.format == "jsonl" {
+		return newJSONRows(in, ids), nil
+	}
+	return newCSVRows(in, ids)
+}
+
+type submitFunc func(context.Context, []transfer.Transfer) []client.Result
+
+// dialForImport connects for as long as the import takes; a request may take --timeout.
+func dialForImport(cmd *cobra.Command) (submitFunc, func(), error) {
+	servers, err := serversOf(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	timeout, err := timeoutOf(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !cmd.Flags().Changed("timeout") {
+		timeout = importPatience
+	}
+	c, err := client.Dial(servers)
+	if err != nil {
+		return nil, nil, misconfigured(err)
+	}
+	submit := func(ctx context.Context, transfers []transfer.Transfer) []client.Result {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		return c.Transfers(ctx, transfers)
+	}
+	return submit, func() { _ = c.Close() }, nil // of connections that nobody uses any more
+}
+
+// importRun is one import under way: one reader, a few requests at a time, one tally.
+type importRun struct {
+	rows    rowReader
+	submit  submitFunc
+	tally   *importTally
+	rejects *rejects
+	failed  atomic.Pointer[error] // the first failure that ends the import
+}
+
+// all reads until the file ends or ctx does. What has been read by then is submitted, and its outcome waited for.
+func (r *importRun) all(ctx context.Context) error {
+	batches := make(chan []importRow) // unbuffered: reading waits for submitting
+	var workers sync.WaitGroup
+	outlives := context.WithoutCancel(ctx)
+	for range importWorkers {
+		workers.Add(1)
+		go func() { // ends when batches is closed, below
+			defer workers.Done()
+			for batch := range batches {
+				r.carryOut(outlives, batch)
+			}
+		}()
+	}
+	err := r.read(ctx, batches)
+	close(batches)
+	workers.Wait()
+	if failed := r.failed.Load(); failed != nil {
+		err = errors.Join(err, *failed)
+	}
+	return err
+}
+
+func (r *importRun) read(ctx context.Context, batches chan<- []importRow) error {
+	var batch []importRow
+	for ctx.Err() == nil && r.failed.Load() == nil {
+		row, err := r.rows.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			r.flush(batches, batch)
+			return err
+		}
+		if batch = append(batch, row); len(batch) == importBatch {
+			batches <- batch
+			batch = nil
+		}
+	}
+	r.flush(batches, batch)
+	return nil
+}
+
+func (r *importRun) flush(batches chan<- []importRow, batch []importRow) {
+	if len(batch) > 0 {
+		batches <- batch
+	}
+}
+
+// carryOut submits one batch and notes what became of each row.
+func (r *importRun) carryOut(ctx context.Context, batch []importRow) {
+	var transfers []transfer.Transfer
+	for i := range batch {
+		if batch[i].err == nil {
+			transfers = append(transfers, batch[i].transfer)
+		}
+	}
+	results := r.submit(ctx, transfers)
+	for i := range batch {
+		row := &batch[i]
+		outcome := importOutcome{err: row.err}
+		if row.err == nil && results != nil {
+			outcome = outcomeOf(&results[0])
+			results = results[1:]
+		}
+		r.tally.add(outcome)
+		if outcome.err != nil {
+			if err := r.rejects.add(row, outcome); err != nil {
+				r.failed.CompareAndSwap(nil, &err)
+			}
+		}
+	}
+}

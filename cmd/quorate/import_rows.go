@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/quorate/quorate/transfer"
+)
+
+// importRow is one transfer of a file, or what is wrong with it.
+type importRow struct {
+	line     int         // where it begins, counted from 1
+	fields   []string    // of CSV, as the file has them: what the rejects file repeats
+	object   *importJSON // of JSONL; nil: the line is no such object
+	transfer transfer.Transfer
+	err      error
+}
+
+// rowReader yields the rows of a file, one after another, with bounded memory. io.EOF ends them. Any other error is about the
+// file as a whole; what is wrong with one row is in the row.
+type rowReader interface {
+	next() (importRow, error)
+	header() []string // the names of the columns; nil: it has none
+}
+
+// The columns of a CSV file. id and reference may be missing, and an id may be empty.
+var importColumns = []string{"id", "from_bank", "from_account", "to_bank", "to_account", "amount", "currency", "reference"}
+
+// What a rejects file adds. An import passes over them, so that a rejects file can be imported again.
+var rejectColumns = []string{"rejected_line", "rejected_code", "rejected_detail"}
+
+type csvRows struct {
+	csv     *csv.Reader
+	names   []string
+	columns map[string]int
+	ids     idMaker
+}
+
+func newCSVRows(r io.Reader, ids idMaker) (*csvRows, error) {
+	c := &csvRows{csv: csv.NewReader(r), columns: map[string]int{}, ids: ids}
+	c.csv.ReuseRecord = true
+	names, err := c.csv.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, usagef("the file is empty. why: its first line must name the columns. try: %s", strings.Join(importColumns, ","))
+	}
+	if err != nil {
+		return nil, usagef("the first line: %v", err)
+	}
+	c.names = slices.Clone(names)
+	c.names[0] = strings.TrimPrefix(c.names[0], "\ufeff") // spreadsheets like to begin with it
+	for i, name := range c.names {
+		if _, twice := c.columns[name]; twice {
+			return nil, usagef("the first line names the column %q twice", name)
+		}
+		if !slices.Contains(importColumns, name) && !slices.Contains(rejectColumns, name) {
+			return nil, usagef("the first line names the column %q, which means nothing here. try: %s", name, strings.Join(importColumns, ","))
+		}
+		c.columns[name] = i
+	}
+	for _, name := range importColumns {
+		if _, there := c.columns[name]; !there && name != "id" && name != "reference" {
+			return nil, usagef("the first line doesn't name the column %q. try: %s", name, strings.Join(importColumns, ","))
+		}
+	}
+	return c, nil
+}
+
+func (c *csvRows) header() []string { return c.names }
+
+func (c *csvRows) next() (importRow, error) {
+	fields, err := c.csv.Read()
+	row := importRow{fields: slices.Clone(fields)}
+	var malformed *csv.ParseError
+	switch {
+	case err == nil:
+		row.line, _ = c.csv.FieldPos(0)
+		row.transfer, row.err = c.transfer(row.fields)
+	case errors.Is(err, csv.ErrFieldCount) && errors.As(err, &malformed):
+		row.line = malformed.StartLine
+		row.err = fmt.Errorf("%w: %d columns, the first line has %d", transfer.ErrInvalidRequest, len(fields), len(c.names))
+	case errors.As(err, &malformed):
+		row.line, row.fields = malformed.StartLine, nil
+		row.err = fmt.Errorf("%w: %v", transfer.ErrInvalidRequest, malformed.Err)
+	default:
+		return importRow{}, err
+	}
+	return row, nil
+}
+
+func (c *csvRows) field(fields []string, name string) string {
+	if i, there := c.columns[name]; there {
+		return fields[i]
+	}
+	return ""
+}
+
+func (c *csvRows) transfer(fields []string) (t transfer.Transfer, err error) {
+	at := func(name string) string { return c.field(fields, name) }
+	currency, err := transfer.ParseCurrency(at("currency"))
+	if err != nil {
+		return t, err
+	}
+	amount, err := transfer.ParseDecimal(at("amount"), currency)
+	if err != nil {
+		return t, err
+	}
+	t.Legs = []transfer.Leg{
+		{Bank: transfer.BankID(at("from_bank")), Account: transfer.AccountID(at("from_account")), Direction: transfer.Debit, AmountMinor: amount, Currency: currency},
+		{Bank: transfer.BankID(at("to_bank")), Account: transfer.AccountID(at("to_account")), Direction: transfer.Credit, AmountMinor: amount, Currency: currency},
+	}
+	t.Reference = at("reference")
+	if t.ID, err = c.ids.idOf(at("id"), &t); err != nil {
+		return t, err
+	}
+	return t, t.Validate()
+}
+
+// jsonRows reads one transfer a line, as the HTTP API takes it.
+type jsonRows struct {
+	lines *bufio.Reader
+	line  int
+	ids   idMaker
+}
+
+// jsonLineBytesMax is far above what a transfer of 256 legs takes.
+const jsonLineBytesMax = 1 << 20
+
+func newJSONRows(r io.Reader, ids idMaker) *jsonRows {
+	return &jsonRows{lines: bufio.NewReaderSize(r, jsonLineBytesMax), ids: ids}
+}
+
+type importJSON struct {
+	ID        string    `json:"id,omitempty"`
+	Legs      []legJSON `json:"legs"`
+	Reference string    `json:"reference,omitempty"`
+	rejection
+}
+
+// rejection is what a rejects file adds.
+type rejection struct {
+	Line   int    `json:"rejected_line,omitempty"`
+	Code   string `json:"rejected_code,omitempty"`
+	Detail string `json:"rejected_detail,omitempty"`
+}
+
+func parseImportJSON(line []byte) (*importJSON, error) {
+	var in importJSON
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&in); err != nil {
+		return nil, fmt.Errorf("%w: %v", transfer.ErrInvalidRequest, err)
+	}
+	if d.More() {
+		return nil, fmt.Errorf("%w: something follows the transfer on its line", transfer.ErrInvalidRequest)
+	}
+	return &in, nil
+}
+
+func (j *jsonRows) header() []string { return nil }
+
+func (j *jsonRows) next() (importRow, error) {
+	for {
+		line, err := j.lines.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return importRow{}, fmt.Errorf("line %d is longer than %d bytes", j.line+1, jsonLineBytesMax)
+		}
+		if err != nil && (len(line) == 0 || !errors.Is(err, io.EOF)) {
+			return importRow{}, err
+		}
+		j.line++
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		row := importRow{line: j.line}
+		if row.object, row.err = parseImportJSON(line); row.err == nil {
+			row.transfer, row.err = j.transfer(row.object)
+		}
+		return row, nil
+	}
+}
+
+func (j *jsonRows) transfer(in *importJSON) (t transfer.Transfer, err error) {
+	t.Reference = in.Reference
+	for i := range in.Legs {
+		leg, err := in.Legs[i].leg()
+		if err != nil {
+			return t, fmt.Errorf("leg %d: %w", i+1, err)
+		}
+		t.Legs = append(t.Legs, leg)
+	}
+	if t.ID, err = j.ids.idOf(in.ID, &t); err != nil {
+		return t, err
+	}
+	return t, t.Validate()
+}
+
+// idMaker gives every row the id that it has had in every run: its own, or one that follows from the name of the batch, its content, and
+// how many rows before it had the same content. So a row keeps its id when others are mended, added or dropped.
+type idMaker struct {
+	batch string
+	seen  map[uint64]uint32 // rows without an id, by a hash of their content: a few bytes for each
+}
+
+func newIDMaker(batch string) idMaker { return idMaker{batch: batch, seen: map[uint64]uint32{}} }
+
+func (m idMaker) idOf(text string, t *transfer.Transfer) (transfer.ID, error) {
+	if text != "" {
+		return transfer.ParseID(text)
+	}
+	content := t.Fingerprint()
+	short := binary.BigEndian.Uint64(content[:])
+	m.seen[short]++
+	h := sha256.New()
+	fmt.Fprintf(h, "quorate import %q %d\n", m.batch, m.seen[short])
+	h.Write(content[:])
+	id := transfer.ID(h.Sum(nil)[:16])
+	id[6] = id[6]&0x0f | 0x80 // version 8: custom (RFC 9562 §5.8)
+	id[8] = id[8]&0x3f | 0x80
+	return id, nil
+}

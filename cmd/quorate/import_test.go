@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/client"
+	"github.com/quorate/quorate/transfer"
+)
+
+const importHeader = "from_bank,from_account,to_bank,to_account,amount,currency,reference\n"
+
+func importLine(amount int, reference string) string {
+	return fmt.Sprintf("north,a,south,b,%d,EUR,%s\n", amount, reference)
+}
+
+// idsOf reads a file as the batch "march" and returns the ids of its valid rows.
+func idsOf(t *testing.T, file string) (ids []transfer.ID) {
+	t.Helper()
+	run := newTestImport(t, file, func(_ context.Context, transfers []transfer.Transfer) []client.Result {
+		results := make([]client.Result, len(transfers))
+		for i := range transfers {
+			ids = append(ids, transfers[i].ID)
+			results[i] = client.Result{ID: transfers[i].ID, Record: transfer.Record{Transfer: transfers[i], State: transfer.Committed}}
+		}
+		return results
+	})
+	if err := run.all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+func newTestImport(t *testing.T, file string, submit submitFunc) *importRun {
+	t.Helper()
+	rows, err := newCSVRows(strings.NewReader(file), newIDMaker("march"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &importRun{
+		rows: rows, submit: submit, tally: newImportTally(0, false),
+		rejects: newRejects(filepath.Join(t.TempDir(), "rejects.csv"), rows.header()),
+	}
+}
+
+// Money would move twice if a row got another id because another row was mended, added or dropped.
+func TestImportedRowsKeepTheirIDs(t *testing.T) {
+	before := idsOf(t, importHeader+importLine(1, "x")+importLine(2, "same")+importLine(2, "same")+importLine(3, "y"))
+	after := idsOf(t, importHeader+importLine(9, "new")+importLine(2, "same")+importLine(3, "y")+importLine(2, "same"))
+	if before[1] == before[2] {
+		t.Errorf("two rows of the same content have one id: %s", before[1])
+	}
+	if after[1] != before[1] || after[3] != before[2] || after[2] != before[3] {
+		t.Errorf("ids changed from %v to %v", before, after)
+	}
+	if after[0] == before[0] {
+		t.Errorf("other content has the id of row 1")
+	}
+}
+
+// A row whose outcome isn't known may be imported from the rejects file, under whatever name: it must stay the same transfer.
+func TestARejectedRowOfUnknownOutcomeKeepsItsID(t *testing.T) {
+	var id transfer.ID
+	run := newTestImport(t, importHeader+importLine(1, "x"), func(_ context.Context, transfers []transfer.Transfer) []client.Result {
+		id = transfers[0].ID
+		return []client.Result{{ID: id, Err: &client.OutcomeUnknownError{ID: id, Err: context.DeadlineExceeded}}}
+	})
+	if err := run.all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := run.rejects.close(); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(run.rejects.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := idsOf(t, string(file)); len(again) != 1 || again[0] != id {
+		t.Errorf("the rejects file gives ids %v, submitted was %s:\n%s", again, id, file)
+	}
+	if err := run.tally.verdict(t.Context(), run.rejects.name); exitCode(t.Context(), &ranError{err}) != 8 {
+		t.Errorf("exit code of %v is not 8", err)
+	}
+}
+
+// What has been read is submitted, and its outcome waited for, when the import is interrupted.
+func TestAnInterruptedImportFinishesWhatItHasRead(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	file := importHeader + strings.Repeat(importLine(1, "x"), 3*importBatch*importWorkers)
+	run := newTestImport(t, file, func(ctx context.Context, transfers []transfer.Transfer) []client.Result {
+		interrupt()
+		results := make([]client.Result, len(transfers))
+		for i := range results {
+			results[i] = client.Result{Err: ctx.Err(), Record: transfer.Record{State: transfer.Committed}}
+		}
+		return results
+	})
+	if err := run.all(ctx); err != nil {
+		t.Fatal(err)
+	}
+	rows := run.tally.committed.Load()
+	if rows == 0 || rows >= 3*importBatch*importWorkers || run.tally.rejected.Load() > 0 {
+		t.Errorf("%d rows are committed, %d rejected", rows, run.tally.rejected.Load())
+	}
+	if err := run.tally.verdict(ctx, ""); err == nil {
+		t.Error("an interrupted import says that it is complete")
+	}
+}
