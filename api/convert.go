@@ -211,7 +211,7 @@ func protoOfStatus(s *Status) *quoratev1.Status {
 		})
 	}
 	for _, b := range s.Banks {
-		out.Banks = append(out.Banks, &quoratev1.BankStatus{Id: string(b.ID), Nodes: b.Nodes, Leader: b.Leader, Up: b.Up})
+		out.Banks = append(out.Banks, &quoratev1.BankStatus{Id: string(b.ID), Nodes: b.Nodes, Leader: b.Leader, Up: b.Up, Breaker: b.Breaker})
 	}
 	return out
 }

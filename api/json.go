@@ -159,7 +159,7 @@ func statusToJSON(s *Status) statusJSON {
 		})
 	}
 	for _, b := range s.Banks {
-		out.Banks = append(out.Banks, bankStatusJSON{ID: string(b.ID), Nodes: nodesToJSON(b.Nodes), Leader: b.Leader, Up: b.Up})
+		out.Banks = append(out.Banks, bankStatusJSON{ID: string(b.ID), Nodes: nodesToJSON(b.Nodes), Leader: b.Leader, Up: b.Up, Breaker: b.Breaker})
 	}
 	return out
 }

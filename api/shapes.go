@@ -119,8 +119,9 @@ type groupStatusJSON struct {
 }
 
 type bankStatusJSON struct {
-	ID     string   `json:"id"`
-	Nodes  []uint64 `json:"nodes" nullable:"false"`
-	Leader uint64   `json:"leader" doc:"0: unknown."`
-	Up     bool     `json:"up"`
+	ID      string   `json:"id"`
+	Nodes   []uint64 `json:"nodes" nullable:"false"`
+	Leader  uint64   `json:"leader" doc:"0: unknown."`
+	Up      bool     `json:"up"`
+	Breaker string   `json:"breaker" enum:"closed,open,half_open" doc:"Whether the coordinators on this node give it new transfers: closed (yes), open (no), half_open (one, to find out)."`
 }

@@ -384,7 +384,7 @@ func TestReads(t *testing.T) {
 	if next != 3 {
 		t.Errorf("%d entries", next-1)
 	}
-	if s, err := c.Status(ctx); err != nil || s.Cluster != "test" || s.Groups[0].Leader != 1 || !s.Banks[0].Up {
+	if s, err := c.Status(ctx); err != nil || s.Cluster != "test" || s.Groups[0].Leader != 1 || !s.Banks[0].Up || s.Banks[0].Breaker != "open" {
 		t.Errorf("status: %+v, %v", s, err)
 	}
 	if a, err := c.Audit(ctx, "HOME"); err != nil || a.Bank != "HOME" || a.Totals[0].PostedMinor != -4 || a.LastEntry != 9 {

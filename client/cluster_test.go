@@ -166,7 +166,7 @@ func (n *fakeNode) ListEntries(_ context.Context, r *quoratev1.ListEntriesReques
 
 func (n *fakeNode) GetStatus(context.Context, *quoratev1.GetStatusRequest) (*quoratev1.GetStatusResponse, error) {
 	return &quoratev1.GetStatusResponse{Status: &quoratev1.Status{
-		Cluster: "test", Node: 1, Groups: []*quoratev1.GroupStatus{{Group: "coordinator/0", Leader: 1}}, Banks: []*quoratev1.BankStatus{{Id: "HOME", Up: true}},
+		Cluster: "test", Node: 1, Groups: []*quoratev1.GroupStatus{{Group: "coordinator/0", Leader: 1}}, Banks: []*quoratev1.BankStatus{{Id: "HOME", Up: true, Breaker: "open"}},
 	}}, n.fail
 }
 

@@ -138,7 +138,7 @@ func statusOf(s *quoratev1.Status) Status {
 		})
 	}
 	for _, b := range s.GetBanks() {
-		out.Banks = append(out.Banks, BankStatus{ID: transfer.BankID(b.GetId()), Nodes: b.GetNodes(), Leader: b.GetLeader(), Up: b.GetUp()})
+		out.Banks = append(out.Banks, BankStatus{ID: transfer.BankID(b.GetId()), Nodes: b.GetNodes(), Leader: b.GetLeader(), Up: b.GetUp(), Breaker: b.GetBreaker()})
 	}
 	return out
 }

@@ -42,6 +42,8 @@ type BankStatus struct {
 	Nodes  []uint64 // where its replicas live
 	Leader uint64   // zero: unknown
 	Up     bool     // answered lately, or nothing was asked of it
+	// Breaker says whether the coordinators on this node give it new transfers: closed (yes), open (no), half_open (one, to find out).
+	Breaker string
 }
 
 // Audit is one atomic look at a bank's books.

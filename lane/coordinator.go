@@ -118,6 +118,9 @@ func (c *coordinatorHost) carryOut() {
 			c.lane.answer(w, Answer{Transfer: r.Record, Err: r.Err})
 		}
 	}
+	for _, b := range effects.Breakers {
+		c.lane.report(BankBreakerMoved{Moved: b})
+	}
 	for _, v := range effects.Violations {
 		c.lane.report(BankViolated{Violation: v})
 	}

@@ -100,7 +100,7 @@ func (Inquiry) isMessage()      {}
 func (Forward) isMessage()      {}
 func (ForwardReply) isMessage() {}
 
-// Report is a fact for logs and metrics: LeaderChanged, BankViolated, MessageRefused, MemberStranded or CheckpointBegun. The host chooses words and level.
+// Report is a fact for logs and metrics: LeaderChanged, BankViolated, BankBreakerMoved, MessageRefused, MemberStranded or CheckpointBegun. The host chooses words and level.
 type Report interface{ isReport() }
 
 // LeaderChanged says who leads a group now, as this node sees it (zero: nobody known).
@@ -113,6 +113,11 @@ type LeaderChanged struct {
 // BankViolated says that a bank answered that it can't do what was decided: money is at risk.
 type BankViolated struct {
 	Violation driver.Violation
+}
+
+// BankBreakerMoved says that this node gives a bank no new transfers, or gives it some again.
+type BankBreakerMoved struct {
+	Moved driver.BreakerMoved
 }
 
 // MessageRefused says that a peer sent what can't be right.
@@ -136,8 +141,9 @@ type CheckpointBegun struct {
 	Keys    int
 }
 
-func (LeaderChanged) isReport()   {}
-func (BankViolated) isReport()    {}
-func (MessageRefused) isReport()  {}
-func (MemberStranded) isReport()  {}
-func (CheckpointBegun) isReport() {}
+func (LeaderChanged) isReport()    {}
+func (BankViolated) isReport()     {}
+func (BankBreakerMoved) isReport() {}
+func (MessageRefused) isReport()   {}
+func (MemberStranded) isReport()   {}
+func (CheckpointBegun) isReport()  {}

@@ -61,6 +61,7 @@ func DefaultLimits() Limits {
 			BankOutstandingMax: 1 << 13,
 			RetryAfter:         400 * time.Millisecond,
 			RetryAfterMax:      time.Second,
+			BreakerSilences:    3,
 		},
 	}
 }

@@ -26,8 +26,9 @@ type GroupStatus struct {
 type BankStatus struct {
 	Bank    transfer.BankID
 	Members []raft.NodeID
-	Leader  raft.NodeID // zero: unknown
-	Up      bool        // answers, as far as the coordinators on this node have asked
+	Leader  raft.NodeID    // zero: unknown
+	Up      bool           // answers, as far as the coordinators on this node have asked
+	Breaker driver.Breaker // whether they give it new transfers
 }
 
 // silentMeansDown is how many requests in a row a bank may leave unanswered before it is called down.
@@ -40,7 +41,7 @@ func (l *Lane) status() Status {
 	}
 	for _, b := range l.directory.Banks {
 		leader := l.leaderOf(l.banks[b.Bank])
-		s.Banks = append(s.Banks, BankStatus{Bank: b.Bank, Members: b.Members, Leader: leader, Up: leader != 0 && l.answers(b.Bank)})
+		s.Banks = append(s.Banks, BankStatus{Bank: b.Bank, Members: b.Members, Leader: leader, Up: leader != 0 && l.answers(b.Bank), Breaker: l.breaker(b.Bank)})
 	}
 	for _, shard := range l.shards {
 		if c := l.leadingCoordinator(shard); c != nil {
@@ -62,6 +63,17 @@ func (l *Lane) answers(id transfer.BankID) bool {
 		}
 	}
 	return true
+}
+
+// breaker is the widest open one that the coordinators led by this node have for a bank.
+func (l *Lane) breaker(id transfer.BankID) driver.Breaker {
+	breaker := driver.BreakerClosed
+	for _, shard := range l.shards {
+		if c := l.leadingCoordinator(shard); c != nil {
+			breaker = max(breaker, c.driver.BankBreaker(id))
+		}
+	}
+	return breaker
 }
 
 func (l *Lane) leadingCoordinator(shard GroupID) *coordinatorHost {

@@ -18,6 +18,12 @@ func (n *Node) observe(report lane.Report) {
 	case lane.BankViolated:
 		v := r.Violation
 		n.log.Error("bank refuses a decided outcome", "bank_id", v.Bank, "op", v.Op, "tx_id", v.ID)
+	case lane.BankBreakerMoved:
+		if r.Moved.Open {
+			n.log.Warn("bank breaker opened", "bank_id", r.Moved.Bank)
+			return
+		}
+		n.log.Info("bank breaker closed", "bank_id", r.Moved.Bank)
 	case lane.MessageRefused:
 		n.log.Warn("peer message refused", "peer", r.From, "group", r.Group, "err", r.Err)
 	case lane.MemberStranded:

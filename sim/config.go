@@ -177,6 +177,7 @@ func drawLimits(seed uint64) lane.Limits {
 	l.Driver = driver.Limits{
 		FlightsMax: l.Driver.FlightsMax, BankOutstandingMax: l.Driver.BankOutstandingMax,
 		RetryAfter: time.Duration(100+rng.IntN(300)) * time.Millisecond, RetryAfterMax: time.Second,
+		BreakerSilences: 1 + rng.IntN(4),
 	}
 	return l
 }

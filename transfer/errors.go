@@ -85,6 +85,7 @@ var (
 	ErrTransferNotFound = newError("transfer_not_found", KindNotFound, "no transfer has this id")
 	ErrNotFound         = newError("not_found", KindNotFound, "there is nothing of this name")
 	ErrNoLeader         = newError("no_leader", KindUnavailable, "no leader is known that could answer; nothing was changed")
+	ErrBankUnavailable  = newError("bank_unavailable", KindUnavailable, "a bank has not answered for a while and is given no new transfers until it does; nothing was changed")
 	ErrStopping         = newError("stopping", KindUnavailable, "the node is stopping; nothing was changed")
 	ErrBusy             = newError("busy", KindExhausted, "a bound on work in flight is reached; nothing was changed")
 	ErrOutcomeUnknown   = newError("outcome_unknown", KindUnknown, "the outcome is not known yet; ask again, or submit again, with the same id")

@@ -133,7 +133,7 @@ func (b *nodeBackend) Status(ctx context.Context) (api.Status, error) {
 		})
 	}
 	for _, at := range a.Status.Banks {
-		s.Banks = append(s.Banks, api.BankStatus{ID: at.Bank, Nodes: nodeNumbers(at.Members), Leader: uint64(at.Leader), Up: at.Up})
+		s.Banks = append(s.Banks, api.BankStatus{ID: at.Bank, Nodes: nodeNumbers(at.Members), Leader: uint64(at.Leader), Up: at.Up, Breaker: at.Breaker.String()})
 	}
 	return s, nil
 }

@@ -94,10 +94,11 @@ type groupStatusJSON struct {
 }
 
 type bankStatusJSON struct {
-	ID     string   `json:"id"`
-	Nodes  []uint64 `json:"nodes"`
-	Leader uint64   `json:"leader"`
-	Up     bool     `json:"up"`
+	ID      string   `json:"id"`
+	Nodes   []uint64 `json:"nodes"`
+	Leader  uint64   `json:"leader"`
+	Up      bool     `json:"up"`
+	Breaker string   `json:"breaker"`
 }
 
 func transferToJSON(r *transfer.Record) transferJSON {
@@ -143,7 +144,7 @@ func statusToJSON(s *client.Status) statusJSON {
 		})
 	}
 	for _, b := range s.Banks {
-		out.Banks = append(out.Banks, bankStatusJSON{ID: string(b.ID), Nodes: append([]uint64{}, b.Nodes...), Leader: b.Leader, Up: b.Up})
+		out.Banks = append(out.Banks, bankStatusJSON{ID: string(b.ID), Nodes: append([]uint64{}, b.Nodes...), Leader: b.Leader, Up: b.Up, Breaker: b.Breaker})
 	}
 	return out
 }

@@ -158,13 +158,13 @@ func groupTable(answered []view) table {
 }
 
 func bankTable(answered []view) table {
-	t := table{header: []string{"BANK", "STATE", "LEADER", "NODES"}}
+	t := table{header: []string{"BANK", "STATE", "BREAKER", "LEADER", "NODES"}}
 	for _, b := range mergedBanks(answered) {
 		state := "down"
 		if b.Up {
 			state = "up"
 		}
-		t.rows = append(t.rows, []string{string(b.ID), state, nodeOrDash(b.Leader), joinNumbers(b.Nodes)})
+		t.rows = append(t.rows, []string{string(b.ID), state, orDash(b.Breaker), nodeOrDash(b.Leader), joinNumbers(b.Nodes)})
 	}
 	return t
 }
@@ -189,7 +189,7 @@ func mergedGroups(answered []view) []client.GroupStatus {
 	return groups
 }
 
-// mergedBanks has each bank once. It is down if one of the nodes says so: that one coordinates transfers and gets no answer.
+// mergedBanks has each bank once. It is down, and its breaker open, if one of the nodes says so: that one coordinates transfers and gets no answer.
 func mergedBanks(answered []view) []client.BankStatus {
 	byID := map[transfer.BankID]client.BankStatus{}
 	var order []transfer.BankID
@@ -202,6 +202,9 @@ func mergedBanks(answered []view) []client.BankStatus {
 				continue
 			}
 			known.Up = known.Up && b.Up
+			if b.Breaker == "open" || (b.Breaker == "half_open" && known.Breaker != "open") {
+				known.Breaker = b.Breaker
+			}
 			if slices.Contains(b.Nodes, v.status.Node) && b.Leader != 0 {
 				known.Leader = b.Leader // a node without a replica only guesses
 			}

@@ -24,6 +24,7 @@ type Limits struct {
 	BankOutstandingMax int           // requests on their way to one bank; more wait their turn
 	RetryAfter         time.Duration // an unanswered request is repeated after this long, at first
 	RetryAfterMax      time.Duration // … and at most this long while the bank stays silent
+	BreakerSilences    int           // a bank that was silent so many times in a row is given no new transfers
 }
 
 // Waiter is who asked: the host's own name for an open request.
@@ -54,6 +55,7 @@ type Effects struct {
 	Replies []Reply
 	// Violations are banks that answered that they can't do what was decided: money is at risk, someone must look.
 	Violations []Violation
+	Breakers   []BreakerMoved
 }
 
 // Violation is a broken promise of a bank.
@@ -160,8 +162,7 @@ func (d *Driver) replyKnown(w Waiter, known *coordinator.Record, fingerprint tra
 	d.reply(Reply{Waiter: w, Record: known.Public()})
 }
 
-// admit says no to what can't or mustn't be begun; nothing has happened yet. Half of the flights is all that may wait for one
-// bank: a silent one must not take the room of transfers that don't touch it. play: bank_silent_leaves_room
+// admit says no to what can't or mustn't be begun; nothing has happened yet.
 func (d *Driver) admit(now time.Time, t *transfer.Transfer) error {
 	if err := d.admitOne(); err != nil {
 		return err
@@ -171,8 +172,8 @@ func (d *Driver) admit(now time.Time, t *transfer.Transfer) error {
 		if p == nil {
 			return fmt.Errorf("leg %d: %w: %q", i+1, transfer.ErrUnknownBank, t.Legs[i].Bank)
 		}
-		if 2*p.owed >= d.limits.FlightsMax {
-			return fmt.Errorf("%w: bank %s owes an answer to %d requests", transfer.ErrBusy, p.bank, p.owed)
+		if err := p.admit(); err != nil {
+			return err
 		}
 	}
 	if !t.Deadline.After(now) {
@@ -265,6 +266,9 @@ func (d *Driver) Take(now time.Time) Effects {
 	for _, p := range d.bankOrder {
 		if requests := p.take(now); len(requests) > 0 {
 			e.Calls = append(e.Calls, Call{Bank: p.bank, Requests: requests})
+		}
+		if moved, ok := p.breakerMoved(); ok {
+			e.Breakers = append(e.Breakers, moved)
 		}
 	}
 	d.facts, d.replies, d.settled, d.violations = nil, nil, nil, nil

@@ -13,7 +13,7 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-var amplePlace = driver.Limits{FlightsMax: 1 << 15, BankOutstandingMax: 1 << 13, RetryAfter: time.Second, RetryAfterMax: 8 * time.Second}
+var amplePlace = driver.Limits{FlightsMax: 1 << 15, BankOutstandingMax: 1 << 13, RetryAfter: time.Second, RetryAfterMax: 8 * time.Second, BreakerSilences: 3}
 
 // A leader that a stranger's words could stop would be replaced by one that the same words stop.
 func TestABanksReasonHarmsNobody(t *testing.T) {

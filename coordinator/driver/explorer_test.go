@@ -86,6 +86,7 @@ func explore(seed uint64, trace bool) *explorer {
 		BankOutstandingMax: 1 + rng.IntN(8),
 		RetryAfter:         200 * time.Millisecond,
 		RetryAfterMax:      2 * time.Second,
+		BreakerSilences:    1,
 	}
 	e := &explorer{seed: seed, rng: rng, world: newWorld(3, banks, limits), start: 3 * funds}
 	e.world.tracing = trace

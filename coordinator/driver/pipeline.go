@@ -20,8 +20,10 @@ type pipeline struct {
 	asides      []bank.Request // sent once, never repeated
 	outstanding int
 	owed        int           // slots that ask something: queued or under way, not yet answered
-	silence     int           // how often the bank let a request go unanswered since it was last heard
+	silence     int           // how often in a row the bank was silent for the whole wait, since it was last heard
+	silentAt    time.Time     // when that was counted last: what was sent before doesn't count again
 	retryAfter  time.Duration // for what is sent now; set at each timeout
+	reported    bool          // that the breaker has opened
 }
 
 // sending remembers that a slot's request left at a time. If the slot has been sent again, or
@@ -131,7 +133,7 @@ func (p *pipeline) heard() {
 // repeatUnanswered puts what was not answered in time back into the queue. While the bank stays silent the wait doubles up to
 // its bound, with up to a quarter of jitter, so that a bank that comes back isn't met by everybody at once.
 func (p *pipeline) repeatUnanswered(now time.Time) {
-	late := 0
+	silent := false
 	for len(p.sent) > 0 {
 		first := p.sent[0]
 		waiting := first.slot.sent && first.slot.sentAt.Equal(first.at)
@@ -140,26 +142,28 @@ func (p *pipeline) repeatUnanswered(now time.Time) {
 		}
 		p.sent = p.sent[1:]
 		if waiting {
-			late++
+			silent = silent || !first.at.Before(p.silentAt)
 			first.slot.enqueue()
 		}
 	}
 	if len(p.sent) == 0 {
 		p.sent = nil
 	}
-	if late > 0 {
-		p.backOff()
+	if silent {
+		p.backOff(now)
 	}
 }
 
-func (p *pipeline) backOff() {
+func (p *pipeline) backOff(now time.Time) {
 	p.silence++
+	p.silentAt = now
 	wait := p.limits.RetryAfter << min(p.silence, 16)
 	wait = min(wait, p.limits.RetryAfterMax)
 	p.retryAfter = wait + time.Duration(p.rng.Int64N(int64(wait)/4+1))
 }
 
-// repeatAll sends everything that is unanswered again: the bank has moved to another node.
+// repeatAll sends everything that is unanswered again: the bank has moved to another node. That is no word of the bank: as long as it has
+// said nothing there, it counts as silent.
 func (p *pipeline) repeatAll() {
 	for _, sending := range p.sent {
 		if s := sending.slot; s.sent && s.sentAt.Equal(sending.at) {
@@ -167,12 +171,13 @@ func (p *pipeline) repeatAll() {
 		}
 	}
 	p.sent = nil
-	p.heard()
+	p.retryAfter = p.limits.RetryAfter
 }
 
 func (p *pipeline) reset() {
 	p.queue, p.again, p.sent, p.asides = nil, nil, nil, nil
 	p.outstanding, p.owed = 0, 0
+	p.reported = false
 	p.heard()
 }
 

@@ -18,7 +18,7 @@ import (
 
 // TestPlays runs the scripts of testdata; -rewrite writes down what happens now. The commands:
 //
-//	cluster nodes=3 banks=A,B [funds=1000] [outstanding=8] [flights=100]
+//	cluster nodes=3 banks=A,B [funds=1000] [outstanding=8] [flights=100] [silences=100]
 //	                          n1 is elected, and leads
 //	submit n1 t1 A:-100 B:+100 [deadline=5s]
 //	get n1 t1
@@ -96,18 +96,19 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) (out string) {
 }
 
 func (s *stage) raise(t *testing.T, d *datadriven.TestData) {
-	nodes, outstanding, flights, funds := 3, 8, 100, 1000
+	nodes, outstanding, flights, funds, silences := 3, 8, 100, 1000, 100
 	d.MaybeScanArgs(t, "nodes", &nodes)
 	d.MaybeScanArgs(t, "outstanding", &outstanding)
 	d.MaybeScanArgs(t, "flights", &flights)
 	d.MaybeScanArgs(t, "funds", &funds)
+	d.MaybeScanArgs(t, "silences", &silences)
 	var names string
 	d.ScanArgs(t, "banks", &names)
 	var banks []*modelBank
 	for name := range strings.SplitSeq(names, ",") {
 		banks = append(banks, newModelBank(transfer.BankID(name), int64(funds)))
 	}
-	limits := driver.Limits{FlightsMax: flights, BankOutstandingMax: outstanding, RetryAfter: time.Second, RetryAfterMax: 8 * time.Second}
+	limits := driver.Limits{FlightsMax: flights, BankOutstandingMax: outstanding, RetryAfter: time.Second, RetryAfterMax: 8 * time.Second, BreakerSilences: silences}
 	s.world = newWorld(nodes, banks, limits)
 	s.world.tracing = true
 	s.cut = map[*node]bool{}

@@ -140,6 +140,9 @@ func (w *world) carryOut(n *node) {
 			w.requests = append(w.requests, request{n, w.bank(call.Bank), r})
 		}
 	}
+	for _, b := range effects.Breakers {
+		w.say("%s: the breaker of bank %s is %s", n.name, b.Bank, n.driver.BankBreaker(b.Bank))
+	}
 	for _, v := range effects.Violations {
 		w.say("%s raises the alarm: bank %s can't %s %s", n.name, v.Bank, v.Op, name(v.ID))
 		w.judge.violation(v)

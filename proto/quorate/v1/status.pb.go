@@ -425,7 +425,9 @@ type BankStatus struct {
 	// Zero: unknown.
 	Leader uint64 `protobuf:"varint,3,opt,name=leader,proto3" json:"leader,omitempty"`
 	// It answered lately, or nothing was asked of it.
-	Up            bool `protobuf:"varint,4,opt,name=up,proto3" json:"up,omitempty"`
+	Up bool `protobuf:"varint,4,opt,name=up,proto3" json:"up,omitempty"`
+	// Whether the coordinators on this node give it new transfers: closed (yes), open (no), half_open (one, to find out).
+	Breaker       string `protobuf:"bytes,5,opt,name=breaker,proto3" json:"breaker,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -486,6 +488,13 @@ func (x *BankStatus) GetUp() bool {
 		return x.Up
 	}
 	return false
+}
+
+func (x *BankStatus) GetBreaker() string {
+	if x != nil {
+		return x.Breaker
+	}
+	return ""
 }
 
 // Audit is one atomic look at a bank's books.
@@ -670,13 +679,14 @@ const file_quorate_v1_status_proto_rawDesc = "" +
 	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x16\n" +
 	"\x06commit\x18\x05 \x01(\x04R\x06commit\x12\x18\n" +
 	"\aapplied\x18\x06 \x01(\x04R\aapplied\x12\x18\n" +
-	"\amembers\x18\a \x03(\x04R\amembers\"Z\n" +
+	"\amembers\x18\a \x03(\x04R\amembers\"t\n" +
 	"\n" +
 	"BankStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05nodes\x18\x02 \x03(\x04R\x05nodes\x12\x16\n" +
 	"\x06leader\x18\x03 \x01(\x04R\x06leader\x12\x0e\n" +
-	"\x02up\x18\x04 \x01(\bR\x02up\"\x84\x01\n" +
+	"\x02up\x18\x04 \x01(\bR\x02up\x12\x18\n" +
+	"\abreaker\x18\x05 \x01(\tR\abreaker\"\x84\x01\n" +
 	"\x05Audit\x12\x12\n" +
 	"\x04bank\x18\x01 \x01(\tR\x04bank\x12)\n" +
 	"\x06totals\x18\x02 \x03(\v2\x11.quorate.v1.TotalR\x06totals\x12\x1d\n" +
