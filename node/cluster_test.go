@@ -118,7 +118,7 @@ func (c *cluster) stop(i int) {
 
 func (c *cluster) ask(i int, ask lane.Ask) lane.Answer {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
 	defer cancel()
 	return c.nodes[i].Do(ctx, ask)[0]
 }

@@ -94,7 +94,7 @@ func (c *cluster) openWorkload() {
 func (c *cluster) mustSettle(tr *traffic, at int) {
 	c.t.Helper()
 	banks := []transfer.BankID{"A", "B", "C"}
-	eventually(c.t, 20*time.Second, "holds are left", func() bool {
+	eventually(c.t, time.Minute, "holds are left", func() bool {
 		for _, b := range banks {
 			if a := c.ask(at, lane.AuditBank{Bank: b}); a.Err != nil || a.Audit.OpenHolds > 0 {
 				return false
@@ -148,16 +148,16 @@ func TestKillingOneNodeUnderLoadLosesNothing(t *testing.T) {
 			c.openWorkload()
 			survivors := []int{(victim + 1) % 3, (victim + 2) % 3}
 			tr := c.startTraffic(uint64(victim), survivors...)
-			eventually(t, 20*time.Second, "no traffic", func() bool { return tr.count() > 500 })
+			eventually(t, time.Minute, "no traffic", func() bool { return tr.count() > 500 })
 			if err := c.nodes[victim].Kill(); err != nil {
 				t.Fatal(err)
 			}
 			c.nodes[victim] = nil
 			before := tr.count()
-			eventually(t, 20*time.Second, "the others don't go on", func() bool { return tr.count() > before+32 })
+			eventually(t, time.Minute, "the others don't go on", func() bool { return tr.count() > before+32 })
 			c.start(victim)
 			before = tr.count()
-			eventually(t, 20*time.Second, "no traffic after the restart", func() bool { return tr.count() > before+500 })
+			eventually(t, time.Minute, "no traffic after the restart", func() bool { return tr.count() > before+500 })
 			tr.stop()
 			tr.wait.Wait()
 			c.mustSettle(tr, survivors[0])
@@ -174,7 +174,7 @@ func mustKeepWhatItAcknowledged(t *testing.T, engine string) {
 	c := startCluster(t, 3, engine)
 	c.openWorkload()
 	tr := c.startTraffic(9, 0, 1, 2)
-	eventually(t, 20*time.Second, "no traffic", func() bool { return tr.count() > 1000 })
+	eventually(t, time.Minute, "no traffic", func() bool { return tr.count() > 1000 })
 	for i := range c.nodes {
 		if err := c.nodes[i].Kill(); err != nil {
 			t.Fatal(err)
@@ -192,7 +192,7 @@ func mustKeepWhatItAcknowledged(t *testing.T, engine string) {
 	for id, told := range tr.told {
 		asks, want = append(asks, lane.GetTransfer{ID: id}), append(want, told.State)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for i, a := range c.nodes[1].Do(ctx, asks...) {
 		if a.Err != nil || a.Transfer.State != want[i] {

@@ -15,7 +15,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must come. It never passes when all is well.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 type delivery struct {
 	from      raft.NodeID

@@ -85,7 +85,7 @@ func exitCodeOf(ts *testscript.TestScript, args []string) int {
 }
 
 // patience bounds every wait of a script.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // poll tries until it works or patience ends; it returns the last error.
 func poll(try func() error) error {
