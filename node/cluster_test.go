@@ -132,7 +132,7 @@ func (c *cluster) mustAsk(i int, ask lane.Ask) lane.Answer {
 	return a
 }
 
-func newID(t *testing.T) transfer.ID {
+func newID(t testing.TB) transfer.ID {
 	t.Helper()
 	id, err := uuid.NewV7()
 	if err != nil {

@@ -28,7 +28,7 @@ func pebbleOptions(opts Options, f *fuse, log *logger, m *meter, lock *pebble.Lo
 
 	// A log entry that is compacted away before its memtable is flushed is written once, to the write-ahead log, and never
 	// again. So the memtable is as large as a node can afford; docs/storage.md has the measurement.
-	o.MemTableSize = memTableBytes
+	o.MemTableSize = opts.memTableBytes()
 	// Commits go on while this many memtables wait for their flush; a slow disk moment then costs memory, not a stall.
 	o.MemTableStopWritesThreshold = memTablesMax
 	// Files of the first level wait for each other longer than Pebble's default of 4: most of what they hold is log that will
@@ -56,7 +56,7 @@ func formatOptions(opts Options) *pebble.Options {
 	}
 	// Pebble takes memtables out of the cache. Without the usual two on top, nothing would be left for blocks and every lookup
 	// would read its filter from the disk (measured: 33 µs instead of 5).
-	o.CacheSize += 2 * memTableBytes
+	o.CacheSize += 2 * int64(opts.memTableBytes())
 	// Every new transfer id is looked up and usually isn't there: a filter of 10 bits a key answers 99 % of these without a block.
 	o.Levels[0].FilterPolicy = bloom.FilterPolicy(filterBitsPerKey)
 	for i := 1; i < len(o.Levels); i++ {
@@ -65,6 +65,13 @@ func formatOptions(opts Options) *pebble.Options {
 	// The cheapest compression everywhere: state is small records of ids and numbers, and CPU is what transfers are made of.
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	return o
+}
+
+func (o *Options) memTableBytes() uint64 {
+	if o.MemTableBytes == 0 {
+		return memTableBytes
+	}
+	return uint64(o.MemTableBytes)
 }
 
 func openReadOnly(dir string, fs vfs.FS, lock *pebble.Lock) (*pebble.DB, error) {

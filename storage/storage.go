@@ -13,9 +13,11 @@ import (
 
 // Options are the host's choices. The zero value is a good start.
 type Options struct {
-	FS         vfs.FS       // nil: the real one
-	CacheBytes int64        // for blocks of state that was read, beside the 128 MiB of memtables; zero: 64 MiB
-	Logger     *slog.Logger // nil: silent. It hears of slow disks, of Pebble's complaints and of the fatal failure
+	FS         vfs.FS // nil: the real one
+	CacheBytes int64  // for blocks of state that was read, beside the 128 MiB of memtables; zero: 64 MiB
+	// MemTableBytes is how much is written before it becomes a file; zero: 64 MiB. Less makes every log entry be written twice.
+	MemTableBytes int
+	Logger        *slog.Logger // nil: silent. It hears of slow disks, of Pebble's complaints and of the fatal failure
 }
 
 // Store is the durable memory of one node. Commit, Load, Groups, Metrics and Readers may be used from any goroutine, but

@@ -1,0 +1,9 @@
+package node
+
+import "github.com/quorate/quorate/lane"
+
+// Inspect shows the replicas of a node that has stopped.
+func (n *Node) Inspect() []lane.Replica {
+	<-n.loopDone
+	return n.lane.Inspect()
+}
