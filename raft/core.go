@@ -68,6 +68,7 @@ type Raft struct {
 	termStart     Index  // leader: its own no-op
 	uncommitted   uint64 // leader: bytes proposed in this term and not committed
 	pendingChange Index  // leader: a Membership entry up to here is not applied yet
+	handed        bool   // the last campaign was asked for by the leader before
 	transferTo    NodeID // leader: who shall take over; zero: nobody
 	transferSince uint64
 	leaving       Index // leader: it lost its vote by the change at this index; zero: it stays

@@ -65,7 +65,7 @@ func (r *Raft) becomePreCandidate() {
 // becomeCandidate campaigns. Its own vote counts once it is durable, see Persisted.
 func (r *Raft) becomeCandidate(transfer bool) {
 	r.term++
-	r.vote = r.id
+	r.vote, r.handed = r.id, transfer
 	r.startCampaign(Candidate)
 	r.askForVotes(Message{Kind: Vote, Transfer: transfer})
 }

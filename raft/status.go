@@ -13,10 +13,12 @@ type Status struct {
 	First   Index
 	Match   map[NodeID]Index // leader only
 
-	Durable     Index // the log is durable here up to this entry
-	TransferTo  NodeID
+	Durable     Index             // the log is durable here up to this entry
+	TransferTo  NodeID            // leader only: who shall take over; zero: nobody
+	Handed      bool              // leader only: the leader before handed the group over, no timeout was needed
 	Uncommitted uint64            // leader only: bytes
 	Peers       map[NodeID]string // leader only: probe, replicate, snapshot
+	SilentTicks map[NodeID]uint64 // leader only: since a peer was last heard in this term; absent: not yet
 }
 
 // Status returns a copy of what may interest people. It allocates: the accessors below don't.
@@ -27,13 +29,16 @@ func (r *Raft) Status() Status {
 		Durable: r.log.stable,
 	}
 	if r.role == Leader {
-		s.TransferTo, s.Uncommitted = r.transferTo, r.uncommitted
-		s.Match, s.Peers = map[NodeID]Index{}, map[NodeID]string{}
+		s.TransferTo, s.Handed, s.Uncommitted = r.transferTo, r.handed, r.uncommitted
+		s.Match, s.Peers, s.SilentTicks = map[NodeID]Index{}, map[NodeID]string{}, map[NodeID]uint64{}
 		for i := range r.peers {
 			p := &r.peers[i]
 			s.Match[p.id] = p.Match
 			if p.id != r.id {
 				s.Peers[p.id] = p.State.String()
+				if p.Match > 0 || p.Round > 0 {
+					s.SilentTicks[p.id] = r.ticks - p.Heard
+				}
 			}
 		}
 	}

@@ -43,6 +43,7 @@ type Raft struct {
 	chance     uint64 // state of the generator of election timeouts
 	sinceHeard int    // since a leader was heard, a vote granted, or a campaign begun
 	timeout    int    // of this wait, ElectionTicks..2×ElectionTicks−1
+	handed     bool   // the last campaign was asked for by the leader before
 	quietUntil uint64 // leases: no vote before, for a leader may count on the one that we were before a restart
 
 	lead    leading
@@ -177,6 +178,7 @@ func (r *Raft) step(m *raft.Message) error {
 			return nil
 		}
 		r.waitAnew()
+		r.handed = true
 	}
 	r.tell(toEtcd(m))
 	return nil

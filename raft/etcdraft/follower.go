@@ -46,6 +46,7 @@ func (r *Raft) tickElection() {
 	}
 	if r.mayCampaign() {
 		r.waitAnew()
+		r.handed = false
 		_ = r.core.Campaign() // refused only where mayCampaign is stricter
 		r.absorb()
 	}

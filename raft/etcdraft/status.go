@@ -19,12 +19,15 @@ func (r *Raft) Status() raft.Status {
 		Durable: r.log.stable,
 	}
 	if r.state == etcd.StateLeader {
-		s.TransferTo = raft.NodeID(r.core.BasicStatus().LeadTransferee)
-		s.Match, s.Peers = map[raft.NodeID]raft.Index{}, map[raft.NodeID]string{}
+		s.TransferTo, s.Handed = raft.NodeID(r.core.BasicStatus().LeadTransferee), r.handed
+		s.Match, s.Peers, s.SilentTicks = map[raft.NodeID]raft.Index{}, map[raft.NodeID]string{}, map[raft.NodeID]uint64{}
 		r.eachPeer(func(id raft.NodeID, p *tracker.Progress) {
 			s.Match[id] = raft.Index(p.Match)
 			if id != r.id {
 				s.Peers[id] = strings.ToLower(strings.TrimPrefix(p.State.String(), "State"))
+				if at, heard := r.lead.heard[id]; heard {
+					s.SilentTicks[id] = r.ticks - at
+				}
 			}
 		})
 	}
