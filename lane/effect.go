@@ -100,7 +100,7 @@ func (Inquiry) isMessage()      {}
 func (Forward) isMessage()      {}
 func (ForwardReply) isMessage() {}
 
-// Report is a fact for logs and metrics: LeaderChanged, BankViolated, BankBreakerMoved, MessageRefused, MemberStranded or CheckpointBegun. The host chooses words and level.
+// Report is a fact for logs and metrics: LeaderChanged, LeadershipOffered, BankViolated, BankBreakerMoved, MessageRefused, MemberStranded or CheckpointBegun. The host chooses words and level.
 type Report interface{ isReport() }
 
 // LeaderChanged says who leads a group now, as this node sees it (zero: nobody known).
@@ -108,6 +108,13 @@ type LeaderChanged struct {
 	Group  GroupID
 	Term   raft.Term
 	Leader raft.NodeID
+}
+
+// LeadershipOffered says that this node, which leads a group, asks its preferred member to take over.
+type LeadershipOffered struct {
+	Group GroupID
+	Term  raft.Term
+	To    raft.NodeID
 }
 
 // BankViolated says that a bank answered that it can't do what was decided: money is at risk.
@@ -141,9 +148,10 @@ type CheckpointBegun struct {
 	Keys    int
 }
 
-func (LeaderChanged) isReport()    {}
-func (BankViolated) isReport()     {}
-func (BankBreakerMoved) isReport() {}
-func (MessageRefused) isReport()   {}
-func (MemberStranded) isReport()   {}
-func (CheckpointBegun) isReport()  {}
+func (LeaderChanged) isReport()     {}
+func (LeadershipOffered) isReport() {}
+func (BankViolated) isReport()      {}
+func (BankBreakerMoved) isReport()  {}
+func (MessageRefused) isReport()    {}
+func (MemberStranded) isReport()    {}
+func (CheckpointBegun) isReport()   {}

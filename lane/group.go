@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
@@ -22,6 +23,8 @@ type group struct {
 	term    raft.Term // of the reign, while leading
 	leader  raft.NodeID
 	seen    raft.Term // term of the last LeaderChanged
+
+	spreadFrom time.Time // since when the preferred member could lead, or when it was last asked to; while this node leads
 
 	readID  uint64
 	asked   []openRead            // wait for the next ReadIndex

@@ -134,6 +134,7 @@ func (l *Lane) tick() {
 	}
 	for _, g := range l.order {
 		g.host.tick()
+		l.spread(g)
 		l.touch(g)
 	}
 	l.giveUpSilent()

@@ -12,6 +12,9 @@ type Limits struct {
 	ElectionTicks  int           // a follower waits 1 to 2 times as many for its leader
 	HeartbeatTicks int
 
+	HandOverAfter   time.Duration // so long a group's preferred member must have been well before it is handed the group, and between two attempts
+	CaughtUpEntries uint64        // entries that it may lack
+
 	AppendBytesMax      uint64 // entries in one message to a follower
 	InflightMessagesMax int    // such messages under way to one follower
 	InflightBytesMax    uint64
@@ -38,6 +41,9 @@ func DefaultLimits() Limits {
 		TickInterval:   50 * time.Millisecond,
 		ElectionTicks:  10,
 		HeartbeatTicks: 2,
+
+		HandOverAfter:   5 * time.Second,
+		CaughtUpEntries: 64,
 
 		AppendBytesMax:      1 << 20,
 		InflightMessagesMax: 256,

@@ -15,6 +15,8 @@ func (n *Node) observe(report lane.Report) {
 			return
 		}
 		n.log.Info("leader elected", "group", r.Group, "term", r.Term, "leader", r.Leader)
+	case lane.LeadershipOffered:
+		n.log.Info("leadership offered to the preferred member", "group", r.Group, "term", r.Term, "to", r.To)
 	case lane.BankViolated:
 		v := r.Violation
 		n.log.Error("bank refuses a decided outcome", "bank_id", v.Bank, "op", v.Op, "tx_id", v.ID)

@@ -179,5 +179,7 @@ func drawLimits(seed uint64) lane.Limits {
 		RetryAfter: time.Duration(100+rng.IntN(300)) * time.Millisecond, RetryAfterMax: time.Second,
 		BreakerSilences: 1 + rng.IntN(4),
 	}
+	l.HandOverAfter = time.Duration(200+rng.IntN(3000)) * time.Millisecond
+	l.CaughtUpEntries = rng.Uint64N(64)
 	return l
 }

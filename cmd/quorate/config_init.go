@@ -43,7 +43,7 @@ nodes:
   - { id: {{.ID}}, peer: "{{.Peer}}", grpc: "{{.GRPC}}", http: "{{.HTTP}}" }
 {{- end}}
 
-# The groups that decide the outcome of transfers share the work among them. Their number can't be changed later.
+# The groups that decide the outcome of transfers share the work among them, each led by another node where there are enough. Their number can't be changed later.
 coordinators: 1
 {{- if .CoordinatorNodes}}
 coordinator_nodes: {{.CoordinatorNodes}}

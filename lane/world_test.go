@@ -1,0 +1,194 @@
+package lane_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/raft/etcdraft"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/transfer"
+)
+
+// engines are the two that a lane may run on.
+var engines = map[string]func(raft.Config) (replica.Engine, error){
+	"quorate": func(cfg raft.Config) (replica.Engine, error) { return raft.New(cfg) },
+	"etcd":    func(cfg raft.Config) (replica.Engine, error) { return etcdraft.New(cfg) },
+}
+
+// world is lanes with a disk that writes at once and a network that carries at once, unless it drops. Its time goes by in ticks.
+type world struct {
+	t       *testing.T
+	now     time.Time
+	lanes   map[raft.NodeID]*lane.Lane
+	frozen  map[raft.NodeID]bool // stands still, and what is sent to it is lost
+	drop    func(to raft.NodeID, m lane.Message) bool
+	reports map[raft.NodeID][]lane.Report
+	answers map[uint64]lane.Answer
+	request uint64
+}
+
+func newWorld(t *testing.T, engine string, d lane.Directory, limits lane.Limits) *world {
+	t.Helper()
+	w := &world{
+		t: t, now: start, lanes: map[raft.NodeID]*lane.Lane{}, frozen: map[raft.NodeID]bool{},
+		reports: map[raft.NodeID][]lane.Report{}, answers: map[uint64]lane.Answer{},
+	}
+	for _, id := range d.Coordinators[0] {
+		l, err := lane.New(lane.Config{
+			Node: id, Seed: uint64(id), Directory: d, Limits: limits, NewEngine: engines[engine],
+			Restore: func(lane.GroupID) (raft.State, lane.Reader, error) { return raft.State{}, nil, nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.lanes[id] = l
+	}
+	return w
+}
+
+// run lets time go by.
+func (w *world) run(d time.Duration) {
+	w.t.Helper()
+	for end := w.now.Add(d); w.now.Before(end); {
+		w.now = w.now.Add(lane.DefaultLimits().TickInterval)
+		for _, id := range w.nodes() {
+			w.step(id)
+		}
+	}
+}
+
+func (w *world) nodes() []raft.NodeID {
+	ids := make([]raft.NodeID, 0, len(w.lanes))
+	for id := range w.lanes {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// step gives a lane events and carries out what comes of them, until the whole world is still.
+func (w *world) step(node raft.NodeID, events ...lane.Event) {
+	w.t.Helper()
+	type arrival struct {
+		at    raft.NodeID
+		event lane.Event
+	}
+	send := func(queue []arrival, from raft.NodeID, s lane.Send) []arrival {
+		if w.drop != nil && w.drop(s.To, s.Message) {
+			return queue
+		}
+		return append(queue, arrival{s.To, lane.Received{From: from, Message: s.Message}})
+	}
+	queue := []arrival{{at: node}}
+	for _, e := range events {
+		queue = append(queue, arrival{node, e})
+	}
+	for ; len(queue) > 0; queue = queue[1:] {
+		at := queue[0].at
+		if w.frozen[at] {
+			continue
+		}
+		var now []lane.Event
+		if queue[0].event != nil {
+			now = append(now, queue[0].event)
+		}
+		effects := w.lanes[at].Step(w.now, now)
+		if effects.Fatal != nil {
+			w.t.Fatalf("node %d: %v", at, effects.Fatal)
+		}
+		for _, s := range effects.Send {
+			queue = send(queue, at, s)
+		}
+		for _, write := range effects.Writes {
+			queue = append(queue, arrival{at, lane.Persisted{Group: write.Group, Seq: write.Write.Seq}})
+			for _, s := range write.Durable {
+				queue = send(queue, at, s)
+			}
+		}
+		for _, a := range effects.Answers {
+			w.answers[a.Request] = a.Answer
+		}
+		w.reports[at] = append(w.reports[at], effects.Reports...)
+	}
+}
+
+// ask puts a question to a node and returns what it will be answered as.
+func (w *world) ask(node raft.NodeID, ask lane.Ask) (request uint64) {
+	w.t.Helper()
+	w.request++
+	w.step(node, lane.Asked{Request: w.request, Until: w.now.Add(10 * time.Second), Ask: ask})
+	return w.request
+}
+
+// mustAnswer waits for an answer, and takes none for an error.
+func (w *world) mustAnswer(request uint64) lane.Answer {
+	w.t.Helper()
+	for range 1000 {
+		if a, ok := w.answers[request]; ok {
+			if a.Err != nil {
+				w.t.Fatalf("request %d: %v", request, a.Err)
+			}
+			return a
+		}
+		w.run(50 * time.Millisecond)
+	}
+	w.t.Fatalf("request %d is never answered", request)
+	return lane.Answer{}
+}
+
+func (w *world) openAccounts(banks ...transfer.BankID) {
+	w.t.Helper()
+	for _, b := range banks {
+		for _, id := range []transfer.AccountID{"x", "y"} {
+			w.mustAnswer(w.ask(1, lane.OpenAccount{Bank: b, Terms: bank.Terms{ID: id, Currency: "EUR", OverdraftMinor: 1000}}))
+		}
+	}
+}
+
+// reign is who leads a group, and in which term.
+type reign struct {
+	leader raft.NodeID
+	term   raft.Term
+}
+
+// reigns asks the leaders that aren't frozen.
+func (w *world) reigns() map[lane.GroupID]reign {
+	is := map[lane.GroupID]reign{}
+	for _, id := range w.nodes() {
+		for _, r := range w.lanes[id].Inspect() {
+			if r.Leading && !w.frozen[id] {
+				is[r.Group] = reign{id, r.Engine.Term()}
+			}
+		}
+	}
+	return is
+}
+
+// engineOf is a group's engine on a node.
+func (w *world) engineOf(node raft.NodeID, group lane.GroupID) replica.Engine {
+	w.t.Helper()
+	for _, r := range w.lanes[node].Inspect() {
+		if r.Group == group {
+			return r.Engine
+		}
+	}
+	w.t.Fatalf("node %d has no replica of %s", node, group)
+	return nil
+}
+
+// offers counts how often groups were offered to each node.
+func (w *world) offers() map[raft.NodeID]int {
+	count := map[raft.NodeID]int{}
+	for _, reports := range w.reports {
+		for _, r := range reports {
+			if o, ok := r.(lane.LeadershipOffered); ok {
+				count[o.To]++
+			}
+		}
+	}
+	return count
+}
