@@ -2,6 +2,7 @@ package storage
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -136,9 +137,14 @@ func (f guardFile) SyncTo(length int64) (bool, error) {
 	return full, nil
 }
 
-// Preallocate may be unsupported; what it couldn't reserve, a write will miss.
+// Preallocate may be unsupported; what it couldn't reserve, a write will miss. A write-ahead log becomes as long as what is reserved:
+// a sync that needn't record a new length takes a third less. What follows its last record reads as zeros, which Pebble takes for
+// the end of the log; other files must be as long as what was written.
 func (f guardFile) Preallocate(offset, length int64) error {
 	f.fuse.whole()
+	if filepath.Ext(f.name) == ".log" {
+		return extend(f.File, offset, length)
+	}
 	return f.File.Preallocate(offset, length)
 }
 
