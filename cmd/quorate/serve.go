@@ -157,6 +157,9 @@ func serve(config node.Config, d doors, logger *slog.Logger, signals <-chan os.S
 		return errors.Join(err, n.Stop())
 	}
 	log.Info("ready")
+	stopped := make(chan struct{})
+	defer close(stopped)
+	go paceGarbage(stopped) // ends by stopped
 	select {
 	case s := <-signals:
 		log.Info("stopping", "signal", s.String())
