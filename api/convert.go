@@ -81,6 +81,11 @@ func protoOfRecord(r *transfer.Record) *quoratev1.Transfer {
 	}
 	if r.State == transfer.Aborted {
 		out.Reason = &quoratev1.Reason{Code: string(r.Reason.Code), Bank: string(r.Reason.Bank), Detail: r.Reason.Detail}
+		if s := r.Reason.Shortfall; s != nil {
+			out.Reason.Shortfall = &quoratev1.Shortfall{
+				Account: string(s.Account), Currency: string(s.Currency), AvailableMinor: s.AvailableMinor, NeededMinor: s.NeededMinor,
+			}
+		}
 	}
 	return out
 }

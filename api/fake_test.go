@@ -88,6 +88,7 @@ func committed(t transfer.Transfer) transfer.Record {
 func aborted(t transfer.Transfer) transfer.Record {
 	return transfer.Record{Transfer: t, State: transfer.Aborted, CreatedAt: epoch, DecidedAt: epoch.Add(time.Millisecond), Reason: transfer.Reason{
 		Code: transfer.ErrInsufficientFunds.Code, Bank: "HOME", Detail: "account alice has 5.00 CZK available, needs 10.50",
+		Shortfall: &transfer.Shortfall{Account: "alice", Currency: "CZK", AvailableMinor: 500, NeededMinor: 1050},
 	}}
 }
 

@@ -68,6 +68,9 @@ func TestAnAbortedTransferIsAnAnswer(t *testing.T) {
 	if r := answer.GetTransfer().GetReason(); r.GetCode() != "insufficient_funds" || r.GetBank() != "HOME" || r.GetDetail() == "" {
 		t.Errorf("reason %v", r)
 	}
+	if s := answer.GetTransfer().GetReason().GetShortfall(); s.GetAccount() != "alice" || s.GetCurrency() != "CZK" || s.GetAvailableMinor() != 500 || s.GetNeededMinor() != 1050 {
+		t.Errorf("shortfall %v", s)
+	}
 }
 
 func TestInvalidTransfersNeverReachTheBackend(t *testing.T) {

@@ -92,6 +92,11 @@ func transferToJSON(r *transfer.Record) transferJSON {
 	}
 	if r.State == transfer.Aborted {
 		out.Reason = &reasonJSON{Code: string(r.Reason.Code), Bank: string(r.Reason.Bank), Detail: r.Reason.Detail}
+		if s := r.Reason.Shortfall; s != nil {
+			out.Reason.Shortfall = &shortfallJSON{
+				Account: string(s.Account), Currency: string(s.Currency), AvailableMinor: minorToJSON(s.AvailableMinor), NeededMinor: minorToJSON(s.NeededMinor),
+			}
+		}
 	}
 	for i, l := range r.Transfer.Legs {
 		out.Legs[i] = legJSON{

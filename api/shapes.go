@@ -38,6 +38,15 @@ type reasonJSON struct {
 	Code   string `json:"code" example:"insufficient_funds" doc:"Stable. There may be new ones."`
 	Bank   string `json:"bank,omitempty" doc:"The bank that said no, if one did."`
 	Detail string `json:"detail" doc:"For people."`
+
+	Shortfall *shortfallJSON `json:"shortfall,omitempty" doc:"With insufficient_funds: the values, for programs. Absent if the bank didn't say."`
+}
+
+type shortfallJSON struct {
+	Account        string `json:"account" example:"alice"`
+	Currency       string `json:"currency" example:"CZK"`
+	AvailableMinor string `json:"available_minor" example:"500" doc:"What the account could spend at that moment: posted − held + overdraft."`
+	NeededMinor    string `json:"needed_minor" example:"1050"`
 }
 
 type accountSpecJSON struct {

@@ -54,6 +54,10 @@ func TestAnAbortedTransferIsAnAnswer(t *testing.T) {
 	if err != nil || record.State != transfer.Aborted || record.Reason.Code != "insufficient_funds" || record.Reason.Bank != "HOME" {
 		t.Errorf("%+v, %v", record, err)
 	}
+	want := &transfer.Shortfall{Account: "alice", Currency: "CZK", AvailableMinor: -3, NeededMinor: 7}
+	if got := record.Reason.Shortfall; got == nil || *got != *want {
+		t.Errorf("shortfall %+v, want %+v", got, want)
+	}
 }
 
 func TestAnIDIsMadeForWhoHasNone(t *testing.T) {

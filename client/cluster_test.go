@@ -106,7 +106,7 @@ func commit(s *quoratev1.TransferSpec) *quoratev1.TransferResult {
 func abort(s *quoratev1.TransferSpec) *quoratev1.TransferResult {
 	r := commit(s)
 	r.GetTransfer().State = quoratev1.TransferState_TRANSFER_STATE_ABORTED
-	r.GetTransfer().Reason = &quoratev1.Reason{Code: "insufficient_funds", Bank: "HOME", Detail: "too little"}
+	r.GetTransfer().Reason = &quoratev1.Reason{Code: "insufficient_funds", Bank: "HOME", Detail: "too little", Shortfall: &quoratev1.Shortfall{Account: "alice", Currency: "CZK", AvailableMinor: -3, NeededMinor: 7}}
 	return r
 }
 

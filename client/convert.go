@@ -45,6 +45,12 @@ func recordOf(p *quoratev1.Transfer) (transfer.Record, error) {
 	}
 	if r := p.GetReason(); r != nil {
 		record.Reason = transfer.Reason{Code: transfer.Code(r.GetCode()), Bank: transfer.BankID(r.GetBank()), Detail: r.GetDetail()}
+		if s := r.GetShortfall(); s != nil {
+			record.Reason.Shortfall = &transfer.Shortfall{
+				Account: transfer.AccountID(s.GetAccount()), Currency: transfer.Currency(s.GetCurrency()),
+				AvailableMinor: s.GetAvailableMinor(), NeededMinor: s.GetNeededMinor(),
+			}
+		}
 	}
 	for i, l := range p.GetLegs() {
 		record.Transfer.Legs[i] = transfer.Leg{

@@ -59,13 +59,14 @@ func factToProto(f *Fact) *storev1.CoordinatorFact {
 		return &storev1.CoordinatorFact{Fact: &storev1.CoordinatorFact_Stage{Stage: transferToProto(f.Stage)}}
 	case f.Decide != nil:
 		return &storev1.CoordinatorFact{Fact: &storev1.CoordinatorFact_Decide{Decide: &storev1.Decision{
-			Id:           f.Decide.ID[:],
-			State:        uint32(f.Decide.State),
-			ReasonCode:   string(f.Decide.Reason.Code),
-			ReasonBank:   string(f.Decide.Reason.Bank),
-			ReasonDetail: f.Decide.Reason.Detail,
-			AtUnixNano:   f.Decide.At.UnixNano(),
-			Tombstone:    f.Decide.Tombstone,
+			Id:              f.Decide.ID[:],
+			State:           uint32(f.Decide.State),
+			ReasonCode:      string(f.Decide.Reason.Code),
+			ReasonBank:      string(f.Decide.Reason.Bank),
+			ReasonDetail:    f.Decide.Reason.Detail,
+			AtUnixNano:      f.Decide.At.UnixNano(),
+			Tombstone:       f.Decide.Tombstone,
+			ReasonShortfall: shortfallToProto(f.Decide.Reason.Shortfall),
 		}}}
 	default:
 		ids := make([][]byte, len(f.Settle))
@@ -108,7 +109,7 @@ func decisionFromProto(p *storev1.Decision) (Fact, error) {
 	return Fact{Decide: &Decision{
 		ID:     id,
 		State:  state,
-		Reason: reason(p.ReasonCode, p.ReasonBank, p.ReasonDetail),
+		Reason: reason(p),
 		At:     time.Unix(0, p.AtUnixNano).UTC(),
 		// The first builds wrote no tombstone that wasn't the answer to a bank's inquiry, and marked it by its reason alone.
 		Tombstone: p.Tombstone || p.ReasonCode == string(transfer.ErrOrphaned.Code),
@@ -127,8 +128,27 @@ func settlementFromProto(p *storev1.Settlement) (Fact, error) {
 	return Fact{Settle: ids}, nil
 }
 
-func reason(code, bank, detail string) transfer.Reason {
-	return transfer.Reason{Code: transfer.Code(code), Bank: transfer.BankID(bank), Detail: detail}
+// reason reads the fields that decisions and records share.
+func reason(p interface {
+	GetReasonCode() string
+	GetReasonBank() string
+	GetReasonDetail() string
+	GetReasonShortfall() *storev1.Shortfall
+}) transfer.Reason {
+	r := transfer.Reason{Code: transfer.Code(p.GetReasonCode()), Bank: transfer.BankID(p.GetReasonBank()), Detail: p.GetReasonDetail()}
+	if s := p.GetReasonShortfall(); s != nil {
+		r.Shortfall = &transfer.Shortfall{
+			Account: transfer.AccountID(s.Account), Currency: transfer.Currency(s.Currency), AvailableMinor: s.AvailableMinor, NeededMinor: s.NeededMinor,
+		}
+	}
+	return r
+}
+
+func shortfallToProto(s *transfer.Shortfall) *storev1.Shortfall {
+	if s == nil {
+		return nil
+	}
+	return &storev1.Shortfall{Account: string(s.Account), Currency: string(s.Currency), AvailableMinor: s.AvailableMinor, NeededMinor: s.NeededMinor}
 }
 
 func encodeRecord(r *Record) []byte {
@@ -142,6 +162,7 @@ func encodeRecord(r *Record) []byte {
 		ReasonDetail:    r.Reason.Detail,
 		Settled:         r.Settled,
 		CreatedUnixNano: r.CreatedAt.UnixNano(),
+		ReasonShortfall: shortfallToProto(r.Reason.Shortfall),
 	}
 	if r.State != transfer.Pending {
 		p.DecidedUnixNano = r.DecidedAt.UnixNano()
@@ -169,7 +190,7 @@ func decodeRecord(data []byte) (*Record, error) {
 		Transfer:    t,
 		Fingerprint: transfer.Fingerprint(p.Fingerprint),
 		State:       state,
-		Reason:      reason(p.ReasonCode, p.ReasonBank, p.ReasonDetail),
+		Reason:      reason(p),
 		Settled:     p.Settled,
 		CreatedAt:   time.Unix(0, p.CreatedUnixNano).UTC(),
 	}

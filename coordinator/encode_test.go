@@ -56,6 +56,32 @@ func TestTombstoneVersion1IsReadForEver(t *testing.T) {
 	}
 }
 
+// A bank's no has carried its values since clients are told them.
+func TestShortfallVersion1IsReadForEver(t *testing.T) {
+	no := abort(1, transfer.ErrInsufficientFunds)
+	no.Decide.Reason.Shortfall = &transfer.Shortfall{Account: "alice", Currency: "CZK", AvailableMinor: -250, NeededMinor: 12345}
+	want := golden(t, "entry_shortfall_v1.hex")
+	if got := coordinator.Encode(at(1), []coordinator.Fact{no}); !bytes.Equal(got, want) {
+		t.Errorf("Encode writes other bytes than version 1 did\n got %x\nwant %x", got, want)
+	}
+	_, facts, err := coordinator.Decode(want)
+	if diff := cmp.Diff([]coordinator.Fact{no}, facts); diff != "" || err != nil {
+		t.Errorf("error %v, facts (-want +got):\n%s", err, diff)
+	}
+	m := newMachine(t, nil)
+	apply(t, m, 1, stage(payment(1, 12345)), no, settle(1))
+	written := memory{}
+	written.store(m.Checkpoint())
+	want = golden(t, "record_shortfall_v1.hex")
+	if got := written[string(settledKey(1))]; !bytes.Equal(got, want) {
+		t.Errorf("a checkpoint writes other bytes than version 1 did\n got %x\nwant %x", got, want)
+	}
+	reloaded := newMachine(t, memory{"h": written["h"], string(settledKey(1)): want})
+	if diff := cmp.Diff(public(lookup(t, m, 1)), public(lookup(t, reloaded, 1))); diff != "" || lookup(t, reloaded, 1).Reason.Shortfall == nil {
+		t.Errorf("the record from the golden file (-want +got):\n%s", diff)
+	}
+}
+
 func TestRecordVersion1IsReadForEver(t *testing.T) {
 	m := newMachine(t, nil)
 	apply(t, m, 1, stage(payment(1, 12345)), abort(1, transfer.ErrInsufficientFunds), stage(payment(2, 1)), abort(3, transfer.ErrOrphaned), settle(1))

@@ -62,8 +62,10 @@ func (a *account) refuse(leg *transfer.Leg) transfer.Reason {
 	if leg.Direction == transfer.Debit {
 		available, limited := a.AvailableMinor()
 		if limited && available < leg.AmountMinor {
-			return reasonOf(transfer.ErrInsufficientFunds, "account %s has %s %s available, the debit needs %s", a.ID,
+			reason := reasonOf(transfer.ErrInsufficientFunds, "account %s has %s %s available, the debit needs %s", a.ID,
 				transfer.FormatMinor(available, a.Currency), a.Currency, transfer.FormatMinor(leg.AmountMinor, a.Currency))
+			reason.Shortfall = &transfer.Shortfall{Account: a.ID, Currency: a.Currency, AvailableMinor: available, NeededMinor: leg.AmountMinor}
+			return reason
 		}
 	}
 	if !roomFor(a.PostedMinor, a.HeldMinor, a.IncomingMinor, leg) {

@@ -243,3 +243,23 @@ func TestOutcomeReachesAFrozenAccount(t *testing.T) {
 		t.Fatalf("alice has %d", got)
 	}
 }
+
+// A refusal for want of money carries the numbers, also when it repeats after a restart: what was there then, less what the transfer's other
+// debits took.
+func TestARefusalSaysHowMuchIsThere(t *testing.T) {
+	b := aliceAndBob(t, newDisk())
+	b.ask(prepare(transfer.ID{9}, debit("alice", 4000), credit("bob", 4000)))
+	two := prepare(id, debit("alice", 1000), debit("alice", 5001), credit("bob", 6001))
+	want := &transfer.Shortfall{Account: "alice", Currency: "CZK", AvailableMinor: 5000, NeededMinor: 5001}
+	for _, when := range []string{"at once", "repeated"} {
+		if diff := cmp.Diff(want, b.ask(two).Reason.Shortfall); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", when, diff)
+		}
+	}
+	b.ask(request(bank.Rollback, transfer.ID{9}))
+	b.save()
+	b = newBook(t, b.disk)
+	if diff := cmp.Diff(want, b.ask(two).Reason.Shortfall); diff != "" {
+		t.Errorf("after a restart, with the money there (-want +got):\n%s", diff)
+	}
+}

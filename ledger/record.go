@@ -170,8 +170,21 @@ func appendFinished(b []byte, f *finished) []byte {
 	if f.reason != nil {
 		b = appendText(b, 4, string(f.reason.Code))
 		b = appendText(b, 5, f.reason.Detail)
+		b = appendShortfall(b, f.reason.Shortfall)
 	}
 	return b
+}
+
+func appendShortfall(b []byte, s *transfer.Shortfall) []byte {
+	if s == nil {
+		return b
+	}
+	b, mark := openMessage(b, 6)
+	b = appendText(b, 1, string(s.Account))
+	b = appendText(b, 2, string(s.Currency))
+	b = appendSint(b, 3, s.AvailableMinor)
+	b = appendUint(b, 4, uint64(s.NeededMinor))
+	return closeMessage(b, mark)
 }
 
 func decodeFinished(id transfer.ID, value []byte) (finished, error) {
@@ -190,17 +203,41 @@ func decodeFinished(id transfer.ID, value []byte) (finished, error) {
 			reason.Code = transfer.Code(c.string())
 		case 5:
 			reason.Detail = c.string()
+		case 6:
+			m := c.message()
+			reason.Shortfall = decodeShortfall(&m)
+			c.join(&m)
+			c.again = false
 		default:
 			c.unknown()
 		}
 	}
-	if f.state == 0 || (f.state == refused) != (reason.Code != "") || (f.state != rolledBack && !f.prepared) {
+	if f.state == 0 || (f.state == refused) != (reason.Code != "") || (f.state != refused && reason.Shortfall != nil) || (f.state != rolledBack && !f.prepared) {
 		c.damage("state %d, reason %.32q, fingerprint known: %t", f.state, reason.Code, f.prepared)
 	}
 	if f.state == refused {
 		f.reason = &reason
 	}
 	return f, c.failure("finished", id.String())
+}
+
+func decodeShortfall(c *cursor) *transfer.Shortfall {
+	s := &transfer.Shortfall{}
+	for c.next() {
+		switch c.number {
+		case 1:
+			s.Account = transfer.AccountID(c.string())
+		case 2:
+			s.Currency = transfer.Currency(c.string())
+		case 3:
+			s.AvailableMinor = c.sint()
+		case 4:
+			s.NeededMinor = c.amount()
+		default:
+			c.unknown()
+		}
+	}
+	return s
 }
 
 func appendEntry(b []byte, e *bank.Entry) []byte {

@@ -24,6 +24,7 @@ type cluster struct {
 	t       testing.TB
 	configs []node.Config
 	nodes   []*node.Node // nil: down
+	limits  lane.Limits  // zero: the usual ones
 }
 
 // engines are what a cluster may run on: one for all nodes, or each node another than its neighbour, as when a cluster changes over.
@@ -95,7 +96,7 @@ func freeAddresses(t testing.TB, n int) []string {
 
 func (c *cluster) start(i int) {
 	c.t.Helper()
-	n, err := node.Start(c.configs[i], node.Options{})
+	n, err := node.Start(c.configs[i], node.Options{Limits: c.limits})
 	if err != nil {
 		c.t.Fatalf("start node %d: %v", i+1, err)
 	}

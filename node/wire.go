@@ -199,11 +199,21 @@ func reasonToProto(r transfer.Reason) *peerv1.Reason {
 	if r == (transfer.Reason{}) {
 		return nil
 	}
-	return &peerv1.Reason{Code: string(r.Code), Bank: string(r.Bank), Detail: r.Detail}
+	p := &peerv1.Reason{Code: string(r.Code), Bank: string(r.Bank), Detail: r.Detail}
+	if s := r.Shortfall; s != nil {
+		p.Shortfall = &peerv1.Shortfall{Account: string(s.Account), Currency: string(s.Currency), AvailableMinor: s.AvailableMinor, NeededMinor: s.NeededMinor}
+	}
+	return p
 }
 
 func reasonFromProto(p *peerv1.Reason) transfer.Reason {
-	return transfer.Reason{Code: transfer.Code(p.GetCode()), Bank: transfer.BankID(p.GetBank()), Detail: p.GetDetail()}
+	r := transfer.Reason{Code: transfer.Code(p.GetCode()), Bank: transfer.BankID(p.GetBank()), Detail: p.GetDetail()}
+	if s := p.GetShortfall(); s != nil {
+		r.Shortfall = &transfer.Shortfall{
+			Account: transfer.AccountID(s.Account), Currency: transfer.Currency(s.Currency), AvailableMinor: s.AvailableMinor, NeededMinor: s.NeededMinor,
+		}
+	}
+	return r
 }
 
 // unixNano writes the zero time as zero, which no clock of ours shows.

@@ -29,6 +29,16 @@ type Reason struct {
 	Code   Code
 	Bank   BankID // the bank that said no, if one did
 	Detail string // one sentence with the values, for people
+
+	Shortfall *Shortfall // with insufficient_funds: the values, for programs; nil if the bank didn't say. Never changed
+}
+
+// Shortfall says what an account had when a debit asked for more.
+type Shortfall struct {
+	Account        AccountID
+	Currency       Currency
+	AvailableMinor int64 // posted − held + overdraft, less what other debits of the same transfer took
+	NeededMinor    int64
 }
 
 // Record is what is known of one transfer: what was asked and what became of it.

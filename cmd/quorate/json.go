@@ -27,6 +27,15 @@ type reasonJSON struct {
 	Code   string `json:"code"`
 	Bank   string `json:"bank,omitempty"`
 	Detail string `json:"detail"`
+
+	Shortfall *shortfallJSON `json:"shortfall,omitempty"`
+}
+
+type shortfallJSON struct {
+	Account        string `json:"account"`
+	Currency       string `json:"currency"`
+	AvailableMinor string `json:"available_minor"`
+	NeededMinor    string `json:"needed_minor"`
 }
 
 type legJSON struct {
@@ -108,6 +117,11 @@ func transferToJSON(r *transfer.Record) transferJSON {
 	}
 	if r.State == transfer.Aborted {
 		out.Reason = &reasonJSON{Code: string(r.Reason.Code), Bank: string(r.Reason.Bank), Detail: r.Reason.Detail}
+		if s := r.Reason.Shortfall; s != nil {
+			out.Reason.Shortfall = &shortfallJSON{
+				Account: string(s.Account), Currency: string(s.Currency), AvailableMinor: digits(s.AvailableMinor), NeededMinor: digits(s.NeededMinor),
+			}
+		}
 	}
 	for _, l := range r.Transfer.Legs {
 		out.Legs = append(out.Legs, legJSON{

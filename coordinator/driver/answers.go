@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -56,7 +57,7 @@ func (d *Driver) onVote(now time.Time, f *flight, s *slot, a *bank.Answer) {
 		d.decideIfCommitted(now, f)
 	case bank.No:
 		s.stop()
-		d.proposeAbort(now, f, reasonOfNo(s.pipeline.bank, a.Reason))
+		d.proposeAbort(now, f, reasonOfNo(&f.transfer, s.pipeline.bank, &a.Reason))
 	}
 }
 
@@ -69,13 +70,24 @@ const (
 // reasonOfNo makes a bank's reason fit for the log: a bank is a stranger, and what it says must harm nobody. What only
 // coordinators say is not for a bank to say. An abort that says orphaned would even be taken for the answer to an
 // inquiry, and lose against its own Stage. play: bank_no_says_orphaned
-func reasonOfNo(from transfer.BankID, r transfer.Reason) transfer.Reason {
+func reasonOfNo(t *transfer.Transfer, from transfer.BankID, r *transfer.Reason) transfer.Reason {
 	code := transfer.Code(clip(string(r.Code), reasonCodeBytesMax))
 	switch code {
 	case "", transfer.ErrOrphaned.Code, transfer.ErrCancelled.Code, transfer.ErrDeadlineExceeded.Code:
 		code = transfer.ErrRolledBack.Code
 	}
-	return transfer.Reason{Code: code, Bank: from, Detail: clip(r.Detail, reasonDetailBytesMax)}
+	reason := transfer.Reason{Code: code, Bank: from, Detail: clip(r.Detail, reasonDetailBytesMax)}
+	if code == transfer.ErrInsufficientFunds.Code && isAbout(r.Shortfall, t, from) {
+		reason.Shortfall = r.Shortfall
+	}
+	return reason
+}
+
+// isAbout says whether a shortfall is about a debit that the bank was asked for.
+func isAbout(s *transfer.Shortfall, t *transfer.Transfer, from transfer.BankID) bool {
+	return s != nil && slices.ContainsFunc(t.Legs, func(l transfer.Leg) bool {
+		return l.Direction == transfer.Debit && l.Bank == from && l.Account == s.Account && l.Currency == s.Currency
+	})
 }
 
 // clip returns at most so many bytes of a stranger's text, without what is no UTF-8.

@@ -724,7 +724,9 @@ type Reason struct {
 	// The bank that said no, if one did.
 	Bank string `protobuf:"bytes,2,opt,name=bank,proto3" json:"bank,omitempty"`
 	// One sentence with the values, for people.
-	Detail        string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	Detail string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	// With insufficient_funds: the values, for programs. Left out if the bank didn't say.
+	Shortfall     *Shortfall `protobuf:"bytes,4,opt,name=shortfall,proto3" json:"shortfall,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -780,6 +782,83 @@ func (x *Reason) GetDetail() string {
 	return ""
 }
 
+func (x *Reason) GetShortfall() *Shortfall {
+	if x != nil {
+		return x.Shortfall
+	}
+	return nil
+}
+
+// Shortfall says what an account had when a debit asked for more.
+type Shortfall struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Account  string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Currency string                 `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"`
+	// What the account could spend at that moment: posted, less held, plus overdraft.
+	AvailableMinor int64 `protobuf:"varint,3,opt,name=available_minor,json=availableMinor,proto3" json:"available_minor,omitempty"`
+	NeededMinor    int64 `protobuf:"varint,4,opt,name=needed_minor,json=neededMinor,proto3" json:"needed_minor,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Shortfall) Reset() {
+	*x = Shortfall{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Shortfall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Shortfall) ProtoMessage() {}
+
+func (x *Shortfall) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Shortfall.ProtoReflect.Descriptor instead.
+func (*Shortfall) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Shortfall) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Shortfall) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *Shortfall) GetAvailableMinor() int64 {
+	if x != nil {
+		return x.AvailableMinor
+	}
+	return 0
+}
+
+func (x *Shortfall) GetNeededMinor() int64 {
+	if x != nil {
+		return x.NeededMinor
+	}
+	return 0
+}
+
 // TransferResult is what became of one transfer of a batch.
 type TransferResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -796,7 +875,7 @@ type TransferResult struct {
 
 func (x *TransferResult) Reset() {
 	*x = TransferResult{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -808,7 +887,7 @@ func (x *TransferResult) String() string {
 func (*TransferResult) ProtoMessage() {}
 
 func (x *TransferResult) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -821,7 +900,7 @@ func (x *TransferResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferResult.ProtoReflect.Descriptor instead.
 func (*TransferResult) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{10}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TransferResult) GetId() string {
@@ -888,7 +967,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -900,7 +979,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,7 +992,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{11}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Error) GetCode() string {
@@ -984,11 +1063,17 @@ const file_quorate_v1_transfer_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"decided_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tdecidedAt\"H\n" +
+	"decided_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tdecidedAt\"}\n" +
 	"\x06Reason\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04bank\x18\x02 \x01(\tR\x04bank\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail\"\x89\x01\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\x123\n" +
+	"\tshortfall\x18\x04 \x01(\v2\x15.quorate.v1.ShortfallR\tshortfall\"\x8d\x01\n" +
+	"\tShortfall\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1a\n" +
+	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12'\n" +
+	"\x0favailable_minor\x18\x03 \x01(\x03R\x0eavailableMinor\x12!\n" +
+	"\fneeded_minor\x18\x04 \x01(\x03R\vneededMinor\"\x89\x01\n" +
 	"\x0eTransferResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x122\n" +
 	"\btransfer\x18\x02 \x01(\v2\x14.quorate.v1.TransferH\x00R\btransfer\x12)\n" +
@@ -1031,7 +1116,7 @@ func file_quorate_v1_transfer_proto_rawDescGZIP() []byte {
 }
 
 var file_quorate_v1_transfer_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_quorate_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_quorate_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_quorate_v1_transfer_proto_goTypes = []any{
 	(Direction)(0),                  // 0: quorate.v1.Direction
 	(TransferState)(0),              // 1: quorate.v1.TransferState
@@ -1046,39 +1131,41 @@ var file_quorate_v1_transfer_proto_goTypes = []any{
 	(*Leg)(nil),                     // 10: quorate.v1.Leg
 	(*Transfer)(nil),                // 11: quorate.v1.Transfer
 	(*Reason)(nil),                  // 12: quorate.v1.Reason
-	(*TransferResult)(nil),          // 13: quorate.v1.TransferResult
-	(*Error)(nil),                   // 14: quorate.v1.Error
-	(*durationpb.Duration)(nil),     // 15: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 16: google.protobuf.Timestamp
+	(*Shortfall)(nil),               // 13: quorate.v1.Shortfall
+	(*TransferResult)(nil),          // 14: quorate.v1.TransferResult
+	(*Error)(nil),                   // 15: quorate.v1.Error
+	(*durationpb.Duration)(nil),     // 16: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 17: google.protobuf.Timestamp
 }
 var file_quorate_v1_transfer_proto_depIdxs = []int32{
 	9,  // 0: quorate.v1.SubmitTransferRequest.transfer:type_name -> quorate.v1.TransferSpec
 	11, // 1: quorate.v1.SubmitTransferResponse.transfer:type_name -> quorate.v1.Transfer
 	9,  // 2: quorate.v1.SubmitTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
-	13, // 3: quorate.v1.SubmitTransfersResponse.results:type_name -> quorate.v1.TransferResult
+	14, // 3: quorate.v1.SubmitTransfersResponse.results:type_name -> quorate.v1.TransferResult
 	11, // 4: quorate.v1.GetTransferResponse.transfer:type_name -> quorate.v1.Transfer
 	10, // 5: quorate.v1.TransferSpec.legs:type_name -> quorate.v1.Leg
-	15, // 6: quorate.v1.TransferSpec.timeout:type_name -> google.protobuf.Duration
+	16, // 6: quorate.v1.TransferSpec.timeout:type_name -> google.protobuf.Duration
 	0,  // 7: quorate.v1.Leg.direction:type_name -> quorate.v1.Direction
 	10, // 8: quorate.v1.Transfer.legs:type_name -> quorate.v1.Leg
 	1,  // 9: quorate.v1.Transfer.state:type_name -> quorate.v1.TransferState
 	12, // 10: quorate.v1.Transfer.reason:type_name -> quorate.v1.Reason
-	16, // 11: quorate.v1.Transfer.created_at:type_name -> google.protobuf.Timestamp
-	16, // 12: quorate.v1.Transfer.decided_at:type_name -> google.protobuf.Timestamp
-	11, // 13: quorate.v1.TransferResult.transfer:type_name -> quorate.v1.Transfer
-	14, // 14: quorate.v1.TransferResult.error:type_name -> quorate.v1.Error
-	2,  // 15: quorate.v1.Error.outcome:type_name -> quorate.v1.Outcome
-	3,  // 16: quorate.v1.TransferService.SubmitTransfer:input_type -> quorate.v1.SubmitTransferRequest
-	5,  // 17: quorate.v1.TransferService.SubmitTransfers:input_type -> quorate.v1.SubmitTransfersRequest
-	7,  // 18: quorate.v1.TransferService.GetTransfer:input_type -> quorate.v1.GetTransferRequest
-	4,  // 19: quorate.v1.TransferService.SubmitTransfer:output_type -> quorate.v1.SubmitTransferResponse
-	6,  // 20: quorate.v1.TransferService.SubmitTransfers:output_type -> quorate.v1.SubmitTransfersResponse
-	8,  // 21: quorate.v1.TransferService.GetTransfer:output_type -> quorate.v1.GetTransferResponse
-	19, // [19:22] is the sub-list for method output_type
-	16, // [16:19] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	17, // 11: quorate.v1.Transfer.created_at:type_name -> google.protobuf.Timestamp
+	17, // 12: quorate.v1.Transfer.decided_at:type_name -> google.protobuf.Timestamp
+	13, // 13: quorate.v1.Reason.shortfall:type_name -> quorate.v1.Shortfall
+	11, // 14: quorate.v1.TransferResult.transfer:type_name -> quorate.v1.Transfer
+	15, // 15: quorate.v1.TransferResult.error:type_name -> quorate.v1.Error
+	2,  // 16: quorate.v1.Error.outcome:type_name -> quorate.v1.Outcome
+	3,  // 17: quorate.v1.TransferService.SubmitTransfer:input_type -> quorate.v1.SubmitTransferRequest
+	5,  // 18: quorate.v1.TransferService.SubmitTransfers:input_type -> quorate.v1.SubmitTransfersRequest
+	7,  // 19: quorate.v1.TransferService.GetTransfer:input_type -> quorate.v1.GetTransferRequest
+	4,  // 20: quorate.v1.TransferService.SubmitTransfer:output_type -> quorate.v1.SubmitTransferResponse
+	6,  // 21: quorate.v1.TransferService.SubmitTransfers:output_type -> quorate.v1.SubmitTransfersResponse
+	8,  // 22: quorate.v1.TransferService.GetTransfer:output_type -> quorate.v1.GetTransferResponse
+	20, // [20:23] is the sub-list for method output_type
+	17, // [17:20] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_quorate_v1_transfer_proto_init() }
@@ -1086,7 +1173,7 @@ func file_quorate_v1_transfer_proto_init() {
 	if File_quorate_v1_transfer_proto != nil {
 		return
 	}
-	file_quorate_v1_transfer_proto_msgTypes[10].OneofWrappers = []any{
+	file_quorate_v1_transfer_proto_msgTypes[11].OneofWrappers = []any{
 		(*TransferResult_Transfer)(nil),
 		(*TransferResult_Error)(nil),
 	}
@@ -1096,7 +1183,7 @@ func file_quorate_v1_transfer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_v1_transfer_proto_rawDesc), len(file_quorate_v1_transfer_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -647,6 +647,7 @@ type Reason struct {
 	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	Bank          string                 `protobuf:"bytes,2,opt,name=bank,proto3" json:"bank,omitempty"`
 	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	Shortfall     *Shortfall             `protobuf:"bytes,4,opt,name=shortfall,proto3" json:"shortfall,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -702,6 +703,81 @@ func (x *Reason) GetDetail() string {
 	return ""
 }
 
+func (x *Reason) GetShortfall() *Shortfall {
+	if x != nil {
+		return x.Shortfall
+	}
+	return nil
+}
+
+type Shortfall struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Account        string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Currency       string                 `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"`
+	AvailableMinor int64                  `protobuf:"zigzag64,3,opt,name=available_minor,json=availableMinor,proto3" json:"available_minor,omitempty"`
+	NeededMinor    int64                  `protobuf:"varint,4,opt,name=needed_minor,json=neededMinor,proto3" json:"needed_minor,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Shortfall) Reset() {
+	*x = Shortfall{}
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Shortfall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Shortfall) ProtoMessage() {}
+
+func (x *Shortfall) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Shortfall.ProtoReflect.Descriptor instead.
+func (*Shortfall) Descriptor() ([]byte, []int) {
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Shortfall) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Shortfall) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *Shortfall) GetAvailableMinor() int64 {
+	if x != nil {
+		return x.AvailableMinor
+	}
+	return 0
+}
+
+func (x *Shortfall) GetNeededMinor() int64 {
+	if x != nil {
+		return x.NeededMinor
+	}
+	return 0
+}
+
 // BankRequests asks a bank on the receiving node; the answers go to the coordinator group that asks.
 type BankRequests struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -714,7 +790,7 @@ type BankRequests struct {
 
 func (x *BankRequests) Reset() {
 	*x = BankRequests{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[8]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +802,7 @@ func (x *BankRequests) String() string {
 func (*BankRequests) ProtoMessage() {}
 
 func (x *BankRequests) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[8]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +815,7 @@ func (x *BankRequests) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BankRequests.ProtoReflect.Descriptor instead.
 func (*BankRequests) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{8}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *BankRequests) GetBank() string {
@@ -776,7 +852,7 @@ type BankRequest struct {
 
 func (x *BankRequest) Reset() {
 	*x = BankRequest{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[9]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +864,7 @@ func (x *BankRequest) String() string {
 func (*BankRequest) ProtoMessage() {}
 
 func (x *BankRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[9]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +877,7 @@ func (x *BankRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BankRequest.ProtoReflect.Descriptor instead.
 func (*BankRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{9}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *BankRequest) GetOp() uint32 {
@@ -852,7 +928,7 @@ type BankAnswers struct {
 
 func (x *BankAnswers) Reset() {
 	*x = BankAnswers{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[10]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +940,7 @@ func (x *BankAnswers) String() string {
 func (*BankAnswers) ProtoMessage() {}
 
 func (x *BankAnswers) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[10]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +953,7 @@ func (x *BankAnswers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BankAnswers.ProtoReflect.Descriptor instead.
 func (*BankAnswers) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{10}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *BankAnswers) GetLeaderHint() uint64 {
@@ -922,7 +998,7 @@ type BankAnswer struct {
 
 func (x *BankAnswer) Reset() {
 	*x = BankAnswer{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[11]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -934,7 +1010,7 @@ func (x *BankAnswer) String() string {
 func (*BankAnswer) ProtoMessage() {}
 
 func (x *BankAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[11]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -947,7 +1023,7 @@ func (x *BankAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BankAnswer.ProtoReflect.Descriptor instead.
 func (*BankAnswer) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{11}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *BankAnswer) GetOp() uint32 {
@@ -998,7 +1074,7 @@ type Inquiry struct {
 
 func (x *Inquiry) Reset() {
 	*x = Inquiry{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[12]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1010,7 +1086,7 @@ func (x *Inquiry) String() string {
 func (*Inquiry) ProtoMessage() {}
 
 func (x *Inquiry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[12]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1023,7 +1099,7 @@ func (x *Inquiry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inquiry.ProtoReflect.Descriptor instead.
 func (*Inquiry) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{12}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Inquiry) GetCoordinator() string {
@@ -1068,7 +1144,7 @@ type Forward struct {
 
 func (x *Forward) Reset() {
 	*x = Forward{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[13]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1156,7 @@ func (x *Forward) String() string {
 func (*Forward) ProtoMessage() {}
 
 func (x *Forward) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[13]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1169,7 @@ func (x *Forward) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forward.ProtoReflect.Descriptor instead.
 func (*Forward) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{13}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Forward) GetRequest() uint64 {
@@ -1234,7 +1310,7 @@ type Empty struct {
 
 func (x *Empty) Reset() {
 	*x = Empty{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[14]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1322,7 @@ func (x *Empty) String() string {
 func (*Empty) ProtoMessage() {}
 
 func (x *Empty) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[14]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1335,7 @@ func (x *Empty) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Empty.ProtoReflect.Descriptor instead.
 func (*Empty) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{14}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{15}
 }
 
 // Page asks for the items after a key.
@@ -1274,7 +1350,7 @@ type Page struct {
 
 func (x *Page) Reset() {
 	*x = Page{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[15]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1286,7 +1362,7 @@ func (x *Page) String() string {
 func (*Page) ProtoMessage() {}
 
 func (x *Page) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[15]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1299,7 +1375,7 @@ func (x *Page) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Page.ProtoReflect.Descriptor instead.
 func (*Page) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{15}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Page) GetAfter() string {
@@ -1344,7 +1420,7 @@ type ForwardReply struct {
 
 func (x *ForwardReply) Reset() {
 	*x = ForwardReply{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[16]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1432,7 @@ func (x *ForwardReply) String() string {
 func (*ForwardReply) ProtoMessage() {}
 
 func (x *ForwardReply) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[16]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +1445,7 @@ func (x *ForwardReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardReply.ProtoReflect.Descriptor instead.
 func (*ForwardReply) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{16}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ForwardReply) GetRequest() uint64 {
@@ -1461,7 +1537,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[17]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +1549,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[17]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +1562,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{17}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Transfer) GetId() []byte {
@@ -1531,7 +1607,7 @@ type TransferRecord struct {
 
 func (x *TransferRecord) Reset() {
 	*x = TransferRecord{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[18]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1619,7 @@ func (x *TransferRecord) String() string {
 func (*TransferRecord) ProtoMessage() {}
 
 func (x *TransferRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[18]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1632,7 @@ func (x *TransferRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferRecord.ProtoReflect.Descriptor instead.
 func (*TransferRecord) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{18}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TransferRecord) GetTransfer() *Transfer {
@@ -1617,7 +1693,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[19]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1629,7 +1705,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[19]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1642,7 +1718,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{19}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Account) GetId() string {
@@ -1717,7 +1793,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1805,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +1818,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{20}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Entry) GetSeq() uint64 {
@@ -1814,7 +1890,7 @@ type Total struct {
 
 func (x *Total) Reset() {
 	*x = Total{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1826,7 +1902,7 @@ func (x *Total) String() string {
 func (*Total) ProtoMessage() {}
 
 func (x *Total) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +1915,7 @@ func (x *Total) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Total.ProtoReflect.Descriptor instead.
 func (*Total) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{21}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Total) GetCurrency() string {
@@ -1931,11 +2007,17 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1c\n" +
 	"\tdirection\x18\x03 \x01(\rR\tdirection\x12!\n" +
 	"\famount_minor\x18\x04 \x01(\x03R\vamountMinor\x12\x1a\n" +
-	"\bcurrency\x18\x05 \x01(\tR\bcurrency\"H\n" +
+	"\bcurrency\x18\x05 \x01(\tR\bcurrency\"\x82\x01\n" +
 	"\x06Reason\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04bank\x18\x02 \x01(\tR\x04bank\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail\"~\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\x128\n" +
+	"\tshortfall\x18\x04 \x01(\v2\x1a.quorate.peer.v1.ShortfallR\tshortfall\"\x8d\x01\n" +
+	"\tShortfall\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1a\n" +
+	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12'\n" +
+	"\x0favailable_minor\x18\x03 \x01(\x12R\x0eavailableMinor\x12!\n" +
+	"\fneeded_minor\x18\x04 \x01(\x03R\vneededMinor\"~\n" +
 	"\fBankRequests\x12\x12\n" +
 	"\x04bank\x18\x01 \x01(\tR\x04bank\x12 \n" +
 	"\vcoordinator\x18\x02 \x01(\tR\vcoordinator\x128\n" +
@@ -2052,7 +2134,7 @@ func file_quorate_peer_v1_peer_proto_rawDescGZIP() []byte {
 	return file_quorate_peer_v1_peer_proto_rawDescData
 }
 
-var file_quorate_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_quorate_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_quorate_peer_v1_peer_proto_goTypes = []any{
 	(*ExchangeRequest)(nil),  // 0: quorate.peer.v1.ExchangeRequest
 	(*ExchangeResponse)(nil), // 1: quorate.peer.v1.ExchangeResponse
@@ -2062,54 +2144,56 @@ var file_quorate_peer_v1_peer_proto_goTypes = []any{
 	(*SnapshotChunk)(nil),    // 5: quorate.peer.v1.SnapshotChunk
 	(*Leg)(nil),              // 6: quorate.peer.v1.Leg
 	(*Reason)(nil),           // 7: quorate.peer.v1.Reason
-	(*BankRequests)(nil),     // 8: quorate.peer.v1.BankRequests
-	(*BankRequest)(nil),      // 9: quorate.peer.v1.BankRequest
-	(*BankAnswers)(nil),      // 10: quorate.peer.v1.BankAnswers
-	(*BankAnswer)(nil),       // 11: quorate.peer.v1.BankAnswer
-	(*Inquiry)(nil),          // 12: quorate.peer.v1.Inquiry
-	(*Forward)(nil),          // 13: quorate.peer.v1.Forward
-	(*Empty)(nil),            // 14: quorate.peer.v1.Empty
-	(*Page)(nil),             // 15: quorate.peer.v1.Page
-	(*ForwardReply)(nil),     // 16: quorate.peer.v1.ForwardReply
-	(*Transfer)(nil),         // 17: quorate.peer.v1.Transfer
-	(*TransferRecord)(nil),   // 18: quorate.peer.v1.TransferRecord
-	(*Account)(nil),          // 19: quorate.peer.v1.Account
-	(*Entry)(nil),            // 20: quorate.peer.v1.Entry
-	(*Total)(nil),            // 21: quorate.peer.v1.Total
+	(*Shortfall)(nil),        // 8: quorate.peer.v1.Shortfall
+	(*BankRequests)(nil),     // 9: quorate.peer.v1.BankRequests
+	(*BankRequest)(nil),      // 10: quorate.peer.v1.BankRequest
+	(*BankAnswers)(nil),      // 11: quorate.peer.v1.BankAnswers
+	(*BankAnswer)(nil),       // 12: quorate.peer.v1.BankAnswer
+	(*Inquiry)(nil),          // 13: quorate.peer.v1.Inquiry
+	(*Forward)(nil),          // 14: quorate.peer.v1.Forward
+	(*Empty)(nil),            // 15: quorate.peer.v1.Empty
+	(*Page)(nil),             // 16: quorate.peer.v1.Page
+	(*ForwardReply)(nil),     // 17: quorate.peer.v1.ForwardReply
+	(*Transfer)(nil),         // 18: quorate.peer.v1.Transfer
+	(*TransferRecord)(nil),   // 19: quorate.peer.v1.TransferRecord
+	(*Account)(nil),          // 20: quorate.peer.v1.Account
+	(*Entry)(nil),            // 21: quorate.peer.v1.Entry
+	(*Total)(nil),            // 22: quorate.peer.v1.Total
 }
 var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	2,  // 0: quorate.peer.v1.ExchangeRequest.envelopes:type_name -> quorate.peer.v1.Envelope
 	3,  // 1: quorate.peer.v1.Envelope.raft:type_name -> quorate.peer.v1.RaftMessage
-	8,  // 2: quorate.peer.v1.Envelope.bank_requests:type_name -> quorate.peer.v1.BankRequests
-	10, // 3: quorate.peer.v1.Envelope.bank_answers:type_name -> quorate.peer.v1.BankAnswers
-	12, // 4: quorate.peer.v1.Envelope.inquiry:type_name -> quorate.peer.v1.Inquiry
-	13, // 5: quorate.peer.v1.Envelope.forward:type_name -> quorate.peer.v1.Forward
-	16, // 6: quorate.peer.v1.Envelope.forward_reply:type_name -> quorate.peer.v1.ForwardReply
+	9,  // 2: quorate.peer.v1.Envelope.bank_requests:type_name -> quorate.peer.v1.BankRequests
+	11, // 3: quorate.peer.v1.Envelope.bank_answers:type_name -> quorate.peer.v1.BankAnswers
+	13, // 4: quorate.peer.v1.Envelope.inquiry:type_name -> quorate.peer.v1.Inquiry
+	14, // 5: quorate.peer.v1.Envelope.forward:type_name -> quorate.peer.v1.Forward
+	17, // 6: quorate.peer.v1.Envelope.forward_reply:type_name -> quorate.peer.v1.ForwardReply
 	4,  // 7: quorate.peer.v1.RaftMessage.entries:type_name -> quorate.peer.v1.RaftEntry
 	5,  // 8: quorate.peer.v1.RaftMessage.snapshot:type_name -> quorate.peer.v1.SnapshotChunk
-	9,  // 9: quorate.peer.v1.BankRequests.requests:type_name -> quorate.peer.v1.BankRequest
-	6,  // 10: quorate.peer.v1.BankRequest.legs:type_name -> quorate.peer.v1.Leg
-	11, // 11: quorate.peer.v1.BankAnswers.answers:type_name -> quorate.peer.v1.BankAnswer
-	7,  // 12: quorate.peer.v1.BankAnswer.reason:type_name -> quorate.peer.v1.Reason
-	17, // 13: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
-	19, // 14: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
-	15, // 15: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
-	15, // 16: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
-	14, // 17: quorate.peer.v1.Forward.audit:type_name -> quorate.peer.v1.Empty
-	18, // 18: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
-	19, // 19: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
-	20, // 20: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
-	21, // 21: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
-	6,  // 22: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
-	17, // 23: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
-	7,  // 24: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
-	0,  // 25: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
-	1,  // 26: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
-	26, // [26:27] is the sub-list for method output_type
-	25, // [25:26] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	8,  // 9: quorate.peer.v1.Reason.shortfall:type_name -> quorate.peer.v1.Shortfall
+	10, // 10: quorate.peer.v1.BankRequests.requests:type_name -> quorate.peer.v1.BankRequest
+	6,  // 11: quorate.peer.v1.BankRequest.legs:type_name -> quorate.peer.v1.Leg
+	12, // 12: quorate.peer.v1.BankAnswers.answers:type_name -> quorate.peer.v1.BankAnswer
+	7,  // 13: quorate.peer.v1.BankAnswer.reason:type_name -> quorate.peer.v1.Reason
+	18, // 14: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
+	20, // 15: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
+	16, // 16: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
+	16, // 17: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
+	15, // 18: quorate.peer.v1.Forward.audit:type_name -> quorate.peer.v1.Empty
+	19, // 19: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
+	20, // 20: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
+	21, // 21: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
+	22, // 22: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
+	6,  // 23: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
+	18, // 24: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
+	7,  // 25: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
+	0,  // 26: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
+	1,  // 27: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
+	27, // [27:28] is the sub-list for method output_type
+	26, // [26:27] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_quorate_peer_v1_peer_proto_init() }
@@ -2125,7 +2209,7 @@ func file_quorate_peer_v1_peer_proto_init() {
 		(*Envelope_Forward)(nil),
 		(*Envelope_ForwardReply)(nil),
 	}
-	file_quorate_peer_v1_peer_proto_msgTypes[13].OneofWrappers = []any{
+	file_quorate_peer_v1_peer_proto_msgTypes[14].OneofWrappers = []any{
 		(*Forward_Submit)(nil),
 		(*Forward_GetTransfer)(nil),
 		(*Forward_OpenAccount)(nil),
@@ -2140,7 +2224,7 @@ func file_quorate_peer_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_peer_v1_peer_proto_rawDesc), len(file_quorate_peer_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

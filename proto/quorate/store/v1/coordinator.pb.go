@@ -337,9 +337,10 @@ type Decision struct {
 	ReasonDetail string `protobuf:"bytes,5,opt,name=reason_detail,json=reasonDetail,proto3" json:"reason_detail,omitempty"`
 	AtUnixNano   int64  `protobuf:"zigzag64,6,opt,name=at_unix_nano,json=atUnixNano,proto3" json:"at_unix_nano,omitempty"`
 	// It closes an id that nobody has staged. Before there was this field, the reason code "orphaned" said so.
-	Tombstone     bool `protobuf:"varint,7,opt,name=tombstone,proto3" json:"tombstone,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Tombstone       bool       `protobuf:"varint,7,opt,name=tombstone,proto3" json:"tombstone,omitempty"`
+	ReasonShortfall *Shortfall `protobuf:"bytes,8,opt,name=reason_shortfall,json=reasonShortfall,proto3" json:"reason_shortfall,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Decision) Reset() {
@@ -421,6 +422,82 @@ func (x *Decision) GetTombstone() bool {
 	return false
 }
 
+func (x *Decision) GetReasonShortfall() *Shortfall {
+	if x != nil {
+		return x.ReasonShortfall
+	}
+	return nil
+}
+
+// Shortfall says what an account had when a debit asked for more. It comes with the reason code insufficient_funds.
+type Shortfall struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Account        string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Currency       string                 `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"`
+	AvailableMinor int64                  `protobuf:"zigzag64,3,opt,name=available_minor,json=availableMinor,proto3" json:"available_minor,omitempty"`
+	NeededMinor    int64                  `protobuf:"varint,4,opt,name=needed_minor,json=neededMinor,proto3" json:"needed_minor,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Shortfall) Reset() {
+	*x = Shortfall{}
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Shortfall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Shortfall) ProtoMessage() {}
+
+func (x *Shortfall) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Shortfall.ProtoReflect.Descriptor instead.
+func (*Shortfall) Descriptor() ([]byte, []int) {
+	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Shortfall) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Shortfall) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *Shortfall) GetAvailableMinor() int64 {
+	if x != nil {
+		return x.AvailableMinor
+	}
+	return 0
+}
+
+func (x *Shortfall) GetNeededMinor() int64 {
+	if x != nil {
+		return x.NeededMinor
+	}
+	return 0
+}
+
 type Settlement struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ids           [][]byte               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
@@ -430,7 +507,7 @@ type Settlement struct {
 
 func (x *Settlement) Reset() {
 	*x = Settlement{}
-	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[5]
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -442,7 +519,7 @@ func (x *Settlement) String() string {
 func (*Settlement) ProtoMessage() {}
 
 func (x *Settlement) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[5]
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -455,7 +532,7 @@ func (x *Settlement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settlement.ProtoReflect.Descriptor instead.
 func (*Settlement) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{5}
+	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Settlement) GetIds() [][]byte {
@@ -478,13 +555,14 @@ type CoordinatorRecord struct {
 	Settled         bool                   `protobuf:"varint,8,opt,name=settled,proto3" json:"settled,omitempty"`
 	CreatedUnixNano int64                  `protobuf:"zigzag64,9,opt,name=created_unix_nano,json=createdUnixNano,proto3" json:"created_unix_nano,omitempty"`
 	DecidedUnixNano int64                  `protobuf:"zigzag64,10,opt,name=decided_unix_nano,json=decidedUnixNano,proto3" json:"decided_unix_nano,omitempty"`
+	ReasonShortfall *Shortfall             `protobuf:"bytes,11,opt,name=reason_shortfall,json=reasonShortfall,proto3" json:"reason_shortfall,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *CoordinatorRecord) Reset() {
 	*x = CoordinatorRecord{}
-	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[6]
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -496,7 +574,7 @@ func (x *CoordinatorRecord) String() string {
 func (*CoordinatorRecord) ProtoMessage() {}
 
 func (x *CoordinatorRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[6]
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -509,7 +587,7 @@ func (x *CoordinatorRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorRecord.ProtoReflect.Descriptor instead.
 func (*CoordinatorRecord) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{6}
+	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CoordinatorRecord) GetVersion() uint32 {
@@ -582,6 +660,13 @@ func (x *CoordinatorRecord) GetDecidedUnixNano() int64 {
 	return 0
 }
 
+func (x *CoordinatorRecord) GetReasonShortfall() *Shortfall {
+	if x != nil {
+		return x.ReasonShortfall
+	}
+	return nil
+}
+
 var File_quorate_store_v1_coordinator_proto protoreflect.FileDescriptor
 
 const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
@@ -607,7 +692,7 @@ const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1c\n" +
 	"\tdirection\x18\x03 \x01(\rR\tdirection\x12!\n" +
 	"\famount_minor\x18\x04 \x01(\x03R\vamountMinor\x12\x1a\n" +
-	"\bcurrency\x18\x05 \x01(\tR\bcurrency\"\xd7\x01\n" +
+	"\bcurrency\x18\x05 \x01(\tR\bcurrency\"\x9f\x02\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\rR\x05state\x12\x1f\n" +
@@ -618,10 +703,16 @@ const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
 	"\rreason_detail\x18\x05 \x01(\tR\freasonDetail\x12 \n" +
 	"\fat_unix_nano\x18\x06 \x01(\x12R\n" +
 	"atUnixNano\x12\x1c\n" +
-	"\ttombstone\x18\a \x01(\bR\ttombstone\"\x1e\n" +
+	"\ttombstone\x18\a \x01(\bR\ttombstone\x12F\n" +
+	"\x10reason_shortfall\x18\b \x01(\v2\x1b.quorate.store.v1.ShortfallR\x0freasonShortfall\"\x8d\x01\n" +
+	"\tShortfall\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1a\n" +
+	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12'\n" +
+	"\x0favailable_minor\x18\x03 \x01(\x12R\x0eavailableMinor\x12!\n" +
+	"\fneeded_minor\x18\x04 \x01(\x03R\vneededMinor\"\x1e\n" +
 	"\n" +
 	"Settlement\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\fR\x03ids\"\xfc\x02\n" +
+	"\x03ids\x18\x01 \x03(\fR\x03ids\"\xc4\x03\n" +
 	"\x11CoordinatorRecord\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12<\n" +
 	"\btransfer\x18\x02 \x01(\v2 .quorate.store.v1.StagedTransferR\btransfer\x12 \n" +
@@ -635,7 +726,8 @@ const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
 	"\asettled\x18\b \x01(\bR\asettled\x12*\n" +
 	"\x11created_unix_nano\x18\t \x01(\x12R\x0fcreatedUnixNano\x12*\n" +
 	"\x11decided_unix_nano\x18\n" +
-	" \x01(\x12R\x0fdecidedUnixNanoB;Z9github.com/quorate/quorate/proto/quorate/store/v1;storev1b\x06proto3"
+	" \x01(\x12R\x0fdecidedUnixNano\x12F\n" +
+	"\x10reason_shortfall\x18\v \x01(\v2\x1b.quorate.store.v1.ShortfallR\x0freasonShortfallB;Z9github.com/quorate/quorate/proto/quorate/store/v1;storev1b\x06proto3"
 
 var (
 	file_quorate_store_v1_coordinator_proto_rawDescOnce sync.Once
@@ -649,28 +741,31 @@ func file_quorate_store_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_quorate_store_v1_coordinator_proto_rawDescData
 }
 
-var file_quorate_store_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_quorate_store_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_quorate_store_v1_coordinator_proto_goTypes = []any{
 	(*CoordinatorEntry)(nil),  // 0: quorate.store.v1.CoordinatorEntry
 	(*CoordinatorFact)(nil),   // 1: quorate.store.v1.CoordinatorFact
 	(*StagedTransfer)(nil),    // 2: quorate.store.v1.StagedTransfer
 	(*StagedLeg)(nil),         // 3: quorate.store.v1.StagedLeg
 	(*Decision)(nil),          // 4: quorate.store.v1.Decision
-	(*Settlement)(nil),        // 5: quorate.store.v1.Settlement
-	(*CoordinatorRecord)(nil), // 6: quorate.store.v1.CoordinatorRecord
+	(*Shortfall)(nil),         // 5: quorate.store.v1.Shortfall
+	(*Settlement)(nil),        // 6: quorate.store.v1.Settlement
+	(*CoordinatorRecord)(nil), // 7: quorate.store.v1.CoordinatorRecord
 }
 var file_quorate_store_v1_coordinator_proto_depIdxs = []int32{
 	1, // 0: quorate.store.v1.CoordinatorEntry.facts:type_name -> quorate.store.v1.CoordinatorFact
 	2, // 1: quorate.store.v1.CoordinatorFact.stage:type_name -> quorate.store.v1.StagedTransfer
 	4, // 2: quorate.store.v1.CoordinatorFact.decide:type_name -> quorate.store.v1.Decision
-	5, // 3: quorate.store.v1.CoordinatorFact.settle:type_name -> quorate.store.v1.Settlement
+	6, // 3: quorate.store.v1.CoordinatorFact.settle:type_name -> quorate.store.v1.Settlement
 	3, // 4: quorate.store.v1.StagedTransfer.legs:type_name -> quorate.store.v1.StagedLeg
-	2, // 5: quorate.store.v1.CoordinatorRecord.transfer:type_name -> quorate.store.v1.StagedTransfer
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 5: quorate.store.v1.Decision.reason_shortfall:type_name -> quorate.store.v1.Shortfall
+	2, // 6: quorate.store.v1.CoordinatorRecord.transfer:type_name -> quorate.store.v1.StagedTransfer
+	5, // 7: quorate.store.v1.CoordinatorRecord.reason_shortfall:type_name -> quorate.store.v1.Shortfall
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_quorate_store_v1_coordinator_proto_init() }
@@ -689,7 +784,7 @@ func file_quorate_store_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_store_v1_coordinator_proto_rawDesc), len(file_quorate_store_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

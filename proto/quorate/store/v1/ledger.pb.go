@@ -885,8 +885,10 @@ type LedgerFinished struct {
 	// The log entry that finished it.
 	Index uint64 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
 	// Why it was refused; only with LEDGER_FINISHED_STATE_REFUSED.
-	Code          string `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
-	Detail        string `protobuf:"bytes,5,opt,name=detail,proto3" json:"detail,omitempty"`
+	Code   string `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
+	Detail string `protobuf:"bytes,5,opt,name=detail,proto3" json:"detail,omitempty"`
+	// Left out unless the code is insufficient_funds, and by the first builds.
+	Shortfall     *LedgerShortfall `protobuf:"bytes,6,opt,name=shortfall,proto3" json:"shortfall,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -956,6 +958,82 @@ func (x *LedgerFinished) GetDetail() string {
 	return ""
 }
 
+func (x *LedgerFinished) GetShortfall() *LedgerShortfall {
+	if x != nil {
+		return x.Shortfall
+	}
+	return nil
+}
+
+// LedgerShortfall says what an account had when a debit asked for more.
+type LedgerShortfall struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Account        string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Currency       string                 `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"`
+	AvailableMinor int64                  `protobuf:"zigzag64,3,opt,name=available_minor,json=availableMinor,proto3" json:"available_minor,omitempty"`
+	NeededMinor    int64                  `protobuf:"varint,4,opt,name=needed_minor,json=neededMinor,proto3" json:"needed_minor,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *LedgerShortfall) Reset() {
+	*x = LedgerShortfall{}
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgerShortfall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgerShortfall) ProtoMessage() {}
+
+func (x *LedgerShortfall) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgerShortfall.ProtoReflect.Descriptor instead.
+func (*LedgerShortfall) Descriptor() ([]byte, []int) {
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *LedgerShortfall) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *LedgerShortfall) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *LedgerShortfall) GetAvailableMinor() int64 {
+	if x != nil {
+		return x.AvailableMinor
+	}
+	return 0
+}
+
+func (x *LedgerShortfall) GetNeededMinor() int64 {
+	if x != nil {
+		return x.NeededMinor
+	}
+	return 0
+}
+
 // LedgerEntry is one entry of the journal. Its sequence number is its key.
 type LedgerEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -975,7 +1053,7 @@ type LedgerEntry struct {
 
 func (x *LedgerEntry) Reset() {
 	*x = LedgerEntry{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[10]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +1065,7 @@ func (x *LedgerEntry) String() string {
 func (*LedgerEntry) ProtoMessage() {}
 
 func (x *LedgerEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[10]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1000,7 +1078,7 @@ func (x *LedgerEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerEntry.ProtoReflect.Descriptor instead.
 func (*LedgerEntry) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{10}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LedgerEntry) GetTransfer() []byte {
@@ -1065,7 +1143,7 @@ type LedgerTotal struct {
 
 func (x *LedgerTotal) Reset() {
 	*x = LedgerTotal{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[11]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1155,7 @@ func (x *LedgerTotal) String() string {
 func (*LedgerTotal) ProtoMessage() {}
 
 func (x *LedgerTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[11]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1168,7 @@ func (x *LedgerTotal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerTotal.ProtoReflect.Descriptor instead.
 func (*LedgerTotal) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{11}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LedgerTotal) GetPostedMinor() int64 {
@@ -1138,7 +1216,7 @@ type LedgerMeta struct {
 
 func (x *LedgerMeta) Reset() {
 	*x = LedgerMeta{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[12]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1150,7 +1228,7 @@ func (x *LedgerMeta) String() string {
 func (*LedgerMeta) ProtoMessage() {}
 
 func (x *LedgerMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[12]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1163,7 +1241,7 @@ func (x *LedgerMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerMeta.ProtoReflect.Descriptor instead.
 func (*LedgerMeta) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{12}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LedgerMeta) GetVersion() uint32 {
@@ -1247,13 +1325,19 @@ const file_quorate_store_v1_ledger_proto_rawDesc = "" +
 	"\treference\x18\x06 \x01(\tR\treference\"L\n" +
 	"\rLedgerHoldLeg\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12!\n" +
-	"\famount_minor\x18\x02 \x01(\x12R\vamountMinor\"\xb1\x01\n" +
+	"\famount_minor\x18\x02 \x01(\x12R\vamountMinor\"\xf2\x01\n" +
 	"\x0eLedgerFinished\x12;\n" +
 	"\x05state\x18\x01 \x01(\x0e2%.quorate.store.v1.LedgerFinishedStateR\x05state\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12\x14\n" +
 	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04code\x18\x04 \x01(\tR\x04code\x12\x16\n" +
-	"\x06detail\x18\x05 \x01(\tR\x06detail\"\xe9\x01\n" +
+	"\x06detail\x18\x05 \x01(\tR\x06detail\x12?\n" +
+	"\tshortfall\x18\x06 \x01(\v2!.quorate.store.v1.LedgerShortfallR\tshortfall\"\x93\x01\n" +
+	"\x0fLedgerShortfall\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1a\n" +
+	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12'\n" +
+	"\x0favailable_minor\x18\x03 \x01(\x12R\x0eavailableMinor\x12!\n" +
+	"\fneeded_minor\x18\x04 \x01(\x03R\vneededMinor\"\xe9\x01\n" +
 	"\vLedgerEntry\x12\x1a\n" +
 	"\btransfer\x18\x01 \x01(\fR\btransfer\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1a\n" +
@@ -1303,7 +1387,7 @@ func file_quorate_store_v1_ledger_proto_rawDescGZIP() []byte {
 }
 
 var file_quorate_store_v1_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_quorate_store_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_quorate_store_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_quorate_store_v1_ledger_proto_goTypes = []any{
 	(LedgerDirection)(0),     // 0: quorate.store.v1.LedgerDirection
 	(LedgerAccountStatus)(0), // 1: quorate.store.v1.LedgerAccountStatus
@@ -1318,9 +1402,10 @@ var file_quorate_store_v1_ledger_proto_goTypes = []any{
 	(*LedgerHold)(nil),       // 10: quorate.store.v1.LedgerHold
 	(*LedgerHoldLeg)(nil),    // 11: quorate.store.v1.LedgerHoldLeg
 	(*LedgerFinished)(nil),   // 12: quorate.store.v1.LedgerFinished
-	(*LedgerEntry)(nil),      // 13: quorate.store.v1.LedgerEntry
-	(*LedgerTotal)(nil),      // 14: quorate.store.v1.LedgerTotal
-	(*LedgerMeta)(nil),       // 15: quorate.store.v1.LedgerMeta
+	(*LedgerShortfall)(nil),  // 13: quorate.store.v1.LedgerShortfall
+	(*LedgerEntry)(nil),      // 14: quorate.store.v1.LedgerEntry
+	(*LedgerTotal)(nil),      // 15: quorate.store.v1.LedgerTotal
+	(*LedgerMeta)(nil),       // 16: quorate.store.v1.LedgerMeta
 }
 var file_quorate_store_v1_ledger_proto_depIdxs = []int32{
 	4,  // 0: quorate.store.v1.LedgerBatch.commands:type_name -> quorate.store.v1.LedgerCommand
@@ -1332,11 +1417,12 @@ var file_quorate_store_v1_ledger_proto_depIdxs = []int32{
 	1,  // 6: quorate.store.v1.LedgerAccount.status:type_name -> quorate.store.v1.LedgerAccountStatus
 	11, // 7: quorate.store.v1.LedgerHold.legs:type_name -> quorate.store.v1.LedgerHoldLeg
 	2,  // 8: quorate.store.v1.LedgerFinished.state:type_name -> quorate.store.v1.LedgerFinishedState
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	13, // 9: quorate.store.v1.LedgerFinished.shortfall:type_name -> quorate.store.v1.LedgerShortfall
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_quorate_store_v1_ledger_proto_init() }
@@ -1357,7 +1443,7 @@ func file_quorate_store_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_store_v1_ledger_proto_rawDesc), len(file_quorate_store_v1_ledger_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
