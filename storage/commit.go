@@ -80,6 +80,7 @@ func (s *Store) Commit(updates []GroupUpdate) error {
 	if err = errors.Join(err, s.fuse.err()); err != nil {
 		return s.fuse.blow("commit", err)
 	}
+	s.committed()
 	s.meter.committed(updates, bytes, time.Since(began))
 	return s.reuse(c)
 }

@@ -1,7 +1,9 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -12,11 +14,26 @@ type Reader struct {
 	store  *Store
 	group  string
 	prefix []byte
+
+	mu      sync.Mutex       // guards the rest
+	it      *pebble.Iterator // for the next Get, if nothing was committed since; nil: none
+	commits uint64           // as of its creation
+	lookups int              // since
 }
 
-// Reader makes a reader of the group's state. It holds nothing and needs no closing.
+// lookupsMax is how many lookups share an iterator while nothing is committed: it keeps the files it was made for.
+const lookupsMax = 1024
+
+// Reader returns the reader of the group's state. It needs no closing.
 func (s *Store) Reader(group string) *Reader {
-	return &Reader{store: s, group: group, prefix: groupPrefix(group)}
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	r := s.readers[group]
+	if r == nil {
+		r = &Reader{store: s, group: group, prefix: groupPrefix(group)}
+		s.readers[group] = r
+	}
+	return r
 }
 
 // Get looks one key up. value is the caller's own copy, not nil if ok.
@@ -25,24 +42,59 @@ func (r *Reader) Get(key []byte) (value []byte, ok bool, err error) {
 		return nil, false, err
 	}
 	defer r.store.leave()
-	// An iterator and not Get: Pebble's Get reads no filters in the last level, where nearly all keys are, and most
-	// lookups here are of ids that don't exist.
-	it, err := r.store.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
-	if err != nil {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.refresh(); err != nil {
 		return nil, false, r.failed(err)
 	}
 	full := appendStateKey(make([]byte, 0, len(r.prefix)+1+len(key)), r.prefix, key)
-	if it.SeekPrefixGE(full) {
-		value, err = it.ValueAndErr()
+	if r.it.SeekPrefixGE(full) {
+		value, err = r.it.ValueAndErr()
 		value, ok = append(make([]byte, 0, len(value)), value...), true
 	}
-	if cerr := it.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return nil, false, r.failed(err)
+	if err = errors.Join(err, r.it.Error()); err != nil {
+		return nil, false, r.failed(errors.Join(err, r.drop()))
 	}
 	return value, ok, nil
+}
+
+// refresh has an iterator that shows every finished commit. To make one costs as much as to look a key up, and lookups come by the hundred
+// between two commits. An iterator and not Pebble's Get: that reads no filters in the last level, where nearly all keys
+// are, and most lookups here are of ids that don't exist.
+func (r *Reader) refresh() (err error) {
+	commits := r.store.commits.Load()
+	if r.lookups++; r.it != nil && r.commits == commits && r.lookups <= lookupsMax {
+		return nil
+	}
+	if err := r.drop(); err != nil {
+		return err
+	}
+	r.it, err = r.store.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
+	r.commits, r.lookups = commits, 1
+	return err
+}
+
+func (r *Reader) drop() error {
+	if r.it == nil {
+		return nil
+	}
+	it := r.it
+	r.it = nil
+	return it.Close()
+}
+
+// committed has the readers open their eyes: what they held before is old, and keeps memory and files from being freed. One that is
+// at work sees to it itself.
+func (s *Store) committed() {
+	s.commits.Add(1)
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	for _, r := range s.readers {
+		if r.mu.TryLock() {
+			_ = r.drop() // nothing was asked of it any more; the next Get makes a new one and meets the same error
+			r.mu.Unlock()
+		}
+	}
 }
 
 // Scan calls fn for from ≤ key < to in order, as of one moment, until fn returns false; to nil: to the end. The

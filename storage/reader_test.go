@@ -71,6 +71,15 @@ func TestStateIsAMap(t *testing.T) {
 		fs := vfs.NewMem()
 		s := openRapid(t, fs)
 		model := map[string]string{}
+		mustShow := func(r *storage.Reader) {
+			for _, k := range []string{"", "a", "b", "cc", "\xff", "zz"} {
+				v, ok, err := r.Get([]byte(k))
+				want, has := model[k]
+				if err != nil || ok != has || string(v) != want {
+					t.Fatalf("get %q: %q %v %v, want %q %v", k, v, ok, err, want, has)
+				}
+			}
+		}
 		for step := range rapid.IntRange(1, 12).Draw(t, "steps") {
 			var state []storage.KV
 			for range rapid.IntRange(0, 8).Draw(t, "changes") {
@@ -88,6 +97,7 @@ func TestStateIsAMap(t *testing.T) {
 			if err := s.Commit([]storage.GroupUpdate{{Group: "g", Entries: entries(1, index(i), index(i)), Applied: index(i), State: state}}); err != nil {
 				t.Fatal(err)
 			}
+			mustShow(s.Reader("g"))
 			if rapid.IntRange(0, 5).Draw(t, "reopen") == 0 {
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
@@ -109,13 +119,7 @@ func TestStateIsAMap(t *testing.T) {
 		if want := slices.Sorted(maps.Keys(model)); !slices.Equal(keys, want) {
 			t.Fatalf("scan: keys %q, want %q", keys, want)
 		}
-		for _, k := range []string{"", "a", "b", "cc", "\xff", "zz"} {
-			v, ok, err := r.Get([]byte(k))
-			want, has := model[k]
-			if err != nil || ok != has || string(v) != want {
-				t.Fatalf("get %q: %q %v %v, want %q %v", k, v, ok, err, want, has)
-			}
-		}
+		mustShow(r)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -34,6 +35,10 @@ type Store struct {
 	// using is held for reading by every call, so that Close waits for the last one.
 	using  sync.RWMutex
 	closed bool
+
+	reading sync.Mutex         // guards readers
+	readers map[string]*Reader // by group
+	commits atomic.Uint64      // finished ones
 
 	// turn is a lock that a failed disk can't make anybody wait for: who has put its one value in has the fields below. It is
 	// held while a batch is filled and given to Pebble, not while its sync is awaited, so that commits share syncs.
@@ -93,7 +98,7 @@ func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Stor
 			return nil, err
 		}
 	}
-	s := &Store{dir: dir, fs: opts.FS, lock: lock, created: !exists, turn: make(chan struct{}, 1), groups: map[string]*group{}}
+	s := &Store{dir: dir, fs: opts.FS, lock: lock, created: !exists, turn: make(chan struct{}, 1), groups: map[string]*group{}, readers: map[string]*Reader{}}
 	log := newLogger(opts.Logger)
 	s.fuse = newFuse(log.fatal)
 	log.fuse = s.fuse
@@ -138,6 +143,9 @@ func (s *Store) Close() error {
 	s.closed = true
 	for _, c := range s.free {
 		_ = c.batch.Close() // an empty batch has nothing to lose
+	}
+	for _, r := range s.readers { // nobody reads any more
+		_ = r.drop() // after a failed read there is nothing left of it that could fail
 	}
 	err := s.fuse.run(s.db.Close)
 	if cause := s.fuse.err(); cause != nil {
