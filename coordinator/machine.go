@@ -16,6 +16,9 @@ type Reader interface {
 	Scan(from, to []byte, fn func(key, value []byte) bool) error
 }
 
+// absentMax bounds how many ids are remembered as unknown.
+const absentMax = 1 << 16
+
 // Machine is the replicated state of one coordinator group.
 type Machine struct {
 	reader Reader // nil: nothing was ever stored
@@ -23,6 +26,7 @@ type Machine struct {
 	records  map[transfer.ID]*Record // every unsettled one, and settled ones the reader can't show yet
 	dirty    []*Record               // changed since the last Checkpoint, in the order of the first change
 	flushing []*Record               // in the last Checkpoint, not yet reported durable
+	absent   map[transfer.ID]bool    // looked up, and in no record: most are staged next. Not state: forgotten at will
 
 	applied uint64
 	hash    uint64 // sum of the records' hashes
@@ -32,7 +36,7 @@ type Machine struct {
 
 // New makes a machine from what the reader shows. Only unsettled records are loaded; finished ones are read when asked for.
 func New(reader Reader) (*Machine, error) {
-	m := &Machine{reader: reader, records: map[transfer.ID]*Record{}}
+	m := &Machine{reader: reader, records: map[transfer.ID]*Record{}, absent: map[transfer.ID]bool{}}
 	if reader == nil {
 		return m, nil
 	}
@@ -142,6 +146,7 @@ func (m *Machine) settle(id transfer.ID) (Applied, error) {
 
 func (m *Machine) add(r *Record) {
 	m.records[r.Transfer.ID] = r
+	delete(m.absent, r.Transfer.ID)
 	m.hash += r.hash()
 	m.touch(r)
 }
@@ -163,14 +168,23 @@ func (m *Machine) touch(r *Record) {
 // find looks a record up in memory, then in what is stored; nil if the id is unknown. What only the reader
 // knows is settled and will never change again.
 func (m *Machine) find(id transfer.ID) (*Record, error) {
-	if r, ok := m.records[id]; ok || m.reader == nil {
+	if r, ok := m.records[id]; ok || m.reader == nil || m.absent[id] {
 		return r, nil
 	}
 	return m.readFinished(id)
 }
 
 // Lookup reads one record; nil if the id is unknown. The record is shared: read only, and only until the next Apply.
-func (m *Machine) Lookup(id transfer.ID) (*Record, error) { return m.find(id) }
+func (m *Machine) Lookup(id transfer.ID) (*Record, error) {
+	r, err := m.find(id)
+	if r == nil && err == nil && m.reader != nil {
+		if len(m.absent) >= absentMax {
+			clear(m.absent)
+		}
+		m.absent[id] = true // its Stage needn't look again
+	}
+	return r, err
+}
 
 // Unsettled lists the records that a new leader has to take care of, by id.
 func (m *Machine) Unsettled() []*Record {

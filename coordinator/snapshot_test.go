@@ -272,3 +272,31 @@ func TestDamagedStateIsRefusedAtTheStart(t *testing.T) {
 func unsettledKey(n int) []byte { k := id(n); return append([]byte{'u'}, k[:]...) }
 
 func settledKey(n int) []byte { k := id(n); return append([]byte{'r'}, k[:]...) }
+
+// What a lookup missed is found once it is there, also after it has left the memory.
+func TestLookupRemembersNoAbsenceTooLong(t *testing.T) {
+	disk := memory{}
+	m := newMachine(t, disk)
+	lookUp := func() *coordinator.Record {
+		t.Helper()
+		r, err := m.Lookup(id(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := lookUp(); r != nil {
+		t.Fatalf("found %+v", r)
+	}
+	apply(t, m, 1, stage(payment(1, 100)), commit(1), settle(1))
+	disk.store(m.Checkpoint())
+	m.Checkpointed()
+	if r := lookUp(); r == nil || r.State != transfer.Committed {
+		t.Fatalf("found %+v, want the committed transfer", r)
+	}
+	for _, a := range apply(t, m, 2, stage(payment(1, 100))) {
+		if a.Kind != coordinator.StageRefused {
+			t.Fatalf("staged again: %+v", a)
+		}
+	}
+}
