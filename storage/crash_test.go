@@ -177,3 +177,32 @@ func TestACrashDuringCreationCanBeOpenedAgain(t *testing.T) {
 		mustClose(t, mustOpen(t, crashed))
 	}
 }
+
+// markedFS looks at what would survive a crash right after a marker was made.
+type markedFS struct {
+	vfs.FS
+	mem   *vfs.MemFS
+	t     *testing.T
+	marks *int
+}
+
+func (fs markedFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := fs.FS.Create(name, c)
+	if _, marked, ok := strings.Cut(name, ".MANIFEST-"); ok && err == nil {
+		*fs.marks++
+		if _, err := fs.mem.CrashClone(vfs.CrashCloneCfg{}).Stat(dir + "/MANIFEST-" + marked); err != nil {
+			fs.t.Errorf("the marker says that MANIFEST-%s counts, and a crash could keep the marker alone: %v", marked, err)
+		}
+	}
+	return file, err
+}
+
+func TestAMarkerOutlivesNothingThatItNames(t *testing.T) {
+	mem, marks := vfs.NewCrashableMem(), 0
+	for range 3 {
+		mustClose(t, mustOpen(t, markedFS{mem, mem, t, &marks}))
+	}
+	if marks < 2 {
+		t.Errorf("%d manifests were begun, this proves nothing", marks)
+	}
+}
