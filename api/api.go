@@ -44,6 +44,8 @@ type Status struct {
 	Committed   uint64 // decided here since start
 	Aborted     uint64
 	LastSyncP99 time.Duration // of the latest synced commits
+	DiskFull    bool          // nearly: nothing new is begun here
+	DiskFree    uint64        // bytes; zero: unknown
 }
 
 // GroupStatus is one Raft group that this node has a replica of.

@@ -209,6 +209,8 @@ func protoOfStatus(s *Status) *quoratev1.Status {
 		Committed:   s.Committed,
 		Aborted:     s.Aborted,
 		LastSyncP99: durationpb.New(s.LastSyncP99),
+
+		DiskFull: s.DiskFull, DiskFreeBytes: s.DiskFree,
 	}
 	for _, g := range s.Groups {
 		out.Groups = append(out.Groups, &quoratev1.GroupStatus{

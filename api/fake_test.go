@@ -158,7 +158,7 @@ func (f *fake) Status(context.Context) (api.Status, error) {
 	return api.Status{
 		Cluster: "test", Node: 1, Version: "v0", Started: epoch, Groups: f.groups,
 		Banks:    []api.BankStatus{{ID: "HOME", Nodes: []uint64{1}, Leader: 1, Up: true, Breaker: "closed"}},
-		InFlight: 2, InDoubt: 1, Committed: 10, Aborted: 3, LastSyncP99: 200 * time.Microsecond,
+		InFlight: 2, InDoubt: 1, Committed: 10, Aborted: 3, LastSyncP99: 200 * time.Microsecond, DiskFull: true, DiskFree: 12 << 20,
 	}, f.fail
 }
 

@@ -156,7 +156,7 @@ func statusToJSON(s *Status) statusJSON {
 		Cluster: s.Cluster, Node: s.Node, Version: s.Version, StartedAt: timeToJSON(s.Started),
 		Groups: []groupStatusJSON{}, Banks: []bankStatusJSON{},
 		InFlight: s.InFlight, InDoubt: s.InDoubt, Committed: s.Committed, Aborted: s.Aborted,
-		LastSyncP99US: s.LastSyncP99.Microseconds(),
+		LastSyncP99US: s.LastSyncP99.Microseconds(), DiskFull: s.DiskFull, DiskFreeBytes: s.DiskFree,
 	}
 	for _, g := range s.Groups {
 		out.Groups = append(out.Groups, groupStatusJSON{

@@ -115,6 +115,8 @@ type statusJSON struct {
 	Committed     uint64            `json:"committed" doc:"Decided by this node since it started."`
 	Aborted       uint64            `json:"aborted"`
 	LastSyncP99US int64             `json:"last_sync_p99_us" doc:"How long the latest synced writes took, 99th percentile, in microseconds."`
+	DiskFull      bool              `json:"disk_full" doc:"The disk is nearly full: this node begins nothing new until there is space."`
+	DiskFreeBytes uint64            `json:"disk_free_bytes" doc:"What the disk of its data directory has left. 0: it doesn't say."`
 }
 
 type groupStatusJSON struct {

@@ -135,7 +135,7 @@ func statusOf(s *quoratev1.Status) Status {
 	out := Status{
 		Cluster: s.GetCluster(), Node: s.GetNode(), Version: s.GetVersion(), Started: timeOf(s.GetStartedAt()),
 		InFlight: int(s.GetInFlight()), InDoubt: int(s.GetInDoubt()), Committed: s.GetCommitted(), Aborted: s.GetAborted(),
-		LastSyncP99: s.GetLastSyncP99().AsDuration(),
+		LastSyncP99: s.GetLastSyncP99().AsDuration(), DiskFull: s.GetDiskFull(), DiskFree: s.GetDiskFreeBytes(),
 	}
 	for _, g := range s.GetGroups() {
 		out.Groups = append(out.Groups, GroupStatus{

@@ -23,6 +23,8 @@ type Status struct {
 	Committed   uint64 // decided by this node since it started
 	Aborted     uint64
 	LastSyncP99 time.Duration // of the latest synced writes
+	DiskFull    bool          // nearly: it begins nothing new until there is space
+	DiskFree    uint64        // bytes; zero: unknown
 }
 
 // GroupStatus is one Raft group that the node has a replica of.

@@ -204,6 +204,9 @@ func (l *Lane) receiveBankRequests(from raft.NodeID, m BankRequests) {
 		if len(b.commands) >= l.limits.BankQueueMax {
 			return
 		}
+		if l.dropsForSpace(&m.Requests[i]) {
+			continue
+		}
 		b.add(ledger.Command{Request: &m.Requests[i]}, o)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// Event is something that happened to the node: Received, Persisted, Asked or Forgotten. The list is closed.
+// Event is something that happened to the node: Received, Persisted, SpaceChanged, Asked or Forgotten. The list is closed.
 type Event interface{ isEvent() }
 
 // Received is a message from another node.
@@ -23,6 +23,9 @@ type Persisted struct {
 	Seq   uint64
 }
 
+// SpaceChanged says that the disk is nearly full, or no longer.
+type SpaceChanged struct{ Low bool }
+
 // Asked is a client's request at this node. Request is the host's name for it, never used twice, not even after a
 // restart: a late answer to an earlier life must find nobody. The answer comes as an Answered by Until at the latest.
 type Asked struct {
@@ -34,10 +37,11 @@ type Asked struct {
 // Forgotten says that nobody waits for the answer to an Asked any more.
 type Forgotten struct{ Request uint64 }
 
-func (Received) isEvent()  {}
-func (Persisted) isEvent() {}
-func (Asked) isEvent()     {}
-func (Forgotten) isEvent() {}
+func (Received) isEvent()     {}
+func (Persisted) isEvent()    {}
+func (SpaceChanged) isEvent() {}
+func (Asked) isEvent()        {}
+func (Forgotten) isEvent()    {}
 
 // Ask is what a client may want: Submit, GetTransfer, OpenAccount, GetAccount, ListAccounts, ListEntries, AuditBank
 // or GetStatus. The list is closed.

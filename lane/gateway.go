@@ -222,6 +222,10 @@ func (l *Lane) serve(w waiter, id GroupID, ask Ask) {
 		l.lost(w, id)
 		return
 	}
+	if l.refuses(ask) {
+		l.refuse(w, l.groups[id])
+		return
+	}
 	l.groups[id].host.serve(w, ask)
 }
 

@@ -24,7 +24,9 @@ type group struct {
 	leader  raft.NodeID
 	seen    raft.Term // term of the last LeaderChanged
 
-	spreadFrom time.Time // since when the preferred member could lead, or when it was last asked to; while this node leads
+	spreadFrom time.Time     // since when the preferred member could lead, or when it was last asked to; while this node leads
+	successors []raft.NodeID // members to offer the group to for want of space
+	offered    time.Time     // when that began
 
 	readID  uint64
 	asked   []openRead            // wait for the next ReadIndex

@@ -48,6 +48,7 @@ type Lane struct {
 	lastTick    time.Time
 	lastInquiry time.Time
 	inquiries   int
+	lowSpace    bool      // the disk is nearly full (space.go)
 	local       []Message // from this node to itself
 	gateway     gateway
 	effects     Effects
@@ -101,6 +102,8 @@ func (l *Lane) Step(now time.Time, events []Event) Effects {
 			l.receive(e.From, e.Message)
 		case Persisted:
 			l.persisted(e)
+		case SpaceChanged:
+			l.spaceChanged(e.Low)
 		case Asked:
 			l.gateway.add(l, e)
 		case Forgotten:
@@ -135,6 +138,7 @@ func (l *Lane) tick() {
 	for _, g := range l.order {
 		g.host.tick()
 		l.spread(g)
+		l.handOver(g)
 		l.touch(g)
 	}
 	l.giveUpSilent()

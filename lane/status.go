@@ -12,6 +12,8 @@ type Status struct {
 	Banks  []BankStatus
 	Counts driver.Counts // of the coordinator shards that this node leads
 	Asks   int           // client requests open at this node
+
+	LowSpace bool // the disk is nearly full: nothing new is begun
 }
 
 // GroupStatus is one replica on this node.
@@ -35,7 +37,7 @@ type BankStatus struct {
 const silentMeansDown = 2
 
 func (l *Lane) status() Status {
-	s := Status{Asks: len(l.gateway.open)}
+	s := Status{Asks: len(l.gateway.open), LowSpace: l.lowSpace}
 	for _, g := range l.order {
 		s.Groups = append(s.Groups, GroupStatus{Group: g.id, Members: g.members, Raft: g.replica.Engine().Status(), Leading: g.leading})
 	}

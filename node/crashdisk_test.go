@@ -92,17 +92,22 @@ func (d *crashDisk) change(what, name string, do func() error) error {
 	return do()
 }
 
-// crashFS is the disk as Pebble sees it.
-type crashFS struct {
-	vfs.FS
-	disk *crashDisk
+func (d *crashDisk) fs() vfs.FS { return changeFS{FS: d.mem, disk: d} }
+
+// changer is asked to make every change of a disk.
+type changer interface {
+	change(what, name string, do func() error) error
 }
 
-func (d *crashDisk) fs() vfs.FS { return crashFS{FS: d.mem, disk: d} }
+// changeFS is a disk as Pebble sees it.
+type changeFS struct {
+	vfs.FS
+	disk changer
+}
 
-func (fs crashFS) Unwrap() vfs.FS { return fs.FS }
+func (fs changeFS) Unwrap() vfs.FS { return fs.FS }
 
-func (fs crashFS) open(what, name string, open func() (vfs.File, error)) (file vfs.File, err error) {
+func (fs changeFS) open(what, name string, open func() (vfs.File, error)) (file vfs.File, err error) {
 	err = fs.disk.change(what, name, func() (err error) {
 		file, err = open()
 		return err
@@ -110,44 +115,44 @@ func (fs crashFS) open(what, name string, open func() (vfs.File, error)) (file v
 	if err != nil {
 		return nil, err
 	}
-	return crashFile{File: file, disk: fs.disk, name: name}, nil
+	return changeFile{File: file, disk: fs.disk, name: name}, nil
 }
 
-func (fs crashFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+func (fs changeFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	return fs.open("create", name, func() (vfs.File, error) { return fs.FS.Create(name, c) })
 }
 
-func (fs crashFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+func (fs changeFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
 	return fs.open("open", name, func() (vfs.File, error) { return fs.FS.OpenReadWrite(name, c, opts...) })
 }
 
-func (fs crashFS) OpenDir(name string) (vfs.File, error) {
+func (fs changeFS) OpenDir(name string) (vfs.File, error) {
 	return fs.open("open", name, func() (vfs.File, error) { return fs.FS.OpenDir(name) })
 }
 
-func (fs crashFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+func (fs changeFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	return fs.open("reuse", to, func() (vfs.File, error) { return fs.FS.ReuseForWrite(from, to, c) })
 }
 
-func (fs crashFS) Rename(from, to string) error {
+func (fs changeFS) Rename(from, to string) error {
 	return fs.disk.change("rename", to, func() error { return fs.FS.Rename(from, to) })
 }
 
-func (fs crashFS) Link(from, to string) error {
+func (fs changeFS) Link(from, to string) error {
 	return fs.disk.change("link", to, func() error { return fs.FS.Link(from, to) })
 }
 
-func (fs crashFS) Remove(name string) error {
+func (fs changeFS) Remove(name string) error {
 	return fs.disk.change("remove", name, func() error { return fs.FS.Remove(name) })
 }
 
-type crashFile struct {
+type changeFile struct {
 	vfs.File
-	disk *crashDisk
+	disk changer
 	name string
 }
 
-func (f crashFile) Write(p []byte) (n int, err error) {
+func (f changeFile) Write(p []byte) (n int, err error) {
 	err = f.disk.change("write", f.name, func() (err error) {
 		n, err = f.File.Write(p)
 		return err
@@ -155,7 +160,7 @@ func (f crashFile) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-func (f crashFile) WriteAt(p []byte, offset int64) (n int, err error) {
+func (f changeFile) WriteAt(p []byte, offset int64) (n int, err error) {
 	err = f.disk.change("write", f.name, func() (err error) {
 		n, err = f.File.WriteAt(p, offset)
 		return err
@@ -163,11 +168,11 @@ func (f crashFile) WriteAt(p []byte, offset int64) (n int, err error) {
 	return n, err
 }
 
-func (f crashFile) Sync() error { return f.disk.change("sync", f.name, f.File.Sync) }
+func (f changeFile) Sync() error { return f.disk.change("sync", f.name, f.File.Sync) }
 
-func (f crashFile) SyncData() error { return f.disk.change("sync", f.name, f.File.SyncData) }
+func (f changeFile) SyncData() error { return f.disk.change("sync", f.name, f.File.SyncData) }
 
-func (f crashFile) SyncTo(length int64) (full bool, err error) {
+func (f changeFile) SyncTo(length int64) (full bool, err error) {
 	err = f.disk.change("sync", f.name, func() (err error) {
 		full, err = f.File.SyncTo(length)
 		return err

@@ -87,6 +87,7 @@ func Start(cfg Config, opts Options) (*Node, error) {
 	go n.loop(opts.Limits.TickInterval) // stopped by inbox.close in Stop, which waits for loopDone
 	go n.runDisk()                      // stopped by disk.close in Stop, which waits for diskDone
 	go n.watchStore()                   // stopped with the loop
+	go n.watchSpace()                   // stopped with the loop
 	return n, nil
 }
 
@@ -98,6 +99,35 @@ func (n *Node) watchStore() {
 	case <-n.loopDone:
 	}
 }
+
+// spaceEvery is how often the disk is asked what it has left.
+const spaceEvery = 250 * time.Millisecond
+
+// watchSpace tells the lane when the disk is nearly full, and when it isn't any more.
+func (n *Node) watchSpace() {
+	tick := time.NewTicker(spaceEvery)
+	defer tick.Stop()
+	low := false
+	for {
+		if s := n.store.Space(); s.Low != low {
+			low = s.Low
+			if low {
+				n.log.Error("disk nearly full: nothing new is begun here", "data_dir", n.config.DataDir, "free_bytes", s.FreeBytes, "reserve_bytes", s.ReserveBytes)
+			} else {
+				n.log.Info("disk has space again", "data_dir", n.config.DataDir, "free_bytes", s.FreeBytes)
+			}
+			n.inbox.add(lane.SpaceChanged{Low: low})
+		}
+		select {
+		case <-tick.C:
+		case <-n.loopDone:
+			return
+		}
+	}
+}
+
+// Space is what the disk has left.
+func (n *Node) Space() storage.Space { return n.store.Space() }
 
 func listen(cfg Config, opts Options) (net.Listener, error) {
 	if opts.Listener != nil {
@@ -240,6 +270,7 @@ func (n *Node) Stop() error {
 		n.stopping.Store(true)
 		n.inbox.close()
 		<-n.loopDone
+		n.store.DontWait() // for space: what wasn't answered by now won't be
 		n.disk.close()
 		<-n.diskDone
 		n.transport.Stop()

@@ -16,7 +16,7 @@
 //   - Compacted ≤ Applied ≤ last entry, and HardState.Commit ≤ last entry
 //   - terms never fall and a vote never changes within its term
 //   - after the first failed write or sync nothing more reaches the disk (guard.go), so that no later sync can
-//     seem to make the lost write durable
+//     seem to make the lost write durable; only what finds the disk full waits and goes on (space.go)
 //
 // Where everything lies is in keys.go, what the bytes mean in encode.go, the rest in docs/storage.md. Sources: Ongaro,
 // "Consensus: Bridging Theory and Practice", §3.8 (persisted state) and §5 (compaction); Rebello et al., "Can Applications

@@ -52,9 +52,12 @@ type fuse struct {
 	cause atomic.Pointer[error]
 	blown chan struct{} // closed with the first failure
 	tell  func(error)   // called once, with the first failure
+	full  fullDisk      // the one trouble that passes
 }
 
-func newFuse(tell func(error)) *fuse { return &fuse{blown: make(chan struct{}), tell: tell} }
+func newFuse(tell func(error), full func(waiting bool)) *fuse {
+	return &fuse{blown: make(chan struct{}), tell: tell, full: fullDisk{ended: make(chan struct{}), tell: full}}
+}
 
 // err is nil while the disk can be trusted. It costs one atomic load.
 func (f *fuse) err() error {

@@ -17,6 +17,6 @@ var (
 
 // Guarded is a file system behind a fuse, and what blows it.
 func Guarded(fs vfs.FS) (guarded vfs.FS, blow func(error)) {
-	f := newFuse(func(error) {})
+	f := newFuse(func(error) {}, func(bool) {})
 	return guardFS{FS: fs, fuse: f}, func(err error) { _ = f.blow("test", err) }
 }

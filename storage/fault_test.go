@@ -54,7 +54,7 @@ func TestAFailedCommitPoisonsTheStore(t *testing.T) {
 		{"a failed write", errDisk, func(op errorfs.Op) bool { return isLog(op) && isWrite(op) }, 10, "write "},
 		{"a failed write of a large batch", errDisk, func(op errorfs.Op) bool { return isLog(op) && isWrite(op) }, 1 << 20, "write "},
 		{"a failed sync", errDisk, func(op errorfs.Op) bool { return isLog(op) && isSync(op) }, 10, "sync "},
-		{"a full disk", syscall.ENOSPC, func(op errorfs.Op) bool { return isLog(op) && isWrite(op) }, 10, "free some space"},
+		{"a sync that finds the disk full", syscall.ENOSPC, func(op errorfs.Op) bool { return isLog(op) && isSync(op) }, 10, "free some space"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -131,13 +131,13 @@ func TestNothingReachesTheDiskAfterAFailedSync(t *testing.T) {
 // The write-ahead log is fine, the flush of a memtable is not: commits would pile up behind it.
 func TestAFailureInTheBackgroundIsTold(t *testing.T) {
 	var faults faultyDisk
-	s := mustOpen(t, faults.wrap(vfs.NewMem(), syscall.ENOSPC, func(op errorfs.Op) bool { return strings.HasSuffix(op.Path, ".sst") && isWrite(op) }))
+	s := mustOpen(t, faults.wrap(vfs.NewMem(), errDisk, func(op errorfs.Op) bool { return strings.HasSuffix(op.Path, ".sst") && isWrite(op) }))
 	faults.on.Store(true)
 	if err := commitUntilItFails(s); !errors.Is(err, storage.ErrFatal) {
 		t.Errorf("got %v", err)
 	}
 	<-s.Failed()
-	if err := s.Err(); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), ".sst") {
+	if err := s.Err(); !errors.Is(err, errDisk) || !strings.Contains(err.Error(), ".sst") {
 		t.Errorf("got %v, want the file and the reason", err)
 	}
 }

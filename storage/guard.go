@@ -16,6 +16,8 @@ import (
 // panic with its locks in disorder, doesn't matter. Our own calls wait for Pebble and for the fuse (run, Commit), and the
 // process ends.
 //
+// Only a full disk is waited for (space.go): a write, not a sync, that finds no space has lost nothing and goes on where it was, once there is some.
+//
 // Reads pass: what they return has checksums. Removals pass: a file too many does no harm.
 type guardFS struct {
 	vfs.FS
@@ -65,9 +67,21 @@ func (f *fuse) run(do func() error) error {
 
 func (fs guardFS) Unwrap() vfs.FS { return fs.FS }
 
-func (fs guardFS) wrap(op, name string, file vfs.File, err error) (vfs.File, error) {
-	fs.fuse.hold(op, name, err)
+func (fs guardFS) open(op, name string, open func() (vfs.File, error)) (file vfs.File, err error) {
+	fs.fuse.hold(op, name, fs.fuse.full.retry(func() error {
+		fs.fuse.whole()
+		file, err = open()
+		return err
+	}))
 	return guardFile{File: file, fuse: fs.fuse, name: name}, nil
+}
+
+func (fs guardFS) change(op, name string, change func() error) error {
+	fs.fuse.hold(op, name, fs.fuse.full.retry(func() error {
+		fs.fuse.whole()
+		return change()
+	}))
+	return nil
 }
 
 // markerPrefix begins the names of the files by which Pebble says which other file counts now.
@@ -79,9 +93,7 @@ func (fs guardFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error)
 	if strings.HasPrefix(fs.PathBase(name), markerPrefix) {
 		fs.syncDir(fs.PathDir(name))
 	}
-	fs.fuse.whole()
-	file, err := fs.FS.Create(name, c)
-	return fs.wrap("create", name, file, err)
+	return fs.open("create", name, func() (vfs.File, error) { return fs.FS.Create(name, c) })
 }
 
 func (fs guardFS) syncDir(name string) {
@@ -93,47 +105,45 @@ func (fs guardFS) syncDir(name string) {
 }
 
 func (fs guardFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	fs.fuse.whole()
-	file, err := fs.FS.ReuseForWrite(from, to, c)
-	return fs.wrap("reuse", to, file, err)
+	return fs.open("reuse", to, func() (vfs.File, error) { return fs.FS.ReuseForWrite(from, to, c) })
 }
 
 func (fs guardFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
-	fs.fuse.whole()
-	file, err := fs.FS.OpenReadWrite(name, c, opts...)
-	return fs.wrap("open", name, file, err)
+	return fs.open("open", name, func() (vfs.File, error) { return fs.FS.OpenReadWrite(name, c, opts...) })
 }
 
 // OpenDir matters because a directory is synced through its file.
 func (fs guardFS) OpenDir(name string) (vfs.File, error) {
 	file, err := fs.FS.OpenDir(name)
-	return fs.wrap("open", name, file, err)
+	fs.fuse.hold("open", name, err)
+	return guardFile{File: file, fuse: fs.fuse, name: name}, nil
 }
 
 func (fs guardFS) Rename(from, to string) error {
-	fs.fuse.whole()
-	fs.fuse.hold("rename to", to, fs.FS.Rename(from, to))
-	return nil
+	return fs.change("rename to", to, func() error { return fs.FS.Rename(from, to) })
 }
 
 func (fs guardFS) Link(from, to string) error {
-	fs.fuse.whole()
-	fs.fuse.hold("link to", to, fs.FS.Link(from, to))
-	return nil
+	return fs.change("link to", to, func() error { return fs.FS.Link(from, to) })
 }
 
 func (f guardFile) Write(p []byte) (int, error) {
-	f.fuse.whole()
-	n, err := f.File.Write(p)
-	f.fuse.hold("write", f.name, err)
-	return n, nil
+	return f.write(p, func(rest []byte, _ int) (int, error) { return f.File.Write(rest) })
 }
 
 func (f guardFile) WriteAt(p []byte, offset int64) (int, error) {
-	f.fuse.whole()
-	n, err := f.File.WriteAt(p, offset)
-	f.fuse.hold("write", f.name, err)
-	return n, nil
+	return f.write(p, func(rest []byte, done int) (int, error) { return f.File.WriteAt(rest, offset+int64(done)) })
+}
+
+// write goes on behind what a full disk has still taken.
+func (f guardFile) write(p []byte, write func(rest []byte, done int) (int, error)) (done int, _ error) {
+	f.fuse.hold("write", f.name, f.fuse.full.retry(func() error {
+		f.fuse.whole()
+		n, err := write(p[done:], done)
+		done += n
+		return err
+	}))
+	return done, nil
 }
 
 func (f guardFile) Sync() error {

@@ -119,6 +119,14 @@ func newLogger(to *slog.Logger) *logger {
 
 func (l *logger) fatal(err error) { l.to.Error("storage failed", "err", err) }
 
+func (l *logger) full(waiting bool) {
+	if waiting {
+		l.to.Error("disk full: writes wait until there is space")
+		return
+	}
+	l.to.Info("disk has space again: writes go on")
+}
+
 // Infof drops it.
 func (l *logger) Infof(string, ...any) {}
 

@@ -18,6 +18,7 @@ type Options struct {
 	CacheBytes int64  // for blocks of state that was read, beside the 128 MiB of memtables; zero: 64 MiB
 	// MemTableBytes is how much is written before it becomes a file; zero: 64 MiB. Less makes every log entry be written twice.
 	MemTableBytes int
+	ReserveBytes  uint64       // Space is low when less is free; zero: a twentieth of the file system, at most 512 MiB
 	Logger        *slog.Logger // nil: silent. It hears of slow disks, of Pebble's complaints and of the fatal failure
 }
 
@@ -29,6 +30,7 @@ type Store struct {
 	db      *pebble.DB
 	lock    *pebble.Lock
 	fuse    *fuse
+	reserve uint64 // zero: by the size of the file system
 	created bool
 	meter   meter
 
@@ -98,9 +100,9 @@ func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Stor
 			return nil, err
 		}
 	}
-	s := &Store{dir: dir, fs: opts.FS, lock: lock, created: !exists, turn: make(chan struct{}, 1), groups: map[string]*group{}, readers: map[string]*Reader{}}
+	s := &Store{dir: dir, fs: opts.FS, lock: lock, reserve: opts.ReserveBytes, created: !exists, turn: make(chan struct{}, 1), groups: map[string]*group{}, readers: map[string]*Reader{}}
 	log := newLogger(opts.Logger)
-	s.fuse = newFuse(log.fatal)
+	s.fuse = newFuse(log.fatal, log.full)
 	log.fuse = s.fuse
 	err = s.fuse.run(func() (err error) {
 		if s.db, err = pebble.Open(dir, pebbleOptions(opts, s.fuse, log, &s.meter, lock)); err != nil || exists {
@@ -115,6 +117,7 @@ func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Stor
 	if err != nil {
 		return nil, damagedFile(dir, err)
 	}
+	s.fuse.full.patient.Store(true)
 	return s, nil
 }
 
@@ -129,9 +132,10 @@ func (s *Store) Failed() <-chan struct{} { return s.fuse.blown }
 // Err is the first failure of the disk, wrapping ErrFatal, or nil.
 func (s *Store) Err() error { return s.fuse.err() }
 
-// Close ends the use of the store and frees the directory for another process. After a fatal failure it touches nothing
+// Close ends the use of the store and frees the directory for another process; on a full disk it fails. After a fatal failure it touches nothing
 // and returns the failure: the lock goes with the process, so that nobody opens a directory that is still being written.
 func (s *Store) Close() error {
+	s.DontWait()
 	if err := s.fuse.err(); err != nil {
 		return err
 	}

@@ -87,6 +87,7 @@ var (
 	ErrNoLeader         = newError("no_leader", KindUnavailable, "no leader is known that could answer; nothing was changed")
 	ErrBankUnavailable  = newError("bank_unavailable", KindUnavailable, "a bank has not answered for a while and is given no new transfers until it does; nothing was changed")
 	ErrStopping         = newError("stopping", KindUnavailable, "the node is stopping; nothing was changed")
+	ErrDiskFull         = newError("disk_full", KindUnavailable, "the disk of the node that leads is nearly full and takes nothing new; nothing was changed")
 	ErrBusy             = newError("busy", KindExhausted, "a bound on work in flight is reached; nothing was changed")
 	ErrOutcomeUnknown   = newError("outcome_unknown", KindUnknown, "the outcome is not known yet; ask again, or submit again, with the same id")
 	ErrUnauthenticated  = newError("unauthenticated", KindUnauthenticated, "the credentials are missing or wrong")

@@ -124,7 +124,7 @@ func (b *nodeBackend) Status(ctx context.Context) (api.Status, error) {
 		Cluster: cfg.Cluster, Node: cfg.Node, Version: buildVersion(), Started: b.node.Started(),
 		InFlight: a.Status.Counts.InFlight, InDoubt: a.Status.Counts.InDoubt,
 		Committed: a.Status.Counts.Committed, Aborted: a.Status.Counts.Aborted,
-		LastSyncP99: p99,
+		LastSyncP99: p99, DiskFull: a.Status.LowSpace, DiskFree: b.node.Space().FreeBytes,
 	}
 	for _, g := range a.Status.Groups {
 		s.Groups = append(s.Groups, api.GroupStatus{

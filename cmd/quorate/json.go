@@ -90,6 +90,8 @@ type statusJSON struct {
 	Committed     uint64            `json:"committed"`
 	Aborted       uint64            `json:"aborted"`
 	LastSyncP99US int64             `json:"last_sync_p99_us"`
+	DiskFull      bool              `json:"disk_full"`
+	DiskFreeBytes uint64            `json:"disk_free_bytes"`
 }
 
 type groupStatusJSON struct {
@@ -149,7 +151,7 @@ func statusToJSON(s *client.Status) statusJSON {
 		Cluster: s.Cluster, Node: s.Node, Version: s.Version, StartedAt: timeToJSON(s.Started),
 		Groups: []groupStatusJSON{}, Banks: []bankStatusJSON{},
 		InFlight: s.InFlight, InDoubt: s.InDoubt, Committed: s.Committed, Aborted: s.Aborted,
-		LastSyncP99US: s.LastSyncP99.Microseconds(),
+		LastSyncP99US: s.LastSyncP99.Microseconds(), DiskFull: s.DiskFull, DiskFreeBytes: s.DiskFree,
 	}
 	for _, g := range s.Groups {
 		out.Groups = append(out.Groups, groupStatusJSON{

@@ -128,11 +128,11 @@ func headline(answered []view) string {
 }
 
 func nodeTable(all []view) table {
-	t := table{header: []string{"NODE", "SERVER", "LEADS", "IN FLIGHT", "IN DOUBT", "COMMITTED", "ABORTED", "SYNC P99", "UP SINCE", "VERSION"}}
+	t := table{header: []string{"NODE", "SERVER", "LEADS", "IN FLIGHT", "IN DOUBT", "COMMITTED", "ABORTED", "SYNC P99", "DISK", "UP SINCE", "VERSION"}}
 	for _, v := range all {
 		s := &v.status
 		if v.err != nil {
-			t.rows = append(t.rows, []string{"-", v.server, "no answer", "-", "-", "-", "-", "-", "-", "-"})
+			t.rows = append(t.rows, []string{"-", v.server, "no answer", "-", "-", "-", "-", "-", "-", "-", "-"})
 			continue
 		}
 		leads := 0
@@ -143,10 +143,18 @@ func nodeTable(all []view) table {
 		}
 		t.rows = append(t.rows, []string{
 			fmt.Sprint(s.Node), v.server, fmt.Sprintf("%d of %d", leads, len(s.Groups)), fmt.Sprint(s.InFlight), fmt.Sprint(s.InDoubt),
-			fmt.Sprint(s.Committed), fmt.Sprint(s.Aborted), s.LastSyncP99.Round(10 * time.Microsecond).String(), timeText(s.Started), s.Version,
+			fmt.Sprint(s.Committed), fmt.Sprint(s.Aborted), s.LastSyncP99.Round(10 * time.Microsecond).String(), diskText(s), timeText(s.Started), s.Version,
 		})
 	}
 	return t
+}
+
+// diskText says whether the disk has room.
+func diskText(s *client.Status) string {
+	if s.DiskFull {
+		return "full"
+	}
+	return "ok"
 }
 
 func groupTable(answered []view) table {

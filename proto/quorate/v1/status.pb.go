@@ -208,7 +208,11 @@ type Status struct {
 	Committed uint64 `protobuf:"varint,9,opt,name=committed,proto3" json:"committed,omitempty"`
 	Aborted   uint64 `protobuf:"varint,10,opt,name=aborted,proto3" json:"aborted,omitempty"`
 	// How long the latest synced writes took, 99th percentile.
-	LastSyncP99   *durationpb.Duration `protobuf:"bytes,11,opt,name=last_sync_p99,json=lastSyncP99,proto3" json:"last_sync_p99,omitempty"`
+	LastSyncP99 *durationpb.Duration `protobuf:"bytes,11,opt,name=last_sync_p99,json=lastSyncP99,proto3" json:"last_sync_p99,omitempty"`
+	// The disk is nearly full: this node begins nothing new until there is space.
+	DiskFull bool `protobuf:"varint,12,opt,name=disk_full,json=diskFull,proto3" json:"disk_full,omitempty"`
+	// What the disk of its data directory has left; zero: it doesn't say.
+	DiskFreeBytes uint64 `protobuf:"varint,13,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -318,6 +322,20 @@ func (x *Status) GetLastSyncP99() *durationpb.Duration {
 		return x.LastSyncP99
 	}
 	return nil
+}
+
+func (x *Status) GetDiskFull() bool {
+	if x != nil {
+		return x.DiskFull
+	}
+	return false
+}
+
+func (x *Status) GetDiskFreeBytes() uint64 {
+	if x != nil {
+		return x.DiskFreeBytes
+	}
+	return 0
 }
 
 // GroupStatus is one Raft group that the node has a replica of.
@@ -657,7 +675,7 @@ const file_quorate_v1_status_proto_rawDesc = "" +
 	"\x10AuditBankRequest\x12\x12\n" +
 	"\x04bank\x18\x01 \x01(\tR\x04bank\"<\n" +
 	"\x11AuditBankResponse\x12'\n" +
-	"\x05audit\x18\x01 \x01(\v2\x11.quorate.v1.AuditR\x05audit\"\x99\x03\n" +
+	"\x05audit\x18\x01 \x01(\v2\x11.quorate.v1.AuditR\x05audit\"\xde\x03\n" +
 	"\x06Status\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\x04R\x04node\x12\x18\n" +
@@ -671,7 +689,9 @@ const file_quorate_v1_status_proto_rawDesc = "" +
 	"\tcommitted\x18\t \x01(\x04R\tcommitted\x12\x18\n" +
 	"\aaborted\x18\n" +
 	" \x01(\x04R\aaborted\x12=\n" +
-	"\rlast_sync_p99\x18\v \x01(\v2\x19.google.protobuf.DurationR\vlastSyncP99\"\xaf\x01\n" +
+	"\rlast_sync_p99\x18\v \x01(\v2\x19.google.protobuf.DurationR\vlastSyncP99\x12\x1b\n" +
+	"\tdisk_full\x18\f \x01(\bR\bdiskFull\x12&\n" +
+	"\x0fdisk_free_bytes\x18\r \x01(\x04R\rdiskFreeBytes\"\xaf\x01\n" +
 	"\vGroupStatus\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x16\n" +
