@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
-	storev1 "github.com/quorate/quorate/proto/quorate/store/v1"
+	"github.com/quorate/quorate/internal/wire"
 	"github.com/quorate/quorate/transfer"
 )
 
-// formatVersion is written into every entry and record. A reader refuses a newer one.
+// formatVersion is written into every entry and record, as proto/quorate/store/v1/coordinator.proto describes them. A reader refuses a
+// newer one, and skips fields that it doesn't know.
 const formatVersion = 1
 
 // ErrDamaged says that stored bytes can't be what was written.
@@ -20,233 +19,106 @@ var ErrDamaged = errors.New("coordinator: damaged bytes")
 // ErrNewerFormat says that bytes were written by a newer version of Quorate.
 var ErrNewerFormat = errors.New("coordinator: bytes of a newer format")
 
-var deterministic = proto.MarshalOptions{Deterministic: true}
-
 // Encode makes one log entry of facts, proposed at the leader's time.
 func Encode(at time.Time, facts []Fact) []byte {
-	entry := &storev1.CoordinatorEntry{
-		Version:    formatVersion,
-		AtUnixNano: at.UnixNano(),
-		Facts:      make([]*storev1.CoordinatorFact, len(facts)),
-	}
+	b := make([]byte, 0, 16+192*len(facts))
+	b = wire.AppendUint(b, 1, formatVersion)
+	b = wire.AppendSint(b, 2, at.UnixNano())
 	for i := range facts {
-		entry.Facts[i] = factToProto(&facts[i])
+		var mark int
+		b, mark = wire.OpenMessage(b, 3)
+		b = appendFact(b, &facts[i])
+		b = wire.CloseMessage(b, mark)
 	}
-	return mustMarshal(entry)
+	return b
+}
+
+func appendFact(b []byte, f *Fact) []byte {
+	var mark int
+	switch {
+	case f.Stage != nil:
+		b, mark = wire.OpenMessage(b, 1)
+		b = appendTransfer(b, f.Stage)
+	case f.Decide != nil:
+		b, mark = wire.OpenMessage(b, 2)
+		b = appendDecision(b, f.Decide)
+	default:
+		b, mark = wire.OpenMessage(b, 3)
+		for i := range f.Settle {
+			b = wire.AppendBytes(b, 1, f.Settle[i][:])
+		}
+	}
+	return wire.CloseMessage(b, mark)
+}
+
+func appendDecision(b []byte, d *Decision) []byte {
+	b = wire.AppendBytes(b, 1, d.ID[:])
+	b = wire.AppendUint(b, 2, uint64(d.State))
+	b = wire.AppendText(b, 3, string(d.Reason.Code))
+	b = wire.AppendText(b, 4, string(d.Reason.Bank))
+	b = wire.AppendText(b, 5, d.Reason.Detail)
+	b = wire.AppendSint(b, 6, d.At.UnixNano())
+	b = wire.AppendBool(b, 7, d.Tombstone)
+	return wire.AppendShortfall(b, 8, d.Reason.Shortfall)
+}
+
+// appendTransfer writes a zero deadline (a tombstone has none) as zero.
+func appendTransfer(b []byte, t *transfer.Transfer) []byte {
+	b = wire.AppendBytes(b, 1, t.ID[:])
+	for i := range t.Legs {
+		l := &t.Legs[i]
+		var mark int
+		b, mark = wire.OpenMessage(b, 2)
+		b = wire.AppendText(b, 1, string(l.Bank))
+		b = wire.AppendText(b, 2, string(l.Account))
+		b = wire.AppendUint(b, 3, uint64(l.Direction))
+		b = wire.AppendUint(b, 4, uint64(l.AmountMinor))
+		b = wire.AppendText(b, 5, string(l.Currency))
+		b = wire.CloseMessage(b, mark)
+	}
+	if !t.Deadline.IsZero() {
+		b = wire.AppendSint(b, 3, t.Deadline.UnixNano())
+	}
+	return wire.AppendText(b, 4, t.Reference)
 }
 
 // Decode reads one log entry. Every id, amount and state is checked: bytes from a disk or a peer are not trusted.
 func Decode(data []byte) (at time.Time, facts []Fact, err error) {
-	entry := &storev1.CoordinatorEntry{}
-	if err := unmarshal(data, entry); err != nil {
+	facts = make([]Fact, 0, wire.CountMessages(data, 3))
+	at = timeOf(0)
+	c := wire.NewCursor(data)
+	var version uint64
+	for c.Next() {
+		switch c.Number {
+		case 1:
+			if version = c.Uint(); version > formatVersion {
+				return time.Time{}, nil, checkVersion(version) // what follows may mean anything
+			}
+		case 2:
+			at = timeOf(c.Sint())
+		case 3:
+			m := c.Message()
+			facts = append(facts, decodeFact(&m))
+			c.Join(&m)
+		default:
+			c.Skip()
+		}
+	}
+	if err := failure(&c, version); err != nil {
 		return time.Time{}, nil, err
 	}
-	if err := checkVersion(entry.Version); err != nil {
-		return time.Time{}, nil, err
-	}
-	facts = make([]Fact, len(entry.Facts))
-	for i, f := range entry.Facts {
-		if facts[i], err = factFromProto(f); err != nil {
-			return time.Time{}, nil, fmt.Errorf("fact %d: %w", i+1, err)
-		}
-	}
-	return time.Unix(0, entry.AtUnixNano).UTC(), facts, nil
+	return at, facts, nil
 }
 
-func factToProto(f *Fact) *storev1.CoordinatorFact {
-	switch {
-	case f.Stage != nil:
-		return &storev1.CoordinatorFact{Fact: &storev1.CoordinatorFact_Stage{Stage: transferToProto(f.Stage)}}
-	case f.Decide != nil:
-		return &storev1.CoordinatorFact{Fact: &storev1.CoordinatorFact_Decide{Decide: &storev1.Decision{
-			Id:              f.Decide.ID[:],
-			State:           uint32(f.Decide.State),
-			ReasonCode:      string(f.Decide.Reason.Code),
-			ReasonBank:      string(f.Decide.Reason.Bank),
-			ReasonDetail:    f.Decide.Reason.Detail,
-			AtUnixNano:      f.Decide.At.UnixNano(),
-			Tombstone:       f.Decide.Tombstone,
-			ReasonShortfall: shortfallToProto(f.Decide.Reason.Shortfall),
-		}}}
-	default:
-		ids := make([][]byte, len(f.Settle))
-		for i := range f.Settle {
-			ids[i] = f.Settle[i][:]
-		}
-		return &storev1.CoordinatorFact{Fact: &storev1.CoordinatorFact_Settle{Settle: &storev1.Settlement{Ids: ids}}}
+// failure says what is wrong with an entry or a record that has been read.
+func failure(c *wire.Cursor, version uint64) error {
+	if c.Err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, c.Err)
 	}
+	return checkVersion(version)
 }
 
-func factFromProto(f *storev1.CoordinatorFact) (Fact, error) {
-	switch f := f.GetFact().(type) {
-	case *storev1.CoordinatorFact_Stage:
-		t, err := transferFromProto(f.Stage)
-		if err != nil {
-			return Fact{}, err
-		}
-		// A currency that this build doesn't know was known to the one that accepted it: every replica must read the same log.
-		if err := t.Validate(); err != nil && !errors.Is(err, transfer.ErrInvalidCurrency) {
-			return Fact{}, fmt.Errorf("%w: staged transfer %s: %w", ErrDamaged, t.ID, err)
-		}
-		return Fact{Stage: &t}, nil
-	case *storev1.CoordinatorFact_Decide:
-		return decisionFromProto(f.Decide)
-	case *storev1.CoordinatorFact_Settle:
-		return settlementFromProto(f.Settle)
-	}
-	return Fact{}, fmt.Errorf("%w: a fact of no known kind", ErrDamaged)
-}
-
-func decisionFromProto(p *storev1.Decision) (Fact, error) {
-	id, err := transfer.IDFromBytes(p.GetId())
-	if err != nil {
-		return Fact{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	state := transfer.State(p.State)
-	if p.State > 255 || (state != transfer.Committed && state != transfer.Aborted) {
-		return Fact{}, fmt.Errorf("%w: decision %d", ErrDamaged, p.State)
-	}
-	return Fact{Decide: &Decision{
-		ID:     id,
-		State:  state,
-		Reason: reason(p),
-		At:     time.Unix(0, p.AtUnixNano).UTC(),
-		// The first builds wrote no tombstone that wasn't the answer to a bank's inquiry, and marked it by its reason alone.
-		Tombstone: p.Tombstone || p.ReasonCode == string(transfer.ErrOrphaned.Code),
-	}}, nil
-}
-
-func settlementFromProto(p *storev1.Settlement) (Fact, error) {
-	ids := make([]transfer.ID, len(p.GetIds()))
-	for i, b := range p.GetIds() {
-		id, err := transfer.IDFromBytes(b)
-		if err != nil {
-			return Fact{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-		}
-		ids[i] = id
-	}
-	return Fact{Settle: ids}, nil
-}
-
-// reason reads the fields that decisions and records share.
-func reason(p interface {
-	GetReasonCode() string
-	GetReasonBank() string
-	GetReasonDetail() string
-	GetReasonShortfall() *storev1.Shortfall
-}) transfer.Reason {
-	r := transfer.Reason{Code: transfer.Code(p.GetReasonCode()), Bank: transfer.BankID(p.GetReasonBank()), Detail: p.GetReasonDetail()}
-	if s := p.GetReasonShortfall(); s != nil {
-		r.Shortfall = &transfer.Shortfall{
-			Account: transfer.AccountID(s.Account), Currency: transfer.Currency(s.Currency), AvailableMinor: s.AvailableMinor, NeededMinor: s.NeededMinor,
-		}
-	}
-	return r
-}
-
-func shortfallToProto(s *transfer.Shortfall) *storev1.Shortfall {
-	if s == nil {
-		return nil
-	}
-	return &storev1.Shortfall{Account: string(s.Account), Currency: string(s.Currency), AvailableMinor: s.AvailableMinor, NeededMinor: s.NeededMinor}
-}
-
-func encodeRecord(r *Record) []byte {
-	p := &storev1.CoordinatorRecord{
-		Version:         formatVersion,
-		Transfer:        transferToProto(&r.Transfer),
-		Fingerprint:     r.Fingerprint[:],
-		State:           uint32(r.State),
-		ReasonCode:      string(r.Reason.Code),
-		ReasonBank:      string(r.Reason.Bank),
-		ReasonDetail:    r.Reason.Detail,
-		Settled:         r.Settled,
-		CreatedUnixNano: r.CreatedAt.UnixNano(),
-		ReasonShortfall: shortfallToProto(r.Reason.Shortfall),
-	}
-	if r.State != transfer.Pending {
-		p.DecidedUnixNano = r.DecidedAt.UnixNano()
-	}
-	return mustMarshal(p)
-}
-
-func decodeRecord(data []byte) (*Record, error) {
-	p := &storev1.CoordinatorRecord{}
-	if err := unmarshal(data, p); err != nil {
-		return nil, err
-	}
-	if err := checkVersion(p.Version); err != nil {
-		return nil, err
-	}
-	t, err := transferFromProto(p.Transfer)
-	if err != nil {
-		return nil, err
-	}
-	state := transfer.State(p.State)
-	if p.State > 255 || state < transfer.Pending || state > transfer.Aborted || len(p.Fingerprint) != len(transfer.Fingerprint{}) {
-		return nil, fmt.Errorf("%w: record of %s with state %d and a fingerprint of %d bytes", ErrDamaged, t.ID, p.State, len(p.Fingerprint))
-	}
-	r := &Record{
-		Transfer:    t,
-		Fingerprint: transfer.Fingerprint(p.Fingerprint),
-		State:       state,
-		Reason:      reason(p),
-		Settled:     p.Settled,
-		CreatedAt:   time.Unix(0, p.CreatedUnixNano).UTC(),
-	}
-	if state != transfer.Pending {
-		r.DecidedAt = time.Unix(0, p.DecidedUnixNano).UTC()
-	}
-	return r, nil
-}
-
-// transferToProto writes a zero deadline (a tombstone has none) as zero.
-func transferToProto(t *transfer.Transfer) *storev1.StagedTransfer {
-	p := &storev1.StagedTransfer{Id: t.ID[:], Reference: t.Reference, Legs: make([]*storev1.StagedLeg, len(t.Legs))}
-	if !t.Deadline.IsZero() {
-		p.DeadlineUnixNano = t.Deadline.UnixNano()
-	}
-	legs := make([]storev1.StagedLeg, len(t.Legs))
-	for i := range t.Legs {
-		l := &t.Legs[i]
-		legs[i].Bank = string(l.Bank)
-		legs[i].Account = string(l.Account)
-		legs[i].Direction = uint32(l.Direction)
-		legs[i].AmountMinor = l.AmountMinor
-		legs[i].Currency = string(l.Currency)
-		p.Legs[i] = &legs[i]
-	}
-	return p
-}
-
-func transferFromProto(p *storev1.StagedTransfer) (transfer.Transfer, error) {
-	id, err := transfer.IDFromBytes(p.GetId())
-	if err != nil {
-		return transfer.Transfer{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	t := transfer.Transfer{ID: id, Reference: p.Reference}
-	if p.DeadlineUnixNano != 0 {
-		t.Deadline = time.Unix(0, p.DeadlineUnixNano).UTC()
-	}
-	if len(p.Legs) > 0 {
-		t.Legs = make([]transfer.Leg, len(p.Legs))
-	}
-	for i, l := range p.Legs {
-		if l.Direction > 255 {
-			return transfer.Transfer{}, fmt.Errorf("%w: leg %d of %s has direction %d", ErrDamaged, i+1, id, l.Direction)
-		}
-		t.Legs[i] = transfer.Leg{
-			Bank:        transfer.BankID(l.Bank),
-			Account:     transfer.AccountID(l.Account),
-			Direction:   transfer.Direction(l.Direction),
-			AmountMinor: l.AmountMinor,
-			Currency:    transfer.Currency(l.Currency),
-		}
-	}
-	return t, nil
-}
-
-func checkVersion(version uint32) error {
+func checkVersion(version uint64) error {
 	if version == formatVersion {
 		return nil
 	}
@@ -256,19 +128,203 @@ func checkVersion(version uint32) error {
 	return fmt.Errorf("%w: version %d", ErrDamaged, version)
 }
 
-func unmarshal(data []byte, into proto.Message) error {
-	if err := proto.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
+func timeOf(unixNano int64) time.Time { return time.Unix(0, unixNano).UTC() }
+
+func decodeFact(c *wire.Cursor) (f Fact) {
+	bodies := 0
+	for c.Next() {
+		m := c.Message()
+		switch c.Number {
+		case 1:
+			f.Stage = decodeStage(&m)
+		case 2:
+			f.Decide = decodeDecision(&m)
+		case 3:
+			f.Settle = decodeSettlement(&m)
+		default:
+			c.Damage("a fact of kind %d", c.Number)
+		}
+		bodies++
+		c.Join(&m)
 	}
-	return nil
+	if bodies != 1 {
+		c.Damage("a fact with %d bodies instead of one", bodies)
+	}
+	return f
 }
 
-// mustMarshal can't fail: the messages have neither required fields nor strings that
-// were not checked for UTF-8 on their way in.
-func mustMarshal(m proto.Message) []byte {
-	b, err := deterministic.Marshal(m)
-	if err != nil {
-		panic(err)
+func decodeStage(c *wire.Cursor) *transfer.Transfer {
+	t := decodeTransfer(c)
+	if c.Err != nil {
+		return &t
 	}
-	return b
+	// A currency that this build doesn't know was known to the one that accepted it: every replica must read the same log.
+	if err := t.Validate(); err != nil && !errors.Is(err, transfer.ErrInvalidCurrency) {
+		c.Damage("staged transfer %s: %w", t.ID, err)
+	}
+	return &t
+}
+
+func decodeTransfer(c *wire.Cursor) (t transfer.Transfer) {
+	for c.Next() {
+		switch c.Number {
+		case 1:
+			t.ID = c.ID()
+		case 2:
+			if t.Legs == nil {
+				t.Legs = make([]transfer.Leg, 0, 2) // as most have
+			}
+			m := c.Message()
+			t.Legs = append(t.Legs, decodeLeg(&m))
+			c.Join(&m)
+		case 3:
+			t.Deadline = timeOf(c.Sint())
+		case 4:
+			t.Reference = c.Text()
+		default:
+			c.Skip()
+		}
+	}
+	if t.ID == (transfer.ID{}) {
+		c.Damage("a transfer without an id")
+	}
+	return t
+}
+
+func decodeLeg(c *wire.Cursor) (l transfer.Leg) {
+	for c.Next() {
+		switch c.Number {
+		case 1:
+			l.Bank = transfer.BankID(c.Text())
+		case 2:
+			l.Account = transfer.AccountID(c.Text())
+		case 3:
+			l.Direction = transfer.Direction(c.Small())
+		case 4:
+			l.AmountMinor = int64(c.Uint())
+		case 5:
+			l.Currency = transfer.Currency(c.Text())
+		default:
+			c.Skip()
+		}
+	}
+	return l
+}
+
+func decodeDecision(c *wire.Cursor) *Decision {
+	d := &Decision{At: timeOf(0)}
+	for c.Next() {
+		switch c.Number {
+		case 1:
+			d.ID = c.ID()
+		case 2:
+			d.State = transfer.State(c.Small())
+		case 3:
+			d.Reason.Code = transfer.Code(c.Text())
+		case 4:
+			d.Reason.Bank = transfer.BankID(c.Text())
+		case 5:
+			d.Reason.Detail = c.Text()
+		case 6:
+			d.At = timeOf(c.Sint())
+		case 7:
+			d.Tombstone = c.Bool()
+		case 8:
+			d.Reason.Shortfall = c.Shortfall()
+		default:
+			c.Skip()
+		}
+	}
+	if d.ID == (transfer.ID{}) || (d.State != transfer.Committed && d.State != transfer.Aborted) {
+		c.Damage("decision %d for %s", d.State, d.ID)
+	}
+	// The first builds wrote no tombstone that wasn't the answer to a bank's inquiry, and marked it by its reason alone.
+	d.Tombstone = d.Tombstone || d.Reason.Code == transfer.ErrOrphaned.Code
+	return d
+}
+
+func decodeSettlement(c *wire.Cursor) []transfer.ID {
+	ids := []transfer.ID{}
+	for c.Next() {
+		if c.Number != 1 {
+			c.Skip()
+			continue
+		}
+		id := transfer.ID(c.ID())
+		if id == (transfer.ID{}) {
+			c.Damage("a settlement of nobody")
+		}
+		ids = append(ids, id)
+		c.Again()
+	}
+	return ids
+}
+
+func encodeRecord(r *Record) []byte {
+	b := make([]byte, 0, 256)
+	b = wire.AppendUint(b, 1, formatVersion)
+	b, mark := wire.OpenMessage(b, 2)
+	b = appendTransfer(b, &r.Transfer)
+	b = wire.CloseMessage(b, mark)
+	b = wire.AppendBytes(b, 3, r.Fingerprint[:])
+	b = wire.AppendUint(b, 4, uint64(r.State))
+	b = wire.AppendText(b, 5, string(r.Reason.Code))
+	b = wire.AppendText(b, 6, string(r.Reason.Bank))
+	b = wire.AppendText(b, 7, r.Reason.Detail)
+	b = wire.AppendBool(b, 8, r.Settled)
+	b = wire.AppendSint(b, 9, r.CreatedAt.UnixNano())
+	if r.State != transfer.Pending {
+		b = wire.AppendSint(b, 10, r.DecidedAt.UnixNano())
+	}
+	return wire.AppendShortfall(b, 11, r.Reason.Shortfall)
+}
+
+func decodeRecord(data []byte) (*Record, error) {
+	r := &Record{CreatedAt: timeOf(0), DecidedAt: timeOf(0)}
+	c := wire.NewCursor(data)
+	var version uint64
+	marked := false
+	for c.Next() {
+		switch c.Number {
+		case 1:
+			if version = c.Uint(); version > formatVersion {
+				return nil, checkVersion(version)
+			}
+		case 2:
+			m := c.Message()
+			r.Transfer = decodeTransfer(&m)
+			c.Join(&m)
+			c.Once()
+		case 3:
+			r.Fingerprint, marked = c.ID(), true
+		case 4:
+			r.State = transfer.State(c.Bounded(uint64(transfer.Aborted)))
+		case 5:
+			r.Reason.Code = transfer.Code(c.Text())
+		case 6:
+			r.Reason.Bank = transfer.BankID(c.Text())
+		case 7:
+			r.Reason.Detail = c.Text()
+		case 8:
+			r.Settled = c.Bool()
+		case 9:
+			r.CreatedAt = timeOf(c.Sint())
+		case 10:
+			r.DecidedAt = timeOf(c.Sint())
+		case 11:
+			r.Reason.Shortfall = c.Shortfall()
+		default:
+			c.Skip()
+		}
+	}
+	if r.State == transfer.Pending {
+		r.DecidedAt = time.Time{}
+	}
+	if r.State < transfer.Pending || !marked || r.Transfer.ID == (transfer.ID{}) {
+		c.Damage("a record of %s in state %d, fingerprint: %t", r.Transfer.ID, r.State, marked)
+	}
+	if err := failure(&c, version); err != nil {
+		return nil, err
+	}
+	return r, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,8 +12,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/quorate/quorate/coordinator"
+	storev1 "github.com/quorate/quorate/proto/quorate/store/v1"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -221,5 +225,53 @@ func TestDecodeReadsACurrencyOfAnotherBuild(t *testing.T) {
 	_, facts, err := coordinator.Decode(coordinator.Encode(time.Unix(1, 0), []coordinator.Fact{{Stage: staged}}))
 	if err != nil || facts[0].Stage.Fingerprint() != staged.Fingerprint() {
 		t.Fatalf("got %v, %v", facts, err)
+	}
+}
+
+// What is written by hand is what the .proto says: the generated code reads it, and writes the same bytes.
+func TestEntriesAreTheMessagesOfTheProto(t *testing.T) {
+	long := payment(6, 1)
+	long.Reference = strings.Repeat("r", 300) // a length of two bytes, at every level above it
+	endless := payment(7, math.MaxInt64)
+	endless.Deadline = time.Time{}
+	no := abort(8, transfer.ErrInsufficientFunds)
+	no.Decide.Reason.Shortfall = &transfer.Shortfall{Account: "alice", Currency: "CZK", AvailableMinor: math.MinInt64, NeededMinor: math.MaxInt64}
+	facts := append(everyFact(), stage(long), stage(endless), no, tombstone(9, transfer.ErrCancelled), settle())
+	for _, at := range []time.Time{at(1), time.Unix(0, 0), time.Unix(0, math.MinInt64)} {
+		written := coordinator.Encode(at, facts)
+		entry := &storev1.CoordinatorEntry{}
+		if err := proto.Unmarshal(written, entry); err != nil {
+			t.Fatal(err)
+		}
+		if len(entry.ProtoReflect().GetUnknown()) > 0 || len(entry.Facts) != len(facts) || entry.AtUnixNano != at.UnixNano() {
+			t.Fatalf("read as %v", entry)
+		}
+		again, err := proto.MarshalOptions{Deterministic: true}.Marshal(entry)
+		if err != nil || !bytes.Equal(again, written) {
+			t.Fatalf("%v\nwritten   %x\ngenerated %x", err, written, again)
+		}
+	}
+}
+
+// A later version may add fields; they are no business of this one's.
+func TestDecodeSkipsFieldsOfALaterVersion(t *testing.T) {
+	entry := &storev1.CoordinatorEntry{}
+	if err := proto.Unmarshal(coordinator.Encode(at(1), everyFact()), entry); err != nil {
+		t.Fatal(err)
+	}
+	later := protowire.AppendBytes(protowire.AppendTag(nil, 99, protowire.BytesType), []byte("later"))
+	entry.ProtoReflect().SetUnknown(later)
+	stage := entry.Facts[0].GetStage()
+	stage.ProtoReflect().SetUnknown(later)
+	stage.Legs[0].ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 98, protowire.VarintType), 7))
+	entry.Facts[1].GetDecide().ProtoReflect().SetUnknown(later)
+	entry.Facts[3].GetSettle().ProtoReflect().SetUnknown(later)
+	data, err := proto.Marshal(entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, facts, err := coordinator.Decode(data)
+	if diff := cmp.Diff(everyFact(), facts); diff != "" || err != nil {
+		t.Errorf("error %v, facts (-want +got):\n%s", err, diff)
 	}
 }

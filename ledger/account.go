@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/internal/wire"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -132,7 +133,7 @@ func (l *Ledger) account(id transfer.AccountID) (*account, error) {
 	// What has an open hold is always in memory, so what isn't has none.
 	if stored.HeldMinor != 0 || stored.IncomingMinor != 0 {
 		return nil, fmt.Errorf("read account %s: %w: held %d and incoming %d without an open hold",
-			id, errDamaged, stored.HeldMinor, stored.IncomingMinor)
+			id, wire.ErrDamaged, stored.HeldMinor, stored.IncomingMinor)
 	}
 	return l.keep(stored)
 }
@@ -140,7 +141,7 @@ func (l *Ledger) account(id transfer.AccountID) (*account, error) {
 func (l *Ledger) keep(stored bank.Account) (*account, error) {
 	total := l.totals.of(stored.Currency)
 	if total == nil {
-		return nil, fmt.Errorf("read account %s: %w: no total for its currency %s", stored.ID, errDamaged, stored.Currency)
+		return nil, fmt.Errorf("read account %s: %w: no total for its currency %s", stored.ID, wire.ErrDamaged, stored.Currency)
 	}
 	stored.Currency = total.Currency
 	stored.ID = transfer.AccountID(strings.Clone(string(stored.ID)))

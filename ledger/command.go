@@ -6,21 +6,26 @@ import (
 
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/internal/wire"
 	"github.com/quorate/quorate/transfer"
 )
+
+// formatVersion is the version of the log entries and of the state records: proto/quorate/store/v1/ledger.proto
+// describes both.
+const formatVersion = 1
 
 // Encode makes one log entry: the same commands at the same time are the same bytes, on every machine and in every release.
 // `at` is kept to the nanosecond, in UTC; it lies between the years 1678 and 2262. Leg.Bank is left out: a
 // ledger is one bank, and who routes a request to it has looked at the name already.
 func Encode(at time.Time, commands []Command) []byte {
 	b := make([]byte, 0, 16+128*len(commands))
-	b = appendUint(b, 1, formatVersion)
-	b = appendFixed(b, 2, uint64(at.UnixNano()))
+	b = wire.AppendUint(b, 1, formatVersion)
+	b = wire.AppendFixed(b, 2, uint64(at.UnixNano()))
 	for i := range commands {
 		var mark int
-		b, mark = openMessage(b, 3)
+		b, mark = wire.OpenMessage(b, 3)
 		b = appendCommand(b, &commands[i])
-		b = closeMessage(b, mark)
+		b = wire.CloseMessage(b, mark)
 	}
 	return b
 }
@@ -28,25 +33,25 @@ func Encode(at time.Time, commands []Command) []byte {
 func appendCommand(b []byte, c *Command) []byte {
 	invariant.Holds((c.Request == nil) != (c.Open == nil), "a command is either a request or an account to open")
 	if c.Open != nil {
-		b, mark := openMessage(b, 5)
-		b = appendText(b, 1, string(c.Open.ID))
-		b = appendText(b, 2, string(c.Open.Currency))
-		b = appendUint(b, 3, uint64(c.Open.OverdraftMinor))
-		b = appendBool(b, 4, c.Open.Unlimited)
-		return closeMessage(b, mark)
+		b, mark := wire.OpenMessage(b, 5)
+		b = wire.AppendText(b, 1, string(c.Open.ID))
+		b = wire.AppendText(b, 2, string(c.Open.Currency))
+		b = wire.AppendUint(b, 3, uint64(c.Open.OverdraftMinor))
+		b = wire.AppendBool(b, 4, c.Open.Unlimited)
+		return wire.CloseMessage(b, mark)
 	}
 	switch c.Request.Op {
 	case bank.Prepare:
-		b, mark := openMessage(b, 1)
+		b, mark := wire.OpenMessage(b, 1)
 		b = appendPrepare(b, c.Request)
-		return closeMessage(b, mark)
+		return wire.CloseMessage(b, mark)
 	case bank.Resolve:
-		b, mark := openMessage(b, 4)
-		b = appendBytes(b, 1, c.Request.ID[:])
-		b = appendBytes(b, 2, c.Request.Fingerprint[:])
-		return closeMessage(b, mark)
+		b, mark := wire.OpenMessage(b, 4)
+		b = wire.AppendBytes(b, 1, c.Request.ID[:])
+		b = wire.AppendBytes(b, 2, c.Request.Fingerprint[:])
+		return wire.CloseMessage(b, mark)
 	case bank.Commit, bank.Rollback:
-		return appendBytes(b, field(c.Request.Op), c.Request.ID[:])
+		return wire.AppendBytes(b, wire.Field(c.Request.Op), c.Request.ID[:])
 	default:
 		invariant.Fail("no log entry can carry operation %d", c.Request.Op)
 		return nil
@@ -54,19 +59,19 @@ func appendCommand(b []byte, c *Command) []byte {
 }
 
 func appendPrepare(b []byte, q *bank.Request) []byte {
-	b = appendBytes(b, 1, q.ID[:])
-	b = appendBytes(b, 2, q.Fingerprint[:])
+	b = wire.AppendBytes(b, 1, q.ID[:])
+	b = wire.AppendBytes(b, 2, q.Fingerprint[:])
 	for i := range q.Legs {
 		leg := &q.Legs[i]
 		var mark int
-		b, mark = openMessage(b, 3)
-		b = appendText(b, 1, string(leg.Account))
-		b = appendUint(b, 2, uint64(leg.Direction))
-		b = appendUint(b, 3, uint64(leg.AmountMinor))
-		b = appendText(b, 4, string(leg.Currency))
-		b = closeMessage(b, mark)
+		b, mark = wire.OpenMessage(b, 3)
+		b = wire.AppendText(b, 1, string(leg.Account))
+		b = wire.AppendUint(b, 2, uint64(leg.Direction))
+		b = wire.AppendUint(b, 3, uint64(leg.AmountMinor))
+		b = wire.AppendText(b, 4, string(leg.Currency))
+		b = wire.CloseMessage(b, mark)
 	}
-	return appendText(b, 4, q.Reference)
+	return wire.AppendText(b, 4, q.Reference)
 }
 
 // Decode reads what Encode made. An error means that the bytes are damaged or of a newer version;
@@ -86,32 +91,32 @@ type decoder struct {
 }
 
 func (d *decoder) decode(data []byte) (at time.Time, commands []Command, err error) {
-	n := countMessages(data, 3)
+	n := wire.CountMessages(data, 3)
 	d.commands = grown(d.commands, n)
 	d.requests = grown(d.requests, n)
 	d.terms = grown(d.terms, n)
 	d.legs = grown(d.legs, 0)
-	c := newCursor(data)
+	c := wire.NewCursor(data)
 	var version, nanos uint64
-	for c.next() {
-		switch c.number {
+	for c.Next() {
+		switch c.Number {
 		case 1:
-			version = c.uint()
+			version = c.Uint()
 		case 2:
-			nanos = c.fixed()
+			nanos = c.Fixed()
 		case 3:
-			m := c.message()
+			m := c.Message()
 			d.command(&m)
-			c.join(&m)
+			c.Join(&m)
 		default:
-			c.unknown()
+			c.Unknown()
 		}
 	}
-	if c.err == nil && version != formatVersion {
-		c.err = fmt.Errorf("%w: version %d, known is %d", errDamaged, version, formatVersion)
+	if c.Err == nil && version != formatVersion {
+		c.Err = fmt.Errorf("%w: version %d, known is %d", wire.ErrDamaged, version, formatVersion)
 	}
-	if c.err != nil {
-		return time.Time{}, nil, fmt.Errorf("read log entry of %d bytes: %w", len(data), c.err)
+	if c.Err != nil {
+		return time.Time{}, nil, fmt.Errorf("read log entry of %d bytes: %w", len(data), c.Err)
 	}
 	return timeOf(int64(nanos)), d.commands, nil
 }
@@ -125,33 +130,33 @@ func grown[T any](s []T, n int) []T {
 	return s[:0]
 }
 
-func (d *decoder) command(c *cursor) {
+func (d *decoder) command(c *wire.Cursor) {
 	bodies := 0
-	for c.next() {
+	for c.Next() {
 		if bodies++; bodies > 1 {
 			break
 		}
-		switch c.number {
+		switch c.Number {
 		case 1:
-			m := c.message()
+			m := c.Message()
 			d.prepare(&m)
-			c.join(&m)
+			c.Join(&m)
 		case 2, 3:
-			d.request(bank.Request{Op: bank.Op(c.number), ID: c.id()})
+			d.request(bank.Request{Op: bank.Op(c.Number), ID: c.ID()})
 		case 4:
-			m := c.message()
+			m := c.Message()
 			d.resolve(&m)
-			c.join(&m)
+			c.Join(&m)
 		case 5:
-			m := c.message()
+			m := c.Message()
 			d.open(&m)
-			c.join(&m)
+			c.Join(&m)
 		default:
-			c.unknown()
+			c.Unknown()
 		}
 	}
 	if bodies != 1 {
-		c.damage("a command has %d bodies instead of one", bodies)
+		c.Damage("a command has %d bodies instead of one", bodies)
 	}
 }
 
@@ -160,23 +165,23 @@ func (d *decoder) request(q bank.Request) {
 	d.commands = append(d.commands, Command{Request: &d.requests[len(d.requests)-1]})
 }
 
-func (d *decoder) prepare(c *cursor) {
+func (d *decoder) prepare(c *wire.Cursor) {
 	q := bank.Request{Op: bank.Prepare}
 	first := len(d.legs)
-	for c.next() {
-		switch c.number {
+	for c.Next() {
+		switch c.Number {
 		case 1:
-			q.ID = c.id()
+			q.ID = c.ID()
 		case 2:
-			q.Fingerprint = c.id()
+			q.Fingerprint = c.ID()
 		case 3:
-			m := c.message()
+			m := c.Message()
 			d.legs = append(d.legs, legOf(&m))
-			c.join(&m)
+			c.Join(&m)
 		case 4:
-			q.Reference = c.string()
+			q.Reference = c.Text()
 		default:
-			c.unknown()
+			c.Unknown()
 		}
 	}
 	// If legs grow into a new array later, this request keeps the old one, with the same content.
@@ -184,53 +189,53 @@ func (d *decoder) prepare(c *cursor) {
 	d.request(q)
 }
 
-func (d *decoder) resolve(c *cursor) {
+func (d *decoder) resolve(c *wire.Cursor) {
 	q := bank.Request{Op: bank.Resolve}
-	for c.next() {
-		switch c.number {
+	for c.Next() {
+		switch c.Number {
 		case 1:
-			q.ID = c.id()
+			q.ID = c.ID()
 		case 2:
-			q.Fingerprint = c.id()
+			q.Fingerprint = c.ID()
 		default:
-			c.unknown()
+			c.Unknown()
 		}
 	}
 	d.request(q)
 }
 
-func legOf(c *cursor) (leg transfer.Leg) {
-	for c.next() {
-		switch c.number {
+func legOf(c *wire.Cursor) (leg transfer.Leg) {
+	for c.Next() {
+		switch c.Number {
 		case 1:
-			leg.Account = transfer.AccountID(c.string())
+			leg.Account = transfer.AccountID(c.Text())
 		case 2:
-			leg.Direction = transfer.Direction(c.small())
+			leg.Direction = transfer.Direction(c.Small())
 		case 3:
-			leg.AmountMinor = int64(c.uint())
+			leg.AmountMinor = int64(c.Uint())
 		case 4:
-			leg.Currency = transfer.Currency(c.string())
+			leg.Currency = transfer.Currency(c.Text())
 		default:
-			c.unknown()
+			c.Unknown()
 		}
 	}
 	return leg
 }
 
-func (d *decoder) open(c *cursor) {
+func (d *decoder) open(c *wire.Cursor) {
 	var t bank.Terms
-	for c.next() {
-		switch c.number {
+	for c.Next() {
+		switch c.Number {
 		case 1:
-			t.ID = transfer.AccountID(c.string())
+			t.ID = transfer.AccountID(c.Text())
 		case 2:
-			t.Currency = transfer.Currency(c.string())
+			t.Currency = transfer.Currency(c.Text())
 		case 3:
-			t.OverdraftMinor = int64(c.uint())
+			t.OverdraftMinor = int64(c.Uint())
 		case 4:
-			t.Unlimited = c.bool()
+			t.Unlimited = c.Bool()
 		default:
-			c.unknown()
+			c.Unknown()
 		}
 	}
 	d.terms = append(d.terms, t)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/internal/wire"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -96,7 +97,7 @@ func (l *Ledger) storedEntries(afterSeq uint64, limit int) ([]bank.Entry, error)
 		var e bank.Entry
 		seq := afterSeq + uint64(len(entries)) + 1
 		if e, damage = decodeEntry(key, value); damage == nil && e.Seq != seq {
-			damage = fmt.Errorf("read journal: %w: found entry %d instead of %d", errDamaged, e.Seq, seq)
+			damage = fmt.Errorf("read journal: %w: found entry %d instead of %d", wire.ErrDamaged, e.Seq, seq)
 		}
 		if damage != nil {
 			return false
@@ -108,7 +109,7 @@ func (l *Ledger) storedEntries(afterSeq uint64, limit int) ([]bank.Entry, error)
 		return nil, fmt.Errorf("read journal after entry %d: %w", afterSeq, err)
 	}
 	if damage == nil && len(entries) < want {
-		damage = fmt.Errorf("read journal: %w: entry %d is missing", errDamaged, afterSeq+uint64(len(entries))+1)
+		damage = fmt.Errorf("read journal: %w: entry %d is missing", wire.ErrDamaged, afterSeq+uint64(len(entries))+1)
 	}
 	return entries, damage
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/internal/wire"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -126,7 +127,7 @@ func (c *check) finished() error {
 	var damage error
 	err := c.ledger.reader.Scan([]byte{keyFinished}, []byte{keyFinished + 1}, func(key, value []byte) bool {
 		if len(key) != 1+len(transfer.ID{}) {
-			damage = fmt.Errorf("read finished transfers: %w: key of %d bytes", errDamaged, len(key))
+			damage = fmt.Errorf("read finished transfers: %w: key of %d bytes", wire.ErrDamaged, len(key))
 			return false
 		}
 		var f finished

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/internal/wire"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -41,71 +42,68 @@ func finishedKey(id transfer.ID) []byte {
 }
 
 func appendAccount(b []byte, a *bank.Account) []byte {
-	b = appendText(b, 1, string(a.Currency))
-	b = appendUint(b, 2, uint64(a.OverdraftMinor))
-	b = appendBool(b, 3, a.Unlimited)
-	b = appendSint(b, 4, a.PostedMinor)
-	b = appendUint(b, 5, uint64(a.HeldMinor))
-	b = appendUint(b, 6, uint64(a.IncomingMinor))
-	return appendUint(b, 7, uint64(a.Status))
+	b = wire.AppendText(b, 1, string(a.Currency))
+	b = wire.AppendUint(b, 2, uint64(a.OverdraftMinor))
+	b = wire.AppendBool(b, 3, a.Unlimited)
+	b = wire.AppendSint(b, 4, a.PostedMinor)
+	b = wire.AppendUint(b, 5, uint64(a.HeldMinor))
+	b = wire.AppendUint(b, 6, uint64(a.IncomingMinor))
+	return wire.AppendUint(b, 7, uint64(a.Status))
 }
 
 func decodeAccount(id transfer.AccountID, value []byte) (bank.Account, error) {
 	a := bank.Account{Terms: bank.Terms{ID: id}}
-	c := newCursor(value)
-	for c.next() {
-		switch c.number {
+	c := wire.NewCursor(value)
+	for c.Next() {
+		switch c.Number {
 		case 1:
-			a.Currency = transfer.Currency(c.string())
+			a.Currency = transfer.Currency(c.Text())
 		case 2:
-			a.OverdraftMinor = c.amount()
+			a.OverdraftMinor = c.Amount()
 		case 3:
-			a.Unlimited = c.bool()
+			a.Unlimited = c.Bool()
 		case 4:
-			a.PostedMinor = c.sint()
+			a.PostedMinor = c.Sint()
 		case 5:
-			a.HeldMinor = c.amount()
+			a.HeldMinor = c.Amount()
 		case 6:
-			a.IncomingMinor = c.amount()
+			a.IncomingMinor = c.Amount()
 		case 7:
-			a.Status = bank.AccountStatus(c.bounded(uint64(bank.Closed)))
+			a.Status = bank.AccountStatus(c.Bounded(uint64(bank.Closed)))
 		default:
-			c.unknown()
+			c.Unknown()
 		}
 	}
 	if a.Status == 0 || !isCurrencyCode(a.Currency) {
-		c.damage("status %d, currency %.8q", a.Status, a.Currency)
+		c.Damage("status %d, currency %.8q", a.Status, a.Currency)
 	}
 	if !inRange(a.PostedMinor, a.HeldMinor, a.IncomingMinor) {
-		c.damage("posted %d, held %d, incoming %d", a.PostedMinor, a.HeldMinor, a.IncomingMinor)
+		c.Damage("posted %d, held %d, incoming %d", a.PostedMinor, a.HeldMinor, a.IncomingMinor)
 	}
-	return a, c.failure("account", string(id))
+	return a, failure(&c, "account", string(id))
 }
 
-// amount reads an amount that is never negative.
-func (c *cursor) amount() int64 { return int64(c.bounded(math.MaxInt64)) }
-
 // failure is the error of a record: what it is and which one.
-func (c *cursor) failure(record, name string) error {
-	if c.err == nil {
+func failure(c *wire.Cursor, record, name string) error {
+	if c.Err == nil {
 		return nil
 	}
-	return fmt.Errorf("read %s record %s: %w", record, name, c.err)
+	return fmt.Errorf("read %s record %s: %w", record, name, c.Err)
 }
 
 func appendHold(b []byte, h *hold) []byte {
-	b = appendBytes(b, 1, h.fingerprint[:])
-	b = appendFixed(b, 2, uint64(h.preparedNanos))
-	b = appendUint(b, 3, h.index)
-	b = appendUint(b, 4, uint64(h.ordinal))
+	b = wire.AppendBytes(b, 1, h.fingerprint[:])
+	b = wire.AppendFixed(b, 2, uint64(h.preparedNanos))
+	b = wire.AppendUint(b, 3, h.index)
+	b = wire.AppendUint(b, 4, uint64(h.ordinal))
 	for i := range h.legs {
 		var mark int
-		b, mark = openMessage(b, 5)
-		b = appendText(b, 1, string(h.legs[i].account.ID))
-		b = appendSint(b, 2, h.legs[i].amountMinor)
-		b = closeMessage(b, mark)
+		b, mark = wire.OpenMessage(b, 5)
+		b = wire.AppendText(b, 1, string(h.legs[i].account.ID))
+		b = wire.AppendSint(b, 2, h.legs[i].amountMinor)
+		b = wire.CloseMessage(b, mark)
 	}
-	return appendText(b, 6, h.reference)
+	return wire.AppendText(b, 6, h.reference)
 }
 
 // storedLeg is a holdLeg whose account hasn't been found yet.
@@ -117,228 +115,194 @@ type storedLeg struct {
 func decodeHold(id transfer.ID, value []byte) (*hold, []storedLeg, error) {
 	h := &hold{id: id, stored: true}
 	var legs []storedLeg
-	c := newCursor(value)
-	for c.next() {
-		switch c.number {
+	c := wire.NewCursor(value)
+	for c.Next() {
+		switch c.Number {
 		case 1:
-			h.fingerprint = c.id()
+			h.fingerprint = c.ID()
 		case 2:
-			h.preparedNanos = int64(c.fixed())
+			h.preparedNanos = int64(c.Fixed())
 		case 3:
-			h.index = c.uint()
+			h.index = c.Uint()
 		case 4:
-			h.ordinal = uint32(c.bounded(math.MaxUint32))
+			h.ordinal = uint32(c.Bounded(math.MaxUint32))
 		case 5:
-			m := c.message()
+			m := c.Message()
 			legs = append(legs, decodeHoldLeg(&m))
-			c.join(&m)
+			c.Join(&m)
 		case 6:
-			h.reference = c.string()
+			h.reference = c.Text()
 		default:
-			c.unknown()
+			c.Unknown()
 		}
 	}
 	if len(legs) == 0 {
-		c.damage("no legs")
+		c.Damage("no legs")
 	}
-	return h, legs, c.failure("hold", id.String())
+	return h, legs, failure(&c, "hold", id.String())
 }
 
-func decodeHoldLeg(c *cursor) (leg storedLeg) {
-	for c.next() {
-		switch c.number {
+func decodeHoldLeg(c *wire.Cursor) (leg storedLeg) {
+	for c.Next() {
+		switch c.Number {
 		case 1:
-			leg.account = transfer.AccountID(c.string())
+			leg.account = transfer.AccountID(c.Text())
 		case 2:
-			leg.amountMinor = c.sint()
+			leg.amountMinor = c.Sint()
 		default:
-			c.unknown()
+			c.Unknown()
 		}
 	}
 	if leg.amountMinor == 0 || leg.amountMinor == math.MinInt64 {
-		c.damage("amount %d", leg.amountMinor)
+		c.Damage("amount %d", leg.amountMinor)
 	}
 	return leg
 }
 
 func appendFinished(b []byte, f *finished) []byte {
-	b = appendUint(b, 1, uint64(f.state))
+	b = wire.AppendUint(b, 1, uint64(f.state))
 	if f.prepared {
-		b = appendBytes(b, 2, f.fingerprint[:])
+		b = wire.AppendBytes(b, 2, f.fingerprint[:])
 	}
-	b = appendUint(b, 3, f.index)
+	b = wire.AppendUint(b, 3, f.index)
 	if f.reason != nil {
-		b = appendText(b, 4, string(f.reason.Code))
-		b = appendText(b, 5, f.reason.Detail)
-		b = appendShortfall(b, f.reason.Shortfall)
+		b = wire.AppendText(b, 4, string(f.reason.Code))
+		b = wire.AppendText(b, 5, f.reason.Detail)
+		b = wire.AppendShortfall(b, 6, f.reason.Shortfall)
 	}
 	return b
-}
-
-func appendShortfall(b []byte, s *transfer.Shortfall) []byte {
-	if s == nil {
-		return b
-	}
-	b, mark := openMessage(b, 6)
-	b = appendText(b, 1, string(s.Account))
-	b = appendText(b, 2, string(s.Currency))
-	b = appendSint(b, 3, s.AvailableMinor)
-	b = appendUint(b, 4, uint64(s.NeededMinor))
-	return closeMessage(b, mark)
 }
 
 func decodeFinished(id transfer.ID, value []byte) (finished, error) {
 	f := finished{id: id}
 	var reason transfer.Reason
-	c := newCursor(value)
-	for c.next() {
-		switch c.number {
+	c := wire.NewCursor(value)
+	for c.Next() {
+		switch c.Number {
 		case 1:
-			f.state = finishedState(c.bounded(uint64(rolledBack)))
+			f.state = finishedState(c.Bounded(uint64(rolledBack)))
 		case 2:
-			f.fingerprint, f.prepared = c.id(), true
+			f.fingerprint, f.prepared = c.ID(), true
 		case 3:
-			f.index = c.uint()
+			f.index = c.Uint()
 		case 4:
-			reason.Code = transfer.Code(c.string())
+			reason.Code = transfer.Code(c.Text())
 		case 5:
-			reason.Detail = c.string()
+			reason.Detail = c.Text()
 		case 6:
-			m := c.message()
-			reason.Shortfall = decodeShortfall(&m)
-			c.join(&m)
-			c.again = false
+			reason.Shortfall = c.Shortfall()
 		default:
-			c.unknown()
+			c.Unknown()
 		}
 	}
 	if f.state == 0 || (f.state == refused) != (reason.Code != "") || (f.state != refused && reason.Shortfall != nil) || (f.state != rolledBack && !f.prepared) {
-		c.damage("state %d, reason %.32q, fingerprint known: %t", f.state, reason.Code, f.prepared)
+		c.Damage("state %d, reason %.32q, fingerprint known: %t", f.state, reason.Code, f.prepared)
 	}
 	if f.state == refused {
 		f.reason = &reason
 	}
-	return f, c.failure("finished", id.String())
-}
-
-func decodeShortfall(c *cursor) *transfer.Shortfall {
-	s := &transfer.Shortfall{}
-	for c.next() {
-		switch c.number {
-		case 1:
-			s.Account = transfer.AccountID(c.string())
-		case 2:
-			s.Currency = transfer.Currency(c.string())
-		case 3:
-			s.AvailableMinor = c.sint()
-		case 4:
-			s.NeededMinor = c.amount()
-		default:
-			c.unknown()
-		}
-	}
-	return s
+	return f, failure(&c, "finished", id.String())
 }
 
 func appendEntry(b []byte, e *bank.Entry) []byte {
-	b = appendBytes(b, 1, e.Transfer[:])
-	b = appendText(b, 2, string(e.Account))
-	b = appendText(b, 3, string(e.Currency))
-	b = appendSint(b, 4, e.AmountMinor)
-	b = appendSint(b, 5, e.BalanceMinor)
-	b = appendFixed(b, 6, uint64(e.At.UnixNano()))
-	return appendText(b, 7, e.Reference)
+	b = wire.AppendBytes(b, 1, e.Transfer[:])
+	b = wire.AppendText(b, 2, string(e.Account))
+	b = wire.AppendText(b, 3, string(e.Currency))
+	b = wire.AppendSint(b, 4, e.AmountMinor)
+	b = wire.AppendSint(b, 5, e.BalanceMinor)
+	b = wire.AppendFixed(b, 6, uint64(e.At.UnixNano()))
+	return wire.AppendText(b, 7, e.Reference)
 }
 
 func decodeEntry(key, value []byte) (bank.Entry, error) {
 	var e bank.Entry
 	var nanos uint64
-	c := newCursor(value)
+	c := wire.NewCursor(value)
 	if len(key) == 9 {
 		e.Seq = binary.BigEndian.Uint64(key[1:])
 	} else {
-		c.damage("key of %d bytes", len(key))
+		c.Damage("key of %d bytes", len(key))
 	}
-	for c.next() {
-		switch c.number {
+	for c.Next() {
+		switch c.Number {
 		case 1:
-			e.Transfer = c.id()
+			e.Transfer = c.ID()
 		case 2:
-			e.Account = transfer.AccountID(c.string())
+			e.Account = transfer.AccountID(c.Text())
 		case 3:
-			e.Currency = transfer.Currency(c.string())
+			e.Currency = transfer.Currency(c.Text())
 		case 4:
-			e.AmountMinor = c.sint()
+			e.AmountMinor = c.Sint()
 		case 5:
-			e.BalanceMinor = c.sint()
+			e.BalanceMinor = c.Sint()
 		case 6:
-			nanos = c.fixed()
+			nanos = c.Fixed()
 		case 7:
-			e.Reference = c.string()
+			e.Reference = c.Text()
 		default:
-			c.unknown()
+			c.Unknown()
 		}
 	}
 	e.At = timeOf(int64(nanos))
-	return e, c.failure("journal", fmt.Sprintf("%x", key))
+	return e, failure(&c, "journal", fmt.Sprintf("%x", key))
 }
 
 func appendTotal(b []byte, t *bank.Total) []byte {
-	b = appendSint(b, 1, t.PostedMinor)
-	b = appendUint(b, 2, uint64(t.HeldMinor))
-	b = appendUint(b, 3, uint64(t.IncomingMinor))
-	return appendUint(b, 4, t.Accounts)
+	b = wire.AppendSint(b, 1, t.PostedMinor)
+	b = wire.AppendUint(b, 2, uint64(t.HeldMinor))
+	b = wire.AppendUint(b, 3, uint64(t.IncomingMinor))
+	return wire.AppendUint(b, 4, t.Accounts)
 }
 
 func decodeTotal(currency transfer.Currency, value []byte) (bank.Total, error) {
 	t := bank.Total{Currency: currency}
-	c := newCursor(value)
-	for c.next() {
-		switch c.number {
+	c := wire.NewCursor(value)
+	for c.Next() {
+		switch c.Number {
 		case 1:
-			t.PostedMinor = c.sint()
+			t.PostedMinor = c.Sint()
 		case 2:
-			t.HeldMinor = c.amount()
+			t.HeldMinor = c.Amount()
 		case 3:
-			t.IncomingMinor = c.amount()
+			t.IncomingMinor = c.Amount()
 		case 4:
-			t.Accounts = c.uint()
+			t.Accounts = c.Uint()
 		default:
-			c.unknown()
+			c.Unknown()
 		}
 	}
 	if t.Accounts == 0 || !inRange(t.PostedMinor, t.HeldMinor, t.IncomingMinor) {
-		c.damage("%d accounts, posted %d, held %d, incoming %d", t.Accounts, t.PostedMinor, t.HeldMinor, t.IncomingMinor)
+		c.Damage("%d accounts, posted %d, held %d, incoming %d", t.Accounts, t.PostedMinor, t.HeldMinor, t.IncomingMinor)
 	}
-	return t, c.failure("total", string(currency))
+	return t, failure(&c, "total", string(currency))
 }
 
 func appendMeta(b []byte, l *Ledger) []byte {
-	b = appendUint(b, 1, formatVersion)
-	b = appendUint(b, 2, l.index)
-	b = appendUint(b, 3, l.journal.last)
-	return appendFixed(b, 4, l.hash)
+	b = wire.AppendUint(b, 1, formatVersion)
+	b = wire.AppendUint(b, 2, l.index)
+	b = wire.AppendUint(b, 3, l.journal.last)
+	return wire.AppendFixed(b, 4, l.hash)
 }
 
 func (l *Ledger) decodeMeta(value []byte) error {
 	var version uint64
-	c := newCursor(value)
-	for c.next() {
-		switch c.number {
+	c := wire.NewCursor(value)
+	for c.Next() {
+		switch c.Number {
 		case 1:
-			version = c.uint()
+			version = c.Uint()
 		case 2:
-			l.index = c.uint()
+			l.index = c.Uint()
 		case 3:
-			l.journal.last = c.uint()
+			l.journal.last = c.Uint()
 		case 4:
-			l.hash = c.fixed()
+			l.hash = c.Fixed()
 		default:
-			c.unknown()
+			c.Unknown()
 		}
 	}
 	if version != formatVersion {
-		c.damage("version %d, known is %d", version, formatVersion)
+		c.Damage("version %d, known is %d", version, formatVersion)
 	}
-	return c.failure("meta", "m")
+	return failure(&c, "meta", "m")
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/internal/wire"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -64,7 +65,7 @@ func (l *Ledger) isEmpty() error {
 		return false
 	})
 	if err == nil && !empty {
-		err = fmt.Errorf("%w: records without a meta record", errDamaged)
+		err = fmt.Errorf("%w: records without a meta record", wire.ErrDamaged)
 	}
 	return err
 }
@@ -93,7 +94,7 @@ func (l *Ledger) loadHolds() error {
 	var damage error
 	err := l.reader.Scan([]byte{keyHold}, []byte{keyHold + 1}, func(key, value []byte) bool {
 		if len(key) != 1+len(transfer.ID{}) {
-			damage = fmt.Errorf("read holds: %w: key of %d bytes", errDamaged, len(key))
+			damage = fmt.Errorf("read holds: %w: key of %d bytes", wire.ErrDamaged, len(key))
 			return false
 		}
 		var one loaded
@@ -125,7 +126,7 @@ func (l *Ledger) loadLegs(h *hold, legs []storedLeg) error {
 		if a == nil {
 			stored, ok, err := l.storedAccount(leg.account)
 			if err == nil && !ok {
-				err = fmt.Errorf("read hold of %s: %w: it names account %.64q, which isn't there", h.id, errDamaged, leg.account)
+				err = fmt.Errorf("read hold of %s: %w: it names account %.64q, which isn't there", h.id, wire.ErrDamaged, leg.account)
 			}
 			if err == nil {
 				a, err = l.keep(stored)

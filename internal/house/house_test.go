@@ -9,14 +9,15 @@ import (
 const importOrder = `
 # "a < b": b may import a, and everything a may import.  Third parties are named where they are allowed.
 NONE                                              < transfer, internal/invariant, raft/quorum, proto;
+proto, transfer                                   < internal/wire;      # the runtime's primitives only
 raft/quorum                                       < raft/progress < raft/membership;
 raft/membership, internal/invariant               < raft;
 raft, cockroachdb/datadriven                      < raft/rafttest;
 raft, go.etcd.io/raft/v3                          < raft/etcdraft;
 transfer                                          < bank;
-transfer, internal/invariant, proto               < coordinator;        # proto in encode.go only
+transfer, internal/invariant, internal/wire       < coordinator;
 coordinator, bank                                 < coordinator/driver;
-bank, internal/invariant, proto                   < ledger;             # proto in encode.go only
+bank, internal/invariant, internal/wire           < ledger;
 raft, internal/invariant                          < replica;            # knows neither ledger nor coordinator
 replica, coordinator/driver, ledger               < lane;
 bank                                              < sim/workload;
