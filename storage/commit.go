@@ -3,6 +3,7 @@ package storage
 import (
 	"bytes"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -25,8 +26,13 @@ type GroupUpdate struct {
 	// Membership is who counts as of Applied, as raft encodes it; nil: unchanged.
 	Membership []byte
 
-	// Install says that the update is a snapshot from another member: the whole log and state that the group had are dropped
-	// in the same commit. Compact is the snapshot's last entry, and Applied its index.
+	// Stage is a piece of a snapshot from another member: kept aside, out of every reader's sight, until Install. StageAnew drops what was
+	// kept aside before.
+	Stage     []KV
+	StageAnew bool
+
+	// Install makes what was kept aside the state, in the same commit as the rest of the update: the log and the state
+	// that the group had are dropped. Compact is the snapshot's last entry, and Applied its index. Entries and State come after it.
 	Install bool
 }
 
@@ -38,6 +44,9 @@ type group struct {
 	last      raft.Index // ≥ compacted.Index
 	applied   raft.Index // ≥ compacted.Index
 	members   []byte
+	slot      byte          // where the state is
+	staged    bool          // the other slot may hold something
+	live      *atomic.Int32 // slot, as readers see it: changed once an installation is durable
 }
 
 // What a batch keeps of its buffer between two commits: a step's usual output fits; a large checkpoint gives its memory back.
@@ -80,6 +89,9 @@ func (s *Store) Commit(updates []GroupUpdate) error {
 	if err = errors.Join(err, s.fuse.err()); err != nil {
 		return s.fuse.blow("commit", err)
 	}
+	for _, f := range c.flips {
+		f.live.Store(int32(f.slot))
+	}
 	s.committed()
 	s.meter.committed(updates, bytes, time.Since(began))
 	return s.reuse(c)
@@ -102,6 +114,13 @@ func (s *Store) endTurn() { <-s.turn }
 type inFlight struct {
 	batch *pebble.Batch
 	done  chan error // one place: the writer never waits for us
+	flips []flip     // what readers learn when the commit is durable
+}
+
+// flip is a group's state that moves to the other slot.
+type flip struct {
+	live *atomic.Int32
+	slot byte
 }
 
 // prepare fills a batch. The caller has the turn.
@@ -114,6 +133,9 @@ func (s *Store) prepare(updates []GroupUpdate) (*inFlight, error) {
 		}
 		g.check(&updates[i])
 		s.fill(c.batch, g, &updates[i])
+		if updates[i].Install {
+			c.flips = append(c.flips, flip{g.live, g.slot})
+		}
 	}
 	return c, nil
 }
@@ -141,6 +163,7 @@ func (s *Store) takeFree() *inFlight {
 
 func (s *Store) reuse(c *inFlight) error {
 	c.batch.Reset()
+	c.flips = c.flips[:0]
 	if err := s.takeTurn(); err != nil {
 		return nil // the disk failed after this commit was durable
 	}
@@ -151,8 +174,9 @@ func (s *Store) reuse(c *inFlight) error {
 
 // fill writes the update into the batch. Later operations of a batch win over earlier ones, so the order here matters.
 func (s *Store) fill(b *pebble.Batch, g *group, u *GroupUpdate) {
+	s.fillStage(b, g, u)
 	if u.Install {
-		s.deleteRange(b, appendKind(s.key[:0], g.prefix, kindEntry), appendKind(s.end[:0], g.prefix, kindEnd))
+		s.install(b, g)
 		g.last = u.Compact.Index
 	}
 	s.fillEntries(b, g, u.Entries)
@@ -162,7 +186,7 @@ func (s *Store) fill(b *pebble.Batch, g *group, u *GroupUpdate) {
 		s.value = appendHardState(s.value[:0], s.key, u.HardState)
 		s.set(b, s.key, s.value)
 	}
-	s.fillState(b, g, u.State)
+	s.fillState(b, g, g.slot, u.State)
 	if u.Applied > g.applied {
 		g.applied = u.Applied
 		s.key = appendKind(s.key[:0], g.prefix, kindApplied)
@@ -199,9 +223,36 @@ func (s *Store) fillEntries(b *pebble.Batch, g *group, entries []raft.Entry) {
 	g.last = entries[len(entries)-1].Index
 }
 
-func (s *Store) fillState(b *pebble.Batch, g *group, state []KV) {
+// fillStage keeps a piece of a snapshot aside. What an installation that was given up has left goes first.
+func (s *Store) fillStage(b *pebble.Batch, g *group, u *GroupUpdate) {
+	other := otherSlot(g.slot)
+	if g.staged && u.StageAnew {
+		s.dropKind(b, g, other)
+		g.staged = false
+	}
+	if len(u.Stage) > 0 {
+		s.fillState(b, g, other, u.Stage)
+		g.staged = true
+	}
+}
+
+// install makes the slot with the snapshot the live one. The old state and the log go in the same batch.
+func (s *Store) install(b *pebble.Batch, g *group) {
+	s.dropKind(b, g, kindEntry)
+	s.dropKind(b, g, g.slot)
+	g.slot, g.staged = otherSlot(g.slot), false
+	s.key = appendKind(s.key[:0], g.prefix, kindSlot)
+	s.value = appendSlot(s.value[:0], s.key, g.slot)
+	s.set(b, s.key, s.value)
+}
+
+func (s *Store) dropKind(b *pebble.Batch, g *group, kind byte) {
+	s.deleteRange(b, appendKind(s.key[:0], g.prefix, kind), appendKind(s.end[:0], g.prefix, kind+1))
+}
+
+func (s *Store) fillState(b *pebble.Batch, g *group, slot byte, state []KV) {
 	for i := range state {
-		s.key = appendStateKey(s.key[:0], g.prefix, state[i].Key)
+		s.key = appendStateKey(s.key[:0], g.prefix, slot, state[i].Key)
 		if state[i].Value == nil {
 			_ = b.Delete(s.key, nil) // as in set
 		} else {

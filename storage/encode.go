@@ -19,12 +19,14 @@ import (
 //	applied      index
 //	compacted    index term
 //	membership   raft's own bytes
+//	slot         kind of the state's keys(1 byte)
 //	log entry    term kind(1 byte) data
 //
 // State values are the machine's own bytes, which carry their format themselves.
 
-// FormatVersion is what this version of Quorate writes. A store with a higher one is refused.
-const FormatVersion = 1
+// FormatVersion is what this version of Quorate writes. A store with a higher one is refused, one with a lower one is marked with this
+// one when it is opened. Version 2 has two slots for a group's state and says which is live.
+const FormatVersion = 2
 
 const (
 	identityMagic = "quorate"
@@ -163,6 +165,19 @@ func decodeCompacted(key, value []byte) (raft.EntryID, error) {
 	var id raft.EntryID
 	err = cutUvarints(body, (*uint64)(&id.Index), (*uint64)(&id.Term))
 	return id, err
+}
+
+func appendSlot(b, key []byte, slot byte) []byte { return seal(key, append(b, slot)) }
+
+func decodeSlot(key, value []byte) (byte, error) {
+	body, err := unseal(key, value)
+	if err != nil {
+		return 0, err
+	}
+	if len(body) != 1 || (body[0] != kindState && body[0] != kindStateTwo) {
+		return 0, errShape
+	}
+	return body[0], nil
 }
 
 func appendMembers(b, key, members []byte) []byte { return seal(key, append(b, members...)) }

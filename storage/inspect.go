@@ -90,7 +90,11 @@ func describeGroup(db *pebble.DB, name string) GroupDescription {
 
 func (g *GroupDescription) countState(db *pebble.DB) error {
 	prefix := groupPrefix(g.Name)
-	it, err := db.NewIter(kindRange(prefix, kindState))
+	slot, err := loadSlot(db, g.Name, prefix)
+	if err != nil {
+		return err
+	}
+	it, err := db.NewIter(kindRange(prefix, slot))
 	if err != nil {
 		return damagedRecord(g.Name, "state", err)
 	}

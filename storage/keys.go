@@ -18,8 +18,11 @@ import (
 //	01 n name 03                 compacted: index, term     by every compaction
 //	01 n name 04                 membership                 by the checkpoint after it changed
 //	01 n name 05 index           log entry                  once; deleted in ranges
-//	01 n name 06 key             the machine's own bytes    by checkpoints
+//	01 n name 06 key             the machine's own bytes    by checkpoints, while slot 06 is live
+//	01 n name 07 key             the same in another slot   by checkpoints, while slot 07 is live
+//	01 n name 08                 which slot is live         by every installed snapshot; absent: 06
 //
+// A snapshot from another member is gathered in the slot that isn't live. Installing it copies nothing: the slots change places.
 // The index is 8 bytes, big-endian: the order of the keys is the order of the log. A group's log and its state are
 // separate ranges, so a range deletion of the log never lies over state and dead entries leave in whole files.
 const (
@@ -33,8 +36,13 @@ const (
 	kindMembers   byte = 0x04
 	kindEntry     byte = 0x05
 	kindState     byte = 0x06
-	kindEnd       byte = 0x07
+	kindStateTwo  byte = 0x07
+	kindSlot      byte = 0x08
+	kindEnd       byte = 0x09
 )
+
+// otherSlot is where a snapshot is gathered while slot is live.
+func otherSlot(slot byte) byte { return kindState + kindStateTwo - slot }
 
 // groupNameBytesMax is what one byte of length can say.
 const groupNameBytesMax = 255
@@ -71,8 +79,8 @@ func appendEntryKey(b, prefix []byte, i raft.Index) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(i))
 }
 
-func appendStateKey(b, prefix, key []byte) []byte {
-	b = appendKind(b, prefix, kindState)
+func appendStateKey(b, prefix []byte, slot byte, key []byte) []byte {
+	b = appendKind(b, prefix, slot)
 	return append(b, key...)
 }
 

@@ -26,7 +26,9 @@ func (s *Store) Load(name string) (raft.State, error) {
 	if err != nil {
 		return raft.State{}, err
 	}
-	s.groups[name] = newGroup(name, &state)
+	if s.groups[name], err = s.newGroup(name, &state); err != nil {
+		return raft.State{}, err
+	}
 	return state, nil
 }
 
@@ -40,20 +42,44 @@ func (s *Store) group(name string) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := newGroup(name, &state)
+	g, err := s.newGroup(name, &state)
+	if err != nil {
+		return nil, err
+	}
 	s.groups[name] = g
 	return g, nil
 }
 
-func newGroup(name string, state *raft.State) *group {
+// newGroup is a group as it was loaded. A snapshot that was being gathered is of no use after a restart: it goes
+// when the next one begins.
+func (s *Store) newGroup(name string, state *raft.State) (*group, error) {
+	prefix := groupPrefix(name)
+	slot, err := loadSlot(s.db, name, prefix)
+	if err != nil {
+		return nil, err
+	}
+	live := &s.Reader(name).live
+	live.Store(int32(slot))
 	return &group{
-		prefix:    groupPrefix(name),
+		prefix:    prefix,
+		slot:      slot,
+		staged:    true,
+		live:      live,
 		hard:      state.HardState,
 		compacted: state.Compacted,
 		last:      state.Compacted.Index + raft.Index(len(state.Entries)),
 		applied:   state.Applied,
 		members:   state.Membership,
+	}, nil
+}
+
+// loadSlot says where a group's state is.
+func loadSlot(r pebble.Reader, name string, prefix []byte) (byte, error) {
+	slot, err := record(r, name, prefix, kindSlot, "slot", decodeSlot)
+	if slot == 0 {
+		slot = kindState
 	}
+	return slot, err
 }
 
 func loadState(r pebble.Reader, name string) (raft.State, error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -14,6 +15,7 @@ type Reader struct {
 	store  *Store
 	group  string
 	prefix []byte
+	live   atomic.Int32 // the slot; zero: the group isn't loaded
 
 	mu      sync.Mutex       // guards the rest
 	it      *pebble.Iterator // for the next Get, if nothing was committed since; nil: none
@@ -24,7 +26,8 @@ type Reader struct {
 // lookupsMax is how many lookups share an iterator while nothing is committed: it keeps the files it was made for.
 const lookupsMax = 1024
 
-// Reader returns the reader of the group's state. It needs no closing.
+// Reader returns the reader of the group's state. It needs no closing. After the Commit of an Install it shows the new
+// state; what it shows while that is under way is neither.
 func (s *Store) Reader(group string) *Reader {
 	s.reading.Lock()
 	defer s.reading.Unlock()
@@ -36,18 +39,30 @@ func (s *Store) Reader(group string) *Reader {
 	return r
 }
 
+// slot says where the group's state is.
+func (r *Reader) slot() (byte, error) {
+	if slot := r.live.Load(); slot != 0 {
+		return byte(slot), nil
+	}
+	return loadSlot(r.store.db, r.group, r.prefix)
+}
+
 // Get looks one key up. value is the caller's own copy, not nil if ok.
 func (r *Reader) Get(key []byte) (value []byte, ok bool, err error) {
 	if err := r.store.enter(); err != nil {
 		return nil, false, err
 	}
 	defer r.store.leave()
+	slot, err := r.slot()
+	if err != nil {
+		return nil, false, err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.refresh(); err != nil {
 		return nil, false, r.failed(err)
 	}
-	full := appendStateKey(make([]byte, 0, len(r.prefix)+1+len(key)), r.prefix, key)
+	full := appendStateKey(make([]byte, 0, len(r.prefix)+1+len(key)), r.prefix, slot, key)
 	if r.it.SeekPrefixGE(full) {
 		value, err = r.it.ValueAndErr()
 		value, ok = append(make([]byte, 0, len(value)), value...), true
@@ -104,15 +119,27 @@ func (r *Reader) Scan(from, to []byte, fn func(key, value []byte) bool) error {
 		return err
 	}
 	defer r.store.leave()
-	bounds := pebble.IterOptions{LowerBound: appendStateKey(nil, r.prefix, from), UpperBound: appendKind(nil, r.prefix, kindEnd)}
-	if to != nil {
-		bounds.UpperBound = appendStateKey(nil, r.prefix, to)
-	}
-	it, err := r.store.db.NewIter(&bounds)
+	slot, err := r.slot()
 	if err != nil {
+		return err
+	}
+	if err := scanState(r.store.db, r.prefix, slot, from, to, fn); err != nil {
 		return r.failed(err)
 	}
-	strip := len(r.prefix) + 1
+	return nil
+}
+
+// scanState reads a range of a group's state.
+func scanState(db pebble.Reader, prefix []byte, slot byte, from, to []byte, fn func(key, value []byte) bool) error {
+	bounds := pebble.IterOptions{LowerBound: appendStateKey(nil, prefix, slot, from), UpperBound: appendKind(nil, prefix, slot+1)}
+	if to != nil {
+		bounds.UpperBound = appendStateKey(nil, prefix, slot, to)
+	}
+	it, err := db.NewIter(&bounds)
+	if err != nil {
+		return err
+	}
+	strip := len(prefix) + 1
 	for it.First(); it.Valid(); it.Next() {
 		value, verr := it.ValueAndErr()
 		if err = verr; err != nil || !fn(it.Key()[strip:], value) {
@@ -122,10 +149,7 @@ func (r *Reader) Scan(from, to []byte, fn func(key, value []byte) bool) error {
 	if cerr := it.Close(); err == nil {
 		err = cerr
 	}
-	if err != nil {
-		return r.failed(err)
-	}
-	return nil
+	return err
 }
 
 func (r *Reader) failed(err error) error {

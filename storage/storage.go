@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -105,11 +106,10 @@ func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Stor
 	s.fuse = newFuse(log.fatal, log.full)
 	log.fuse = s.fuse
 	err = s.fuse.run(func() (err error) {
-		if s.db, err = pebble.Open(dir, pebbleOptions(opts, s.fuse, log, &s.meter, lock)); err != nil || exists {
+		if s.db, err = pebble.Open(dir, pebbleOptions(opts, s.fuse, log, &s.meter, lock)); err != nil {
 			return err
 		}
-		key := []byte{identityKey}
-		return s.db.Set(key, appendIdentity(nil, key, id), pebble.Sync)
+		return s.sign(id)
 	})
 	if cause := s.fuse.err(); cause != nil {
 		return nil, cause
@@ -119,6 +119,22 @@ func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Stor
 	}
 	s.fuse.full.patient.Store(true)
 	return s, nil
+}
+
+// sign writes whose store this is and of what format, also into one that an older version wrote.
+func (s *Store) sign(id Identity) error {
+	key := []byte{identityKey}
+	want := appendIdentity(nil, key, id)
+	value, closer, err := s.db.Get(key)
+	if err == nil {
+		signed := bytes.Equal(value, want)
+		if err := closer.Close(); err != nil || signed {
+			return err
+		}
+	} else if !errors.Is(err, pebble.ErrNotFound) {
+		return err
+	}
+	return s.db.Set(key, want, pebble.Sync)
 }
 
 // Created says whether this Open made a new, empty store. A node that has been a member before must not

@@ -1,0 +1,84 @@
+package storage
+
+import (
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/quorate/quorate/raft"
+)
+
+// View is a group's last checkpoint as of the moment it was opened: later commits don't change it. While it is open
+// the disk keeps what it shows.
+type View struct {
+	last       raft.EntryID
+	membership []byte
+
+	store  *Store
+	group  string
+	prefix []byte
+	slot   byte
+	pinned *pebble.Snapshot
+}
+
+// View opens a view. It may be used by one goroutine at a time, beside Commit, and must be closed before the store is.
+func (s *Store) View(group string) (*View, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	v := &View{store: s, group: group, prefix: groupPrefix(group), pinned: s.db.NewSnapshot()}
+	if err := v.load(); err != nil {
+		_ = v.pinned.Close() // it has nothing to lose
+		return nil, err
+	}
+	return v, nil
+}
+
+// load reads which entry the checkpoint ends with: the log reaches back to it, or ends its dropped part with it.
+func (v *View) load() error {
+	records, err := loadRecords(v.pinned, v.group)
+	if err != nil {
+		return err
+	}
+	if v.slot, err = loadSlot(v.pinned, v.group, v.prefix); err != nil {
+		return err
+	}
+	v.membership = records.Membership
+	v.last = records.Compacted
+	if records.Applied > records.Compacted.Index {
+		key := appendEntryKey(nil, v.prefix, records.Applied)
+		value, closer, err := v.pinned.Get(key)
+		if err != nil {
+			return damagedRecord(v.group, place(records.Applied), err)
+		}
+		defer closer.Close()
+		e, err := decodeEntry(key, value)
+		if err != nil {
+			return damagedRecord(v.group, place(records.Applied), err)
+		}
+		v.last = raft.EntryID{Index: records.Applied, Term: e.Term}
+	}
+	return nil
+}
+
+// Last is the last entry that the checkpoint contains; zero: there was none yet.
+func (v *View) Last() raft.EntryID { return v.last }
+
+// Membership is who counted then, as raft encodes it; nil: the first members of the group.
+func (v *View) Membership() []byte { return v.membership }
+
+// Scan calls fn for every key from on, in order, until fn returns false. The slices are valid during the call only.
+func (v *View) Scan(from []byte, fn func(key, value []byte) bool) error {
+	if err := v.store.enter(); err != nil {
+		return err
+	}
+	defer v.store.leave()
+	if err := scanState(v.pinned, v.prefix, v.slot, from, nil, fn); err != nil {
+		return fmt.Errorf("read the checkpoint of group %s: %w", v.group, err)
+	}
+	return nil
+}
+
+// Close lets the disk forget.
+func (v *View) Close() error { return v.pinned.Close() }
