@@ -16,6 +16,7 @@ type bankHost struct {
 	lane     *Lane
 	group    *group
 	bank     transfer.BankID
+	reader   ledger.Reader
 	ledger   *ledger.Ledger
 	commands []ledger.Command // wait for the next entry
 	origins  []origin         // of commands, one each
@@ -40,11 +41,15 @@ func (l *Lane) newBank(g *group, id transfer.BankID, reader Reader) (machineHost
 	if reader != nil {
 		stored = reader
 	}
-	books, err := ledger.New(stored)
-	if err != nil {
-		return nil, err
-	}
-	return &bankHost{lane: l, group: g, bank: id, ledger: books}, nil
+	b := &bankHost{lane: l, group: g, bank: id, reader: stored}
+	return b, b.Reload()
+}
+
+// Reload opens the books that the reader shows. Whoever waited was sent away when the leadership went.
+func (b *bankHost) Reload() (err error) {
+	invariant.Holds(!b.group.leading, "the leader of bank %s gets its books from another", b.bank)
+	b.ledger, err = ledger.New(b.reader)
+	return err
 }
 
 // Apply executes one entry of commands and answers whoever waits for it.

@@ -15,6 +15,8 @@ import (
 type coordinatorHost struct {
 	lane    *Lane
 	group   *group
+	reader  coordinator.Reader
+	config  driver.Config
 	machine *coordinator.Machine
 	driver  *driver.Driver
 	facts   []coordinator.Fact // wait for the next entry
@@ -26,16 +28,25 @@ func (l *Lane) newCoordinator(g *group, cfg Config, reader Reader) (machineHost,
 	if reader != nil {
 		stored = reader
 	}
-	machine, err := coordinator.New(stored)
-	if err != nil {
-		return nil, err
-	}
 	banks := make([]transfer.BankID, len(l.directory.Banks))
 	for i, b := range l.directory.Banks {
 		banks[i] = b.Bank
 	}
-	d := driver.New(driver.Config{Seed: groupSeed(cfg.Seed, g.id, l.node), Banks: banks, Limits: l.limits.Driver}, machine)
-	return &coordinatorHost{lane: l, group: g, machine: machine, driver: d}, nil
+	c := &coordinatorHost{
+		lane: l, group: g, reader: stored,
+		config: driver.Config{Seed: groupSeed(cfg.Seed, g.id, l.node), Banks: banks, Limits: l.limits.Driver},
+	}
+	return c, c.Reload()
+}
+
+// Reload begins with the records that the reader shows, and with a driver that remembers nothing: its memory may be lost at any moment.
+func (c *coordinatorHost) Reload() (err error) {
+	invariant.Holds(!c.group.leading, "the leader of %s gets its records from another", c.group.id)
+	if c.machine, err = coordinator.New(c.reader); err != nil {
+		return err
+	}
+	c.driver, c.facts = driver.New(c.config, c.machine), nil
+	return nil
 }
 
 // Apply executes one entry of facts. While this node leads, all of them are its own: what another reign staged must

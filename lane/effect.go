@@ -12,6 +12,7 @@ import (
 type Effects struct {
 	Send    []Send
 	Writes  []GroupWrite // in order; one sync may cover them all
+	Reads   []ReadSnapshot
 	Answers []Answered
 	Reports []Report
 	Fatal   error // the process must stop: memory and disk no longer agree
@@ -28,6 +29,17 @@ type GroupWrite struct {
 	Group   GroupID
 	Write   replica.Write
 	Durable []Send
+}
+
+// ReadSnapshot wants one chunk of a snapshot of a group for a member that misses what the log no longer holds. It is read from the
+// group's last durable checkpoint with replica.Outgoing, beside the loop, and handed in as a SnapshotRead.
+type ReadSnapshot struct {
+	Group    GroupID
+	To       raft.NodeID
+	Last     raft.EntryID // of the snapshot that was begun for this member; zero: begin one
+	Offset   uint64
+	BytesMax int
+	Members  []byte // of a checkpoint that an older version wrote and that doesn't say who counted
 }
 
 // Answered answers one Asked.
@@ -100,7 +112,8 @@ func (Inquiry) isMessage()      {}
 func (Forward) isMessage()      {}
 func (ForwardReply) isMessage() {}
 
-// Report is a fact for logs and metrics: LeaderChanged, LeadershipOffered, BankViolated, BankBreakerMoved, MessageRefused, MemberStranded or CheckpointBegun. The host chooses words and level.
+// Report is a fact for logs and metrics: LeaderChanged, LeadershipOffered, BankViolated, BankBreakerMoved, MessageRefused,
+// SnapshotBegun, SnapshotUnreadable, SnapshotInstalled or CheckpointBegun. The host chooses words and level.
 type Report interface{ isReport() }
 
 // LeaderChanged says who leads a group now, as this node sees it (zero: nobody known).
@@ -134,11 +147,23 @@ type MessageRefused struct {
 	Err   error
 }
 
-// MemberStranded says that a member misses entries that the log no longer holds, as after the loss of its disk. It can't
-// come back: snapshots are not sent yet.
-type MemberStranded struct {
+// SnapshotBegun says that a member misses entries that the log no longer holds, and is being sent a snapshot.
+type SnapshotBegun struct {
 	Group  GroupID
 	Member raft.NodeID
+}
+
+// SnapshotUnreadable says that a member can't be sent the snapshot that it needs. It is tried again.
+type SnapshotUnreadable struct {
+	Group  GroupID
+	Member raft.NodeID
+	Err    error
+}
+
+// SnapshotInstalled says that this node's replica was replaced by another's, up to Applied.
+type SnapshotInstalled struct {
+	Group   GroupID
+	Applied raft.Index
 }
 
 // CheckpointBegun says that a checkpoint is on its way to the disk.
@@ -148,10 +173,12 @@ type CheckpointBegun struct {
 	Keys    int
 }
 
-func (LeaderChanged) isReport()     {}
-func (LeadershipOffered) isReport() {}
-func (BankViolated) isReport()      {}
-func (BankBreakerMoved) isReport()  {}
-func (MessageRefused) isReport()    {}
-func (MemberStranded) isReport()    {}
-func (CheckpointBegun) isReport()   {}
+func (LeaderChanged) isReport()      {}
+func (BankViolated) isReport()       {}
+func (LeadershipOffered) isReport()  {}
+func (BankBreakerMoved) isReport()   {}
+func (MessageRefused) isReport()     {}
+func (SnapshotBegun) isReport()      {}
+func (SnapshotUnreadable) isReport() {}
+func (SnapshotInstalled) isReport()  {}
+func (CheckpointBegun) isReport()    {}

@@ -8,7 +8,7 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// Event is something that happened to the node: Received, Persisted, SpaceChanged, Asked or Forgotten. The list is closed.
+// Event is something that happened to the node: Received, Persisted, SnapshotRead, SpaceChanged, Asked or Forgotten. The list is closed.
 type Event interface{ isEvent() }
 
 // Received is a message from another node.
@@ -26,6 +26,14 @@ type Persisted struct {
 // SpaceChanged says that the disk is nearly full, or no longer.
 type SpaceChanged struct{ Low bool }
 
+// SnapshotRead answers a ReadSnapshot: with the chunk, or with why there is none.
+type SnapshotRead struct {
+	Group GroupID
+	To    raft.NodeID
+	Chunk raft.SnapshotChunk
+	Err   error
+}
+
 // Asked is a client's request at this node. Request is the host's name for it, never used twice, not even after a
 // restart: a late answer to an earlier life must find nobody. The answer comes as an Answered by Until at the latest.
 type Asked struct {
@@ -40,6 +48,7 @@ type Forgotten struct{ Request uint64 }
 func (Received) isEvent()     {}
 func (Persisted) isEvent()    {}
 func (SpaceChanged) isEvent() {}
+func (SnapshotRead) isEvent() {}
 func (Asked) isEvent()        {}
 func (Forgotten) isEvent()    {}
 

@@ -78,17 +78,32 @@ func (l *Lane) addGroup(cfg Config, id GroupID, members []raft.NodeID, newHost f
 	if err != nil {
 		return fmt.Errorf("start group %s: %w", id, err)
 	}
+	appliedTerm, logBytes := logUpTo(&state)
 	g.replica = replica.New(replica.Config{
 		Engine:            engine,
 		Machine:           g.host,
 		Applied:           state.Applied,
+		AppliedTerm:       appliedTerm,
+		LogBytes:          logBytes,
 		CheckpointBytes:   l.limits.CheckpointBytes,
 		CheckpointEntries: l.limits.CheckpointLength,
+		LogBytesMax:       uint64(l.limits.LogBytesMax),
+		CatchupBytesMax:   uint64(l.limits.CatchupBytesMax),
 	})
 	l.groups[id] = g
 	l.order = append(l.order, g)
 	l.touch(g)
 	return nil
+}
+
+// logUpTo says what the log holds before and at the applied index: the term there, and how many bytes. Both are zero if the log begins after it.
+func logUpTo(state *raft.State) (term raft.Term, bytes uint64) {
+	applied := state.Entries[:state.Applied-state.Compacted.Index]
+	for i := range applied {
+		term = applied[i].Term
+		bytes += uint64(len(applied[i].Data))
+	}
+	return term, bytes
 }
 
 // groupSeed gives every replica of every group election timeouts of its own.
@@ -126,8 +141,8 @@ func (l *Lane) carryOut(g *group, out *replica.Output) {
 		m := &out.Messages[i]
 		l.send(m.To, RaftMessage{Group: g.id, Message: *m})
 	}
-	for _, member := range out.Stranded {
-		l.report(MemberStranded{Group: g.id, Member: member})
+	for _, o := range out.Offers {
+		l.readSnapshot(g, o)
 	}
 	if out.Write.Seq == 0 {
 		return

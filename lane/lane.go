@@ -104,6 +104,8 @@ func (l *Lane) Step(now time.Time, events []Event) Effects {
 			l.persisted(e)
 		case SpaceChanged:
 			l.spaceChanged(e.Low)
+		case SnapshotRead:
+			l.snapshotRead(e)
 		case Asked:
 			l.gateway.add(l, e)
 		case Forgotten:
@@ -176,7 +178,7 @@ func (l *Lane) receiveRaft(from raft.NodeID, m RaftMessage) {
 		l.report(MessageRefused{From: from, Group: m.Group, Err: fmt.Errorf("it says %d → %d", m.Message.From, m.Message.To)})
 		return
 	}
-	err := g.replica.Engine().Step(m.Message)
+	err := g.replica.Step(m.Message)
 	switch {
 	case errors.Is(err, raft.ErrUnsafe):
 		l.fail(fmt.Errorf("group %s, message of node %d: %w", g.id, from, err))
@@ -189,7 +191,11 @@ func (l *Lane) receiveRaft(from raft.NodeID, m RaftMessage) {
 func (l *Lane) persisted(e Persisted) {
 	g := l.groups[e.Group]
 	invariant.Holds(g != nil, "a write of unknown group %s is reported durable", e.Group)
+	installing := g.replica.Installing()
 	g.replica.Persisted(e.Seq)
+	if installing && !g.replica.Installing() {
+		l.report(SnapshotInstalled{Group: g.id, Applied: g.replica.Applied()})
+	}
 	l.touch(g)
 }
 

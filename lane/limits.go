@@ -30,6 +30,9 @@ type Limits struct {
 	InquiryMax       int           // holds per look
 	CheckpointBytes  int
 	CheckpointLength int // entries
+	LogBytesMax      int // applied entries that the log keeps for a member that lacks them; beyond, the member gets a snapshot. At least one checkpoint's worth stays
+	CatchupBytesMax  int // the same while the member is being brought up to date: more, or a busy group would never be caught
+	SnapshotChunk    int // bytes of one chunk, about
 	PageMax          int // items in one listing
 
 	Driver driver.Limits
@@ -60,6 +63,9 @@ func DefaultLimits() Limits {
 		InquiryMax:       8192,
 		CheckpointBytes:  8 << 20,
 		CheckpointLength: 8192,
+		LogBytesMax:      64 << 20,
+		CatchupBytesMax:  256 << 20,
+		SnapshotChunk:    256 << 10,
 		PageMax:          1000,
 
 		Driver: driver.Limits{

@@ -25,6 +25,8 @@ type Config struct {
 	// Consensus is the engine of every group: ConsensusQuorate (or empty) or ConsensusEtcd. They speak the same protocol and keep the same
 	// data, so a cluster may change it node by node.
 	Consensus string `koanf:"consensus"`
+	// LogBytesMax is how much log each group keeps for a member that is away. One that misses more gets a snapshot. 0: 64 MiB.
+	LogBytesMax uint64 `koanf:"log_bytes_max"`
 }
 
 // The engines that can run a group: our own, and the one of etcd.
@@ -52,6 +54,7 @@ const (
 	nodesMax        = 7
 	coordinatorsMax = 64
 	replicasMax     = 5
+	logBytesMost    = 1 << 40
 )
 
 // Validate says what is wrong with a configuration, naming the key and what to do.
@@ -78,6 +81,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Consensus != "" && c.Consensus != ConsensusQuorate && c.Consensus != ConsensusEtcd {
 		return fmt.Errorf("consensus: %q is no engine. why: it must be %s or %s. try: consensus: %s", c.Consensus, ConsensusQuorate, ConsensusEtcd, ConsensusQuorate)
+	}
+	if c.LogBytesMax > logBytesMost {
+		return fmt.Errorf("log_bytes_max: %d. why: it must be 0 to %d", c.LogBytesMax, uint64(logBytesMost))
 	}
 	for _, id := range c.CoordinatorNodes {
 		if !c.hasNode(id) {

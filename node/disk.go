@@ -5,6 +5,7 @@ import (
 
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/storage"
 )
 
@@ -109,20 +110,29 @@ func (d *disk) commit(writes []lane.GroupWrite) error {
 }
 
 func updateOf(w *lane.GroupWrite) storage.GroupUpdate {
-	state := make([]storage.KV, len(w.Write.State))
-	for i, kv := range w.Write.State {
-		state[i] = storage.KV(kv)
-	}
 	return storage.GroupUpdate{
 		Group:     string(w.Group),
 		HardState: w.Write.HardState,
 		Entries:   w.Write.Entries,
-		State:     state,
+		State:     storedKVs(w.Write.State),
 		Applied:   w.Write.Applied,
 		Compact:   w.Write.Compact,
 
 		Membership: w.Write.Members,
+
+		Stage:     storedKVs(w.Write.Stage),
+		StageAnew: w.Write.StageAnew,
+		Install:   w.Write.Install,
 	}
+}
+
+// storedKVs gives a machine's changes the name that the store has for them.
+func storedKVs(kvs []replica.KV) []storage.KV {
+	out := make([]storage.KV, len(kvs))
+	for i, kv := range kvs {
+		out[i] = storage.KV(kv)
+	}
+	return out
 }
 
 // restore reads what the store remembers of a group.

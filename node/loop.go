@@ -58,11 +58,17 @@ func (n *Node) runDisk() {
 	n.disk.run()
 }
 
+func (n *Node) runSnapshots() {
+	defer n.catchBroken()
+	n.snapshots.run()
+}
+
 // carryOut does what a step wants done. Messages needn't wait for our own disk; those that must
 // are sent by the disk.
 func (n *Node) carryOut(e *lane.Effects) {
 	n.send(e.Send)
 	n.disk.write(e.Writes)
+	n.snapshots.ask(e.Reads)
 	n.calls.answer(e.Answers)
 	for _, r := range e.Reports {
 		n.observe(r)

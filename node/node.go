@@ -38,6 +38,7 @@ type Node struct {
 	lane      *lane.Lane // owned by the loop
 	inbox     *inbox
 	disk      *disk
+	snapshots *snapshots
 	calls     calls
 
 	stopping atomic.Bool
@@ -61,6 +62,10 @@ func Start(cfg Config, opts Options) (*Node, error) {
 	}
 	if opts.Limits == (lane.Limits{}) {
 		opts.Limits = lane.DefaultLimits()
+	}
+	if cfg.LogBytesMax != 0 {
+		opts.Limits.LogBytesMax = int(cfg.LogBytesMax)
+		opts.Limits.CatchupBytesMax = max(opts.Limits.CatchupBytesMax, opts.Limits.LogBytesMax)
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -86,6 +91,7 @@ func Start(cfg Config, opts Options) (*Node, error) {
 	}
 	go n.loop(opts.Limits.TickInterval) // stopped by inbox.close in Stop, which waits for loopDone
 	go n.runDisk()                      // stopped by disk.close in Stop, which waits for diskDone
+	go n.runSnapshots()                 // stopped by snapshots.close in Stop, which waits for it
 	go n.watchStore()                   // stopped with the loop
 	go n.watchSpace()                   // stopped with the loop
 	return n, nil
@@ -174,6 +180,7 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 	n.disk.send = n.send
 	n.disk.persisted = func(events []lane.Event) { n.inbox.add(events...) }
 	n.disk.failed = n.fail
+	n.snapshots = newSnapshots(store, func(e lane.Event) { n.inbox.add(e) })
 	n.calls.open = map[uint64]*call{}
 	n.calls.next = rand.Uint64() >> 1 // far from the numbers of any earlier life
 	n.transport, err = transport.Start(transport.Config{
@@ -273,6 +280,7 @@ func (n *Node) Stop() error {
 		n.store.DontWait() // for space: what wasn't answered by now won't be
 		n.disk.close()
 		<-n.diskDone
+		n.snapshots.close()
 		n.transport.Stop()
 		n.calls.abandon()
 		err = n.store.Close()

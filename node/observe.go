@@ -28,8 +28,12 @@ func (n *Node) observe(report lane.Report) {
 		n.log.Info("bank breaker closed", "bank_id", r.Moved.Bank)
 	case lane.MessageRefused:
 		n.log.Warn("peer message refused", "peer", r.From, "group", r.Group, "err", r.Err)
-	case lane.MemberStranded:
-		n.log.Error("member misses entries that the log no longer holds: replace the node", "group", r.Group, "member", r.Member)
+	case lane.SnapshotBegun:
+		n.log.Info("snapshot begun for a member that is behind the log", "group", r.Group, "member", r.Member)
+	case lane.SnapshotUnreadable:
+		n.log.Warn("snapshot can't be read", "group", r.Group, "member", r.Member, "err", r.Err)
+	case lane.SnapshotInstalled:
+		n.log.Info("snapshot installed", "group", r.Group, "applied", r.Applied)
 	case lane.CheckpointBegun:
 		n.log.Debug("checkpoint begun", "group", r.Group, "applied", r.Applied, "keys", r.Keys)
 	}

@@ -18,8 +18,7 @@ func (r *Replica) apply(entries []raft.Entry) error {
 			}
 		}
 		r.applied = raft.EntryID{Index: e.Index, Term: e.Term}
-		r.checkpoint.entries++
-		r.checkpoint.bytes += len(e.Data)
+		r.checkpoint.count(e)
 	}
 	if len(entries) > 0 {
 		r.engine.Applied(r.applied.Index)

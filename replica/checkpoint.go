@@ -8,10 +8,35 @@ type checkpoint struct {
 	entries int // applied since the last checkpoint
 	bytes   int
 
-	writing     raft.EntryID   // the checkpoint on its way to the disk; zero: none
-	durable     raft.Index     // what the last durable checkpoint contains
-	points      []raft.EntryID // durable checkpoints that the log still reaches behind, oldest first
-	compactable raft.Index     // no member needs the log up to here
+	writing     point      // the checkpoint on its way to the disk; zero: none
+	durable     raft.Index // what the last durable checkpoint contains
+	points      []point    // durable checkpoints that the log still reaches behind, oldest first
+	compactable raft.Index // no member needs the log up to here
+
+	logged uint64 // bytes of all entries applied, ever
+	start  uint64 // logged at the beginning of the log
+}
+
+// point is a place where the log can be cut.
+type point struct {
+	raft.EntryID
+	logged uint64
+}
+
+// newCheckpoint is what a replica knows of the log that it finds.
+func newCheckpoint(cfg *Config) checkpoint {
+	c := checkpoint{durable: cfg.Applied, logged: cfg.LogBytes}
+	if cfg.AppliedTerm != 0 {
+		c.points = []point{{raft.EntryID{Index: cfg.Applied, Term: cfg.AppliedTerm}, cfg.LogBytes}}
+	}
+	return c
+}
+
+// count takes note of an applied entry.
+func (c *checkpoint) count(e *raft.Entry) {
+	c.entries++
+	c.bytes += len(e.Data)
+	c.logged += uint64(len(e.Data))
 }
 
 // addTo adds a checkpoint to the write if one is due, and the compaction that earlier ones allow.
@@ -21,31 +46,47 @@ func (c *checkpoint) addTo(r *Replica, w *Write) {
 		w.State = r.machine.Checkpoint()
 		w.Applied = r.applied.Index
 		w.Members = r.engine.Membership()
-		c.writing = r.applied
+		c.writing = point{r.applied, c.logged}
 		c.entries, c.bytes = 0, 0
 	}
 	c.compact(r, w)
 }
 
-// compact drops the log up to the newest durable checkpoint that every member has reached. The engine is asked first: what it
-// still needs stays on the disk, and is tried again at the next point.
+// compact drops the log up to the newest durable checkpoint that every member has reached, and further if what is left is more than a
+// member may hold back: that member gets a snapshot. The engine is asked first: what it still needs stays on the disk, and is
+// tried again with the next write.
 func (c *checkpoint) compact(r *Replica, w *Write) {
-	var to raft.EntryID
-	for len(c.points) > 0 && c.points[0].Index <= c.compactable {
-		to = c.points[0]
-		c.points = c.points[1:]
+	if len(c.points) == 0 {
+		return
 	}
-	if to.Index > 0 && r.engine.Compact(to.Index) == nil {
-		w.Compact = to
+	budget := r.policy.LogBytesMax
+	if c.logged-c.start > budget && r.catchup.holding(r) {
+		budget = r.policy.CatchupBytesMax
+		if c.logged-c.start > budget {
+			r.catchup.giveUp(r)
+		}
 	}
+	drop, start := 0, c.start
+	for drop < len(c.points) && (c.points[drop].Index <= c.compactable || c.logged-start > budget) {
+		start = c.points[drop].logged
+		drop++
+	}
+	if drop == 0 || r.engine.Compact(c.points[drop-1].Index) != nil {
+		return
+	}
+	w.Compact = c.points[drop-1].EntryID
+	c.points, c.start = c.points[drop:], start
 }
 
-// onWritten takes note that a write is durable.
-func (c *checkpoint) onWritten(r *Replica, w *written) {
-	if w.checkpoint {
-		r.machine.Checkpointed()
-		c.durable = c.writing.Index
-		c.points = append(c.points, c.writing)
-		c.writing = raft.EntryID{}
-	}
+// onWritten takes note that a checkpoint is durable.
+func (c *checkpoint) onWritten(r *Replica) {
+	r.machine.Checkpointed()
+	c.durable = c.writing.Index
+	c.points = append(c.points, c.writing)
+	c.writing = point{}
+}
+
+// restart begins again after a snapshot: there is nothing before it.
+func (c *checkpoint) restart(at raft.EntryID) {
+	*c = checkpoint{durable: at.Index, compactable: c.compactable}
 }

@@ -7,9 +7,12 @@
 //  1. After any input, call Drain and carry its Output out: Messages at once, Write in the order of Seq,
 //     Durable after the write of the same Output (and all earlier ones) is durable.
 //  2. Report every durable write with Persisted.
+//  3. Answer every Output.Offers with SendChunk, made by an Outgoing from the last durable checkpoint, or with SnapshotFailed. While
+//     a snapshot is under way its source stays as it was.
 //
 // Invariants:
 //   - entries reach the machine once, in order, and only when locally durable
 //   - a checkpoint is written together with the index it contains and the membership as of that index
-//   - the log is dropped only up to a durable checkpoint, and only where no member needs it
+//   - the log is dropped only up to a durable checkpoint; what a member still needs stays, within Config.LogBytesMax
+//   - a snapshot replaces log and machine in one write, after every chunk of it was found right
 package replica

@@ -16,6 +16,8 @@ type Engine interface {
 	Persisted(seq uint64)
 	Applied(i raft.Index)
 	Compact(to raft.Index) error
+	SendChunk(to raft.NodeID, c raft.SnapshotChunk) error
+	SnapshotFailed(to raft.NodeID)
 	TransferLeadership(to raft.NodeID) error
 	ProposeMembership(changes ...membership.Change) (raft.EntryID, error)
 	Members() membership.Config

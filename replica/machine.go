@@ -13,4 +13,6 @@ type Machine interface {
 	Checkpoint() []KV
 	// Checkpointed says that the last Checkpoint is durable and shown by the machine's reader.
 	Checkpointed()
+	// Reload forgets everything and begins again with what the machine's reader shows: another member's snapshot was installed.
+	Reload() error
 }

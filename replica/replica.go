@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"errors"
+
 	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/raft"
 )
@@ -11,8 +13,14 @@ type Config struct {
 	Machine Machine
 	Applied raft.Index // what the machine contains at the start
 
+	AppliedTerm raft.Term // of the entry at Applied; zero: the log begins after it
+	LogBytes    uint64    // data of the entries that the log has up to Applied
+
 	CheckpointBytes   int // a checkpoint is due after so many bytes of applied entries …
 	CheckpointEntries int // … or so many entries
+
+	LogBytesMax     uint64 // applied entries that may stay for a member that lacks them, after a checkpoint
+	CatchupBytesMax uint64 // the same while that member is being brought up to date by a snapshot
 }
 
 // Replica is one member of one group. It is owned by one caller.
@@ -32,6 +40,10 @@ type Replica struct {
 	proposed    bool   // … which no Write holds yet
 
 	reads []raft.ReadReady // wait for their index to be applied
+
+	catchup catchup
+	refused []raft.Message // answers to chunks that can't be used
+	failed  error          // the machine can't go on
 }
 
 // written remembers what a Write contained.
@@ -39,6 +51,7 @@ type written struct {
 	seq        uint64
 	engineSeq  uint64 // zero: nothing of the engine
 	checkpoint bool
+	install    raft.EntryID // the last entry of the snapshot; zero: none
 }
 
 // Write is what must become durable, atomically, in the order of Seq.
@@ -50,11 +63,17 @@ type Write struct {
 	Applied   raft.Index      // zero: no checkpoint
 	Members   []byte          // with a checkpoint: who counts as of Applied, as raft encodes it
 	Compact   raft.EntryID    // drop the log up to here; zero: keep
+
+	Stage     []KV // a piece of another member's snapshot, to be kept aside until Install
+	StageAnew bool // what was kept aside before is dropped first
+	// Install makes what was kept aside the state, and drops the old state and the whole log, before Entries. Compact
+	// is the snapshot's last entry, Applied its index. All of it happens or nothing.
+	Install bool
 }
 
 // Empty says that there is nothing to write.
 func (w *Write) Empty() bool {
-	return w.HardState == nil && len(w.Entries) == 0 && w.Applied == 0 && w.Compact.Index == 0
+	return w.HardState == nil && len(w.Entries) == 0 && w.Applied == 0 && w.Compact.Index == 0 && len(w.Stage) == 0 && !w.StageAnew
 }
 
 // Output is what a step has to say to the world.
@@ -64,7 +83,7 @@ type Output struct {
 	Durable   []raft.Message // leave when Write and all earlier ones are durable
 	Reads     []uint64       // may be answered now
 	ReadsLost []uint64
-	Stranded  []raft.NodeID // members that miss what the log no longer holds; nobody sends them a snapshot yet
+	Offers    []raft.Offer // chunks to read for members that miss what the log no longer holds
 }
 
 // New makes a replica from what its parts restored.
@@ -73,8 +92,8 @@ func New(cfg Config) *Replica {
 		engine:     cfg.Engine,
 		machine:    cfg.Machine,
 		policy:     cfg,
-		applied:    raft.EntryID{Index: cfg.Applied},
-		checkpoint: checkpoint{durable: cfg.Applied},
+		applied:    raft.EntryID{Index: cfg.Applied, Term: cfg.AppliedTerm},
+		checkpoint: newCheckpoint(&cfg),
 	}
 }
 
@@ -109,7 +128,12 @@ func (r *Replica) Persisted(seq uint64) {
 		if w.engineSeq != 0 {
 			engineSeq = w.engineSeq
 		}
-		r.checkpoint.onWritten(r, w)
+		if w.checkpoint {
+			r.checkpoint.onWritten(r)
+		}
+		if w.install.Index != 0 {
+			r.failed = errors.Join(r.failed, r.onInstalled(w))
+		}
 	}
 	r.inFlight = r.inFlight[done:]
 	r.persisted = max(r.persisted, seq)
@@ -120,19 +144,28 @@ func (r *Replica) Persisted(seq uint64) {
 
 // Drain collects everything that the inputs since the last Drain have caused.
 func (r *Replica) Drain() (Output, error) {
+	if r.failed != nil {
+		return Output{}, r.failed
+	}
 	var out Output
 	var engineSeq uint64
+	var install raft.EntryID
+	out.Durable, r.refused = r.refused, nil
 	for r.engine.HasReady() {
 		ready := r.engine.Ready()
-		out.Messages = append(out.Messages, ready.Messages...)
+		out.addMessages(&ready)
 		out.Durable = append(out.Durable, ready.Durable...)
 		out.ReadsLost = append(out.ReadsLost, ready.ReadsLost...)
 		r.reads = append(r.reads, ready.Reads...)
-		for _, offer := range ready.Offer {
-			out.Stranded = append(out.Stranded, offer.To)
+		r.catchup.offer(&out, ready.Offer)
+		if err := r.catchup.take(&out.Write, ready.Chunks); err != nil {
+			return Output{}, err
 		}
 		if p := ready.Persist; p != nil {
-			invariant.Holds(p.Install == nil, "a snapshot is to be installed, and nobody here can have sent one")
+			if p.Install != nil {
+				install = p.Install.Last
+				r.install(&out.Write, p.Install)
+			}
 			engineSeq = p.Seq
 			hardState := p.HardState
 			out.Write.HardState = &hardState
@@ -146,13 +179,30 @@ func (r *Replica) Drain() (Output, error) {
 		}
 	}
 	out.Reads = r.readable()
-	r.checkpoint.addTo(r, &out.Write)
-	r.number(&out, engineSeq)
+	if install.Index == 0 && !r.Installing() {
+		r.checkpoint.addTo(r, &out.Write)
+	}
+	r.number(&out, engineSeq, install)
 	return out, nil
 }
 
+// addMessages lets everything leave at once but the answers to chunks: they wait until the chunks are written, so that no more than one is under way.
+func (out *Output) addMessages(ready *raft.Ready) {
+	if len(ready.Chunks) == 0 {
+		out.Messages = append(out.Messages, ready.Messages...)
+		return
+	}
+	for i := range ready.Messages {
+		if ready.Messages[i].Kind == raft.SnapshotReply {
+			out.Durable = append(out.Durable, ready.Messages[i])
+		} else {
+			out.Messages = append(out.Messages, ready.Messages[i])
+		}
+	}
+}
+
 // number gives the write its place in the order, if there is something to write or to wait for.
-func (r *Replica) number(out *Output, engineSeq uint64) {
+func (r *Replica) number(out *Output, engineSeq uint64, install raft.EntryID) {
 	if out.Write.Empty() && len(out.Durable) == 0 {
 		return
 	}
@@ -165,8 +215,12 @@ func (r *Replica) number(out *Output, engineSeq uint64) {
 	r.inFlight = append(r.inFlight, written{
 		seq:        r.seq,
 		engineSeq:  engineSeq,
-		checkpoint: out.Write.Applied != 0,
+		checkpoint: out.Write.Applied != 0 && install.Index == 0,
+		install:    install,
 	})
+	if install.Index != 0 {
+		r.catchup.installed = r.seq
+	}
 }
 
 // mergeEntries puts later entries behind, or in place of, earlier ones of the same write.

@@ -17,6 +17,7 @@ type diary struct {
 	applied     []string
 	dirty       int
 	checkpoints int // confirmed
+	reloads     int
 	fail        error
 }
 
@@ -33,6 +34,11 @@ func (d *diary) Checkpoint() []replica.KV {
 }
 
 func (d *diary) Checkpointed() { d.checkpoints++ }
+
+func (d *diary) Reload() error {
+	d.reloads++
+	return d.fail
+}
 
 // single is a group of one member, whose disk the test plays.
 type single struct {
@@ -224,6 +230,7 @@ func (s *script) Ready() raft.Ready {
 	return r
 }
 func (s *script) Applied(raft.Index) {}
+func (s *script) Persisted(uint64)   {}
 
 func entries(first, count int, term raft.Term) []raft.Entry {
 	list := make([]raft.Entry, count)
@@ -280,11 +287,11 @@ func TestEntriesAreAppliedOnceAndInOrder(t *testing.T) {
 	}
 }
 
-func TestAMemberThatMissesTheLogIsNamed(t *testing.T) {
+func TestAMemberThatMissesTheLogIsOfferedASnapshot(t *testing.T) {
 	engine := &script{readies: []raft.Ready{{Offer: []raft.Offer{{To: 3}}}}}
 	r := replica.New(replica.Config{Engine: engine, Machine: &diary{}, CheckpointBytes: 1 << 20, CheckpointEntries: 1 << 20})
 	out, err := r.Drain()
-	if err != nil || !slices.Equal(out.Stranded, []raft.NodeID{3}) {
-		t.Errorf("got %v, %v", out.Stranded, err)
+	if err != nil || !slices.Equal(out.Offers, []raft.Offer{{To: 3}}) {
+		t.Errorf("got %v, %v", out.Offers, err)
 	}
 }

@@ -30,6 +30,7 @@ const (
 	forgetTail  plant = "the disk loses the last entries of a synced write"
 	noIsYes     plant = "the network turns a bank's no into a yes"
 	otherEnd    plant = "a node answers aborted for committed"
+	halfInstall plant = "the disk installs a part of a snapshot over the old state"
 )
 
 // Faults says what may go wrong and how often. Chances are from 0 to 1, mean times simulated.
@@ -51,6 +52,7 @@ type Faults struct {
 	ClockSkew    time.Duration
 	LostAnswers  float64 // a client doesn't hear its answer
 	Impatience   float64 // a client doesn't wait for it
+	DamagedChunk float64 // of a piece of a snapshot: one bit of it arrives wrong
 	EagerReaders bool    // readers show a checkpoint while its sync is still under way, as the production store may
 }
 
@@ -78,6 +80,7 @@ func DrawFaults(seed uint64) *Faults {
 		SlowDisk: weight(), StalledDisk: weight(), ClockJump: weight(), Eclipse: weight(),
 		CrashPoint: chance(0.01), ClockDrift: chance(0.2), ClockSkew: time.Duration(chance(2000)) * time.Millisecond,
 		LostAnswers: chance(0.3), Impatience: chance(0.3), EagerReaders: rng.IntN(2) == 0,
+		DamagedChunk: chance(0.5),
 	}
 }
 
@@ -162,6 +165,8 @@ func drawLimits(seed uint64) lane.Limits {
 	tiny(&l.InquiryMax, 1, 4)
 	tiny(&l.PageMax, 1, 5)
 	tiny(&l.CheckpointBytes, 200, 5000)
+	l.LogBytesMax, l.SnapshotChunk = rng.IntN(6000), 1+rng.IntN(3000) // members fall behind the log, and get it in many pieces
+	tiny(&l.CatchupBytesMax, 2000, 50000)
 	tiny(&l.InflightMessagesMax, 1, 4)
 	tiny(&l.Driver.FlightsMax, 4, 32)
 	tiny(&l.Driver.BankOutstandingMax, 1, 8)

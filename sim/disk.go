@@ -18,12 +18,13 @@ type disk struct {
 	h       *host
 	rng     *rand.Rand
 	groups  map[lane.GroupID]*stored
-	pending []lane.GroupWrite // handed over by the lane
-	syncing []lane.GroupWrite // the disk is busy with these
-	sums    []uint64          // of syncing and pending, taken when they were handed over
-	latency time.Duration     // of an ordinary sync
-	slow    time.Duration     // until then each sync takes a hundred times as long
-	stalled time.Duration     // until then no sync ends
+	pending []lane.GroupWrite              // handed over by the lane
+	syncing []lane.GroupWrite              // the disk is busy with these
+	sums    []uint64                       // of syncing and pending, taken when they were handed over
+	latency time.Duration                  // of an ordinary sync
+	views   map[receiver]*replica.Outgoing // snapshots that this node sends
+	slow    time.Duration                  // until then each sync takes a hundred times as long
+	stalled time.Duration                  // until then no sync ends
 }
 
 // stored is what is durable of one group.
@@ -36,10 +37,11 @@ type stored struct {
 	applied   raft.Index
 	members   []byte
 	kv        map[string][]byte
+	staged    map[string][]byte // of a snapshot that isn't complete
 }
 
 func newDisk(h *host, rng *rand.Rand) *disk {
-	return &disk{h: h, rng: rng, groups: map[lane.GroupID]*stored{}, latency: time.Duration(50+rng.IntN(3000)) * time.Microsecond}
+	return &disk{h: h, rng: rng, groups: map[lane.GroupID]*stored{}, views: map[receiver]*replica.Outgoing{}, latency: time.Duration(50+rng.IntN(3000)) * time.Microsecond}
 }
 
 func (d *disk) of(id lane.GroupID) *stored {
@@ -90,8 +92,14 @@ func (d *disk) finish() {
 		return
 	}
 	writes := d.syncing
+	if installs(writes) && d.h.installCrashPoint("while a snapshot is written") {
+		return
+	}
 	d.makeDurable(len(writes))
 	d.syncing = nil
+	if installs(writes) && d.h.installCrashPoint("after a part of a snapshot was written") {
+		return
+	}
 	if d.h.crashPoint("after the sync, before its messages") {
 		return
 	}
@@ -111,13 +119,13 @@ func (d *disk) makeDurable(count int) {
 	for i := range d.syncing[:count] {
 		w := &d.syncing[i]
 		invariant.Holds(sumOf(&w.Write) == d.sums[i], "write %d of group %s has changed after it was handed over", w.Write.Seq, w.Group)
-		d.of(w.Group).apply(d.lie(&w.Write))
+		d.of(w.Group).apply(d.lie(w.Group, &w.Write))
 	}
 	d.sums = d.sums[len(d.syncing):]
 }
 
 // lie is what the disk really keeps of a write: all of it, unless a fault is planted.
-func (d *disk) lie(w *replica.Write) *replica.Write {
+func (d *disk) lie(group lane.GroupID, w *replica.Write) *replica.Write {
 	switch plant := d.h.w.cfg.plant; {
 	case plant == forgetVotes && w.HardState != nil && d.rng.IntN(10) == 0:
 		kept := *w
@@ -127,6 +135,13 @@ func (d *disk) lie(w *replica.Write) *replica.Write {
 		kept := *w
 		kept.Entries = w.Entries[:len(w.Entries)-1]
 		return &kept
+	case plant == halfInstall && w.Install:
+		s := d.of(group)
+		for k := range s.staged {
+			if hashString(k)%2 == 0 {
+				s.staged[k] = s.kv[k]
+			}
+		}
 	}
 	return w
 }
@@ -137,6 +152,12 @@ func (d *disk) crash() {
 		d.makeDurable(d.rng.IntN(len(d.syncing) + 1))
 	}
 	d.syncing, d.pending, d.sums = nil, nil, nil
+	clear(d.views)
+	for _, s := range d.groups {
+		if len(s.staged) > 0 {
+			d.h.w.counts.SnapshotsCut++
+		}
+	}
 }
 
 func (s *stored) last() raft.Index { return s.compacted.Index + raft.Index(len(s.entries)) }
@@ -151,6 +172,7 @@ func (s *stored) apply(w *replica.Write) {
 		invariant.Holds(w.HardState.Commit >= s.hard.Commit, "%s: commit goes back from %d to %d", s.group, s.hard.Commit, w.HardState.Commit)
 		s.hard = *w.HardState
 	}
+	s.stage(w)
 	if len(w.Entries) > 0 {
 		first := w.Entries[0].Index
 		invariant.Holds(first > s.compacted.Index && first <= s.last()+1, "%s: entries from %d are written behind a log of %d to %d", s.group, first, s.compacted.Index+1, s.last())
@@ -158,7 +180,7 @@ func (s *stored) apply(w *replica.Write) {
 		keep := first - s.compacted.Index - 1
 		s.entries = append(s.entries[:keep], cloneEntries(w.Entries)...) // nobody else has this array
 	}
-	if w.Applied != 0 {
+	if w.Applied != 0 && !w.Install {
 		invariant.Holds(w.Applied > s.applied && w.Applied <= s.last(), "%s: a checkpoint of %d after one of %d, the log ends at %d", s.group, w.Applied, s.applied, s.last())
 		putAll(s.kv, w.State)
 		s.applied, s.members = w.Applied, slices.Clone(w.Members)
@@ -168,6 +190,20 @@ func (s *stored) apply(w *replica.Write) {
 		s.entries = slices.Clone(s.entries[w.Compact.Index-s.compacted.Index:])
 		s.compacted = w.Compact
 	}
+}
+
+// stage keeps a piece of a snapshot aside, or makes the whole of it the state.
+func (s *stored) stage(w *replica.Write) {
+	if w.StageAnew {
+		s.staged = map[string][]byte{}
+	}
+	putAll(s.staged, w.Stage)
+	if !w.Install {
+		return
+	}
+	invariant.Holds(w.Compact.Index == w.Applied && w.Applied > s.applied, "%s: a snapshot of %d after a checkpoint of %d", s.group, w.Applied, s.applied)
+	s.kv, s.staged = s.staged, nil
+	s.compacted, s.entries, s.applied, s.members = w.Compact, nil, w.Applied, slices.Clone(w.Members)
 }
 
 func putAll(kv map[string][]byte, changes []replica.KV) {
@@ -247,6 +283,9 @@ func sumOf(w *replica.Write) uint64 {
 		h = mix(h, uint64(w.HardState.Term)<<32^uint64(w.HardState.Vote)<<24^uint64(w.HardState.Commit)^uint64(w.HardState.Accepted)<<16)
 	}
 	h = mix(h, hashBytes(w.Members))
+	for i := range w.Stage {
+		h = mix(mix(h, hashBytes(w.Stage[i].Key)), hashBytes(w.Stage[i].Value))
+	}
 	for i := range w.Entries {
 		e := &w.Entries[i]
 		h = mix(mix(h, uint64(e.Index)^uint64(e.Term)<<32), hashBytes(e.Data))

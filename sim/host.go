@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -95,8 +96,17 @@ func (h *host) crash(why string) {
 }
 
 // crashPoint crashes the node at a place that chance would rarely hit.
-func (h *host) crashPoint(where string) bool {
-	p := h.w.faults.CrashPoint
+func (h *host) crashPoint(where string) bool { return h.crashWith(h.w.faults.CrashPoint, where) }
+
+// installCrashPoint is one that is seldom come by, and met the more often.
+func (h *host) installCrashPoint(where string) bool {
+	if h.w.faults.CrashPoint == 0 {
+		return false
+	}
+	return h.crashWith(0.2, where)
+}
+
+func (h *host) crashWith(p float64, where string) bool {
 	if p == 0 || h.w.calm || h.rng.Float64() >= p {
 		return false
 	}
@@ -190,6 +200,7 @@ func (h *host) carryOut(e *lane.Effects) {
 		return
 	}
 	h.disk.write(e.Writes)
+	h.disk.readSnapshots(e.Reads)
 	for i := range e.Answers {
 		h.answered(&e.Answers[i])
 	}
@@ -210,15 +221,26 @@ func (h *host) answered(a *lane.Answered) {
 	q.answered(&a.Answer)
 }
 
-// report: nobody lies in this world, so a message that is refused, or a bank that can't obey, is a fault of ours.
+// report: nobody lies in this world, so but for a damaged piece of a snapshot, a message that is refused, or a bank that can't obey, is a fault of ours.
 func (h *host) report(r lane.Report) {
 	switch r := r.(type) {
 	case lane.BankViolated:
 		h.w.fail("banks can do what was decided", "bank %s can't %s transfer %s", r.Violation.Bank, r.Violation.Op, r.Violation.ID)
 	case lane.MessageRefused:
+		if h.w.counts.ChunksRefused < h.w.net.damaged && (errors.Is(r.Err, replica.ErrDamagedChunk) || errors.Is(r.Err, replica.ErrNewerChunk)) {
+			h.w.counts.ChunksRefused++
+			h.w.trace.note(h.w.now, "refuses a chunk", h.id, r.From, r, hashString(r.Err.Error()))
+			return
+		}
 		h.w.fail("no message of an honest peer is refused", "node %d refuses one of node %d for %s: %v", h.id, r.From, r.Group, r.Err)
-	case lane.MemberStranded:
-		h.w.fail("the log keeps what a member lacks", "node %d of %s needs what node %d has dropped", r.Member, r.Group, h.id)
+	case lane.SnapshotBegun:
+		h.w.counts.SnapshotsBegun++
+		h.w.trace.note(h.w.now, "begins a snapshot", h.id, r.Member, r, hashString(string(r.Group)))
+	case lane.SnapshotInstalled:
+		h.w.counts.SnapshotsInstalled++
+		h.w.trace.note(h.w.now, "installs a snapshot", h.id, 0, r, uint64(r.Applied))
+	case lane.SnapshotUnreadable: // a view that a restart or a newer snapshot has closed
+		h.w.trace.note(h.w.now, "can't read a snapshot", h.id, r.Member, r, hashString(r.Err.Error()))
 	case lane.LeaderChanged:
 		h.w.counts.Elections++
 		h.w.trace.note(h.w.now, "sees a leader", h.id, 0, r, uint64(r.Term)<<8^uint64(r.Leader))

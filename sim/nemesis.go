@@ -125,7 +125,7 @@ func (n *nemesis) end() {
 	n.w.calm = true
 	n.w.trace.note(n.w.now, "calm", 0, 0, nil, 0)
 	f := *n.w.faults
-	f.Loss, f.Duplication, f.Reordering, f.LostAnswers, f.Impatience = 0, 0, 0, 0, 0
+	f.Loss, f.Duplication, f.Reordering, f.DamagedChunk, f.LostAnswers, f.Impatience = 0, 0, 0, 0, 0, 0
 	n.w.faults = &f
 	n.w.net.heal()
 	for _, h := range n.w.hosts {

@@ -18,6 +18,7 @@ type network struct {
 	cut     [][]bool          // from, to: carries nothing
 	arrival [][]time.Duration // of the last undisturbed packet on a link: streams keep their order
 	latency [][]time.Duration
+	damaged uint64 // pieces of snapshots
 }
 
 func newNetwork(w *world, nodes int) *network {
@@ -82,6 +83,7 @@ func (n *network) wandering() time.Duration {
 func (n *network) deliver(from, to raft.NodeID, at time.Duration, packet []lane.Message) {
 	n.w.counts.Messages += uint64(len(packet))
 	for _, m := range packet {
+		n.damage(m)
 		n.lie(m)
 	}
 	n.w.at(at, func() {
@@ -94,6 +96,19 @@ func (n *network) deliver(from, to raft.NodeID, at time.Duration, packet []lane.
 		}
 		h.poke()
 	})
+}
+
+// damage turns one bit of a piece of a snapshot: nothing else is bound to be checked by its receiver, streams have checksums of their own.
+func (n *network) damage(message lane.Message) {
+	m, ok := message.(lane.RaftMessage)
+	if !ok || m.Message.Snapshot == nil || len(m.Message.Snapshot.Data) == 0 || !n.chance(n.w.faults.DamagedChunk) {
+		return
+	}
+	data := m.Message.Snapshot.Data
+	bit := n.rng.IntN(8 * len(data))
+	data[bit/8] ^= 1 << (bit % 8)
+	n.damaged++
+	n.w.trace.note(n.w.now, "damages a chunk", m.Message.From, m.Message.To, bit, uint64(bit))
 }
 
 // lie spoils a message if a fault is planted.
@@ -187,6 +202,9 @@ func digest(message lane.Message) uint64 {
 		h = mix(mix(h, uint64(r.Index)<<20^uint64(r.LogTerm)), uint64(r.Commit)<<20^uint64(r.Hint)<<8^uint64(r.Round))
 		for i := range r.Entries {
 			h = mix(h, hashBytes(r.Entries[i].Data))
+		}
+		if c := r.Snapshot; c != nil {
+			h = mix(mix(h, uint64(c.Last.Index)<<20^uint64(c.Last.Term)), c.Offset^hashBytes(c.Data))
 		}
 	case lane.BankRequests:
 		h = hashString(string(m.Bank) + string(m.Coordinator))

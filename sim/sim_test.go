@@ -42,6 +42,13 @@ func TestSeeds(t *testing.T) {
 		sum.Committed += r.Committed
 		sum.Aborted += r.Aborted
 		sum.Unknown += r.Unknown
+		sum.SnapshotsBegun += r.SnapshotsBegun
+		sum.SnapshotsCut += r.SnapshotsCut
+		sum.SnapshotsInstalled += r.SnapshotsInstalled
+		sum.ChunksRefused += r.ChunksRefused
+	}
+	if *seeds >= 200 && (sum.SnapshotsInstalled == 0 || sum.SnapshotsCut == 0 || sum.ChunksRefused == 0) {
+		t.Errorf("no member fell behind the log, none crashed in the middle of a snapshot, or no damaged chunk came by: %+v", sum)
 	}
 	t.Logf("%d seeds, %.0f simulated seconds per second\n%+v", *seeds, sum.Simulated.Seconds()/time.Since(began).Seconds(), sum)
 }

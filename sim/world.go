@@ -44,6 +44,11 @@ type Counts struct {
 	Committed  uint64 // transfers that ended so
 	Aborted    uint64
 	Unknown    uint64 // answers that were no outcome
+
+	SnapshotsBegun     uint64
+	SnapshotsCut       uint64 // crashes of a node that had a part of a snapshot
+	SnapshotsInstalled uint64
+	ChunksRefused      uint64 // that were damaged on their way
 }
 
 // Result is how a run ended. Trace is equal for equal seeds at the same commit.

@@ -1,0 +1,111 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/quorate/quorate/raft"
+)
+
+// catchup is the traffic of snapshots: which members this one brings up to date while it leads, and the snapshot that it gets itself.
+type catchup struct {
+	members   []raft.NodeID // behind the log, or following it after a snapshot and not yet past the newest checkpoint
+	incoming  Incoming
+	installed uint64 // Seq of the Write that installs the last snapshot; zero: none is under way
+}
+
+// Step takes a message of another member. A chunk that can't be used never reaches the engine, and the sender hears that it must begin again.
+func (r *Replica) Step(m raft.Message) error {
+	if m.Kind == raft.Snapshot && m.Snapshot != nil {
+		if _, err := r.catchup.incoming.Check(m.Snapshot); err != nil {
+			if m.Term == r.engine.Term() {
+				r.refused = append(r.refused, raft.Message{
+					Kind: raft.SnapshotReply, From: m.To, To: m.From, Term: m.Term, Reject: true,
+					Snapshot: &raft.SnapshotChunk{Last: m.Snapshot.Last, Offset: m.Snapshot.Offset},
+				})
+			}
+			return fmt.Errorf("%w: %w", raft.ErrBadMessage, err)
+		}
+	}
+	return r.engine.Step(m)
+}
+
+// SendChunk gives the engine a chunk that Output.Offers asked for.
+func (r *Replica) SendChunk(to raft.NodeID, c raft.SnapshotChunk) {
+	if err := r.engine.SendChunk(to, c); err != nil {
+		r.engine.SnapshotFailed(to) // from the beginning, when the member is heard again
+	}
+}
+
+// SnapshotFailed says that there is no such chunk.
+func (r *Replica) SnapshotFailed(to raft.NodeID) { r.engine.SnapshotFailed(to) }
+
+// Installing says whether a snapshot is on its way to the disk: the machine is not what it was, and not yet what it will be.
+func (r *Replica) Installing() bool { return r.catchup.installed != 0 }
+
+// offer notes whom the engine wants to send snapshots.
+func (c *catchup) offer(out *Output, offers []raft.Offer) {
+	for _, o := range offers {
+		if !slices.Contains(c.members, o.To) {
+			c.members = append(c.members, o.To)
+		}
+	}
+	out.Offers = append(out.Offers, offers...)
+}
+
+// take keeps chunks aside.
+func (c *catchup) take(w *Write, chunks []raft.SnapshotChunk) error {
+	for i := range chunks {
+		kvs, err := c.incoming.Check(&chunks[i])
+		if err != nil {
+			return fmt.Errorf("a chunk that was right is wrong now: %w", err)
+		}
+		c.incoming.Take(&chunks[i])
+		if chunks[i].Offset == 0 {
+			w.StageAnew, w.Stage = true, nil
+		}
+		w.Stage = append(w.Stage, kvs...)
+	}
+	return nil
+}
+
+// install makes the snapshot the state. The machine follows once that is durable.
+func (r *Replica) install(w *Write, in *raft.Install) {
+	w.Install, w.Applied, w.Members, w.Compact = true, in.Last.Index, in.Membership, in.Last
+	w.Entries, w.State = nil, nil
+	r.catchup.incoming = Incoming{}
+	r.reads = nil
+}
+
+// onInstalled builds the machine again from what its reader shows now.
+func (r *Replica) onInstalled(w *written) error {
+	if w.seq != r.catchup.installed {
+		return nil // a newer one is on its way, and may be what the reader shows already
+	}
+	r.catchup.installed = 0
+	r.applied = w.install
+	r.checkpoint.restart(w.install)
+	return r.machine.Reload()
+}
+
+// holding says whether members that are being brought up to date may still hold the log back. Whoever has the newest
+// durable checkpoint is done.
+func (c *catchup) holding(r *Replica) bool {
+	if len(c.members) == 0 {
+		return false
+	}
+	match := r.engine.Status().Match
+	c.members = slices.DeleteFunc(c.members, func(id raft.NodeID) bool {
+		at, known := match[id]
+		return !known || at >= r.checkpoint.durable
+	})
+	return len(c.members) > 0
+}
+
+// giveUp begins again with members that are too slow: the log that they hold back has grown too long.
+func (c *catchup) giveUp(r *Replica) {
+	for _, id := range c.members {
+		r.engine.SnapshotFailed(id)
+	}
+	c.members = nil
+}

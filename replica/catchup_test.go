@@ -1,0 +1,345 @@
+package replica_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/raft/membership"
+	"github.com/quorate/quorate/replica"
+)
+
+// book is a machine that keeps every entry under its index, and reads what is stored of it.
+type book struct {
+	store *state
+	dirty []replica.KV
+	pages map[string]string
+	loads int
+}
+
+func (b *book) Apply(e raft.Entry) error {
+	key := fmt.Sprintf("%06d", e.Index)
+	b.pages[key] = string(e.Data)
+	b.dirty = append(b.dirty, replica.KV{Key: []byte(key), Value: e.Data})
+	return nil
+}
+
+func (b *book) Checkpoint() []replica.KV {
+	dirty := b.dirty
+	b.dirty = nil
+	return dirty
+}
+
+func (b *book) Checkpointed() {}
+
+func (b *book) Reload() error {
+	b.pages, b.dirty = map[string]string{}, nil
+	b.loads++
+	for _, kv := range b.store.kvs {
+		b.pages[string(kv.Key)] = string(kv.Value)
+	}
+	return nil
+}
+
+// member is one of a trio: a replica with an instant disk.
+type member struct {
+	*replica.Replica
+	book   *book
+	staged []replica.KV
+	sends  map[raft.NodeID]*replica.Outgoing
+	up     bool
+}
+
+func (m *member) write(w *replica.Write, entry func(raft.Index) raft.Term) {
+	if w.StageAnew {
+		m.staged = nil
+	}
+	m.staged = append(m.staged, w.Stage...)
+	s := m.book.store
+	if w.Install {
+		s.kvs, m.staged = m.staged, nil
+	}
+	if w.Applied != 0 {
+		s.put(w.State)
+		s.members = w.Members
+		s.last = raft.EntryID{Index: w.Applied, Term: entry(w.Applied)}
+	}
+}
+
+func (s *state) put(kvs []replica.KV) {
+	s.kvs = append(slices.Clone(s.kvs), kvs...) // an open snapshot keeps the old ones
+	s.sort()
+}
+
+// trio is a group of three on a network that a test may disturb.
+type trio struct {
+	*testing.T
+	members [4]*member                 // by id
+	disturb func(m *raft.Message) bool // loses the message, or changes it; nil: does nothing
+	first   int                        // chunks at offset 0
+	chunks  int
+}
+
+func newTrio(t *testing.T, logBytesMax, catchupBytesMax uint64) *trio {
+	tr := &trio{T: t}
+	for id := raft.NodeID(1); id <= 3; id++ {
+		engine, err := raft.New(raft.Config{ID: id, Voters: []raft.NodeID{1, 2, 3}, Seed: uint64(id), ElectionTicks: 10, HeartbeatTicks: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &book{store: &state{}, pages: map[string]string{}}
+		m := &member{book: b, sends: map[raft.NodeID]*replica.Outgoing{}, up: true}
+		m.Replica = replica.New(replica.Config{
+			Engine: engine, Machine: b, CheckpointBytes: 1 << 30, CheckpointEntries: 4, LogBytesMax: logBytesMax, CatchupBytesMax: catchupBytesMax,
+		})
+		tr.members[id] = m
+	}
+	for range 100 {
+		tr.tick(1) // the only one whose time passes: it will lead
+	}
+	if !tr.members[1].CanPropose() {
+		t.Fatal("nobody leads")
+	}
+	return tr
+}
+
+func (tr *trio) tick(id raft.NodeID) {
+	tr.Helper()
+	tr.members[id].Engine().Tick()
+	tr.run()
+}
+
+// run carries everything out until all are quiet.
+func (tr *trio) run() {
+	tr.Helper()
+	for busy := true; busy; {
+		busy = false
+		for _, m := range tr.members[1:] {
+			if !m.up {
+				continue
+			}
+			out, err := m.Drain()
+			if err != nil {
+				tr.Fatal(err)
+			}
+			if out.Write.Seq != 0 {
+				m.write(&out.Write, func(raft.Index) raft.Term { return 1 })
+				m.Persisted(out.Write.Seq)
+				busy = true
+			}
+			for _, message := range slices.Concat(out.Messages, out.Durable) {
+				tr.deliver(message)
+				busy = true
+			}
+			for _, o := range out.Offers {
+				tr.read(m, o)
+				busy = true
+			}
+		}
+	}
+}
+
+func (tr *trio) deliver(m raft.Message) {
+	to := tr.members[m.To]
+	if c := m.Snapshot; m.Kind == raft.Snapshot {
+		copied := *c
+		copied.Data = bytes.Clone(c.Data)
+		m.Snapshot = &copied
+		tr.chunks++
+		if c.Offset == 0 {
+			tr.first++
+		}
+	}
+	if !to.up || !tr.members[m.From].up || tr.disturb != nil && tr.disturb(&m) {
+		return
+	}
+	if err := to.Step(m); err != nil && !errors.Is(err, replica.ErrDamagedChunk) {
+		tr.Fatal(err)
+	}
+}
+
+func (tr *trio) read(m *member, o raft.Offer) {
+	if o.Last.Index == 0 {
+		view := *m.book.store
+		if view.members == nil {
+			first := membership.Of(1, 2, 3)
+			view.members = first.Encode()
+		}
+		m.sends[o.To] = replica.NewOutgoing(&view)
+	}
+	c, err := m.sends[o.To].Chunk(o.Offset, 150)
+	if err != nil {
+		m.SnapshotFailed(o.To)
+		return
+	}
+	m.SendChunk(o.To, c)
+}
+
+// propose adds entries of 100 bytes.
+func (tr *trio) propose(count int) {
+	tr.Helper()
+	for range count {
+		if _, err := tr.members[1].Propose(bytes.Repeat([]byte("x"), 100)); err != nil {
+			tr.Fatal(err)
+		}
+		tr.run()
+		tr.tick(1)
+	}
+}
+
+// comeBack has member 3 hear again, and waits until it has all there is.
+func (tr *trio) comeBack() {
+	tr.Helper()
+	tr.members[3].up = true
+	for range 200 {
+		tr.tick(1)
+	}
+	if want, got := tr.members[1].book.pages, tr.members[3].book.pages; !maps.Equal(want, got) {
+		tr.Errorf("member 3 has %d pages, the leader %d: %q", len(got), len(want), slices.Sorted(maps.Keys(got)))
+	}
+}
+
+func (tr *trio) firstEntry() raft.Index { return tr.members[1].Engine().Status().First }
+
+func TestTheLogIsKeptForAMemberWithinItsBudget(t *testing.T) {
+	tr := newTrio(t, 1000, 10_000)
+	tr.propose(4)
+	tr.members[3].up = false
+	last := tr.members[3].Engine().Status().Last
+	tr.propose(5)
+	if first := tr.firstEntry(); first > last+1 {
+		t.Fatalf("the log begins at %d and member 3, with little missing, needs it from %d", first, last+1)
+	}
+	tr.comeBack()
+	if tr.chunks > 0 {
+		t.Fatal("a snapshot was sent to a member that the log still reaches")
+	}
+	tr.members[3].up = false
+	tr.propose(40)
+	s := tr.members[1].Engine().Status()
+	if kept := 100 * (s.Last - s.First + 1); kept > 1000+2*4*100 {
+		t.Errorf("%d bytes of log are kept for a member that is away, the budget is 1000", kept)
+	}
+	if kept := 100 * (s.Last - s.First + 1); kept < 600 {
+		t.Errorf("only %d bytes of log are kept, the budget is 1000", kept)
+	}
+}
+
+func TestAMemberBehindTheLogIsBroughtUpToDate(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		disturb func(chunk int, m *raft.Message) bool
+		first   int // snapshots begun
+	}{
+		{"all chunks arrive", func(int, *raft.Message) bool { return false }, 1},
+		{"the fifth is lost: the snapshot goes on from it", func(chunk int, _ *raft.Message) bool { return chunk == 5 }, 1},
+		{"a bit of the fifth is wrong: the snapshot begins again", func(chunk int, m *raft.Message) bool {
+			if chunk == 5 {
+				m.Snapshot.Data[7] ^= 1
+			}
+			return false
+		}, 2},
+		{"every third is lost", func(chunk int, _ *raft.Message) bool { return chunk%3 == 0 }, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			tr := newTrio(t, 1000, 10_000)
+			tr.members[3].up = false
+			tr.propose(40)
+			tr.disturb = func(m *raft.Message) bool { return m.Kind == raft.Snapshot && test.disturb(tr.chunks, m) }
+			tr.comeBack()
+			if tr.first != test.first {
+				t.Errorf("the snapshot was begun %d times, want %d", tr.first, test.first)
+			}
+			if tr.members[3].book.loads != 1 {
+				t.Errorf("the machine was loaded %d times", tr.members[3].book.loads)
+			}
+			tr.propose(5)
+			if want, got := tr.members[1].book.pages, tr.members[3].book.pages; !maps.Equal(want, got) {
+				t.Errorf("after it, member 3 has %d pages, the leader %d", len(got), len(want))
+			}
+		})
+	}
+}
+
+// While a member follows a snapshot, the log after it stays, within a budget of its own: else a busy group would never be caught.
+func TestTheLogStaysForAMemberThatGetsASnapshot(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		whole  bool // the log after the snapshot is kept
+		budget uint64
+	}{
+		{"within the budget", true, 10_000},
+		{"beyond it the member is given up", false, 2000},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			tr := newTrio(t, 1000, test.budget)
+			tr.members[3].up = false
+			tr.propose(40)
+			var last raft.Index
+			tr.disturb = func(m *raft.Message) bool {
+				if m.Kind == raft.Snapshot {
+					last = m.Snapshot.Last.Index
+				}
+				return m.Kind == raft.Snapshot && m.Snapshot.Offset > 0 // it stays at its first chunk, alive
+			}
+			tr.members[3].up = true
+			tr.tick(1)
+			tr.tick(1)
+			if last == 0 {
+				t.Fatal("no snapshot is sent")
+			}
+			begun := last
+			tr.propose(50)
+			if first := tr.firstEntry(); (first <= begun+1) != test.whole {
+				t.Errorf("the log begins at %d, the snapshot ends with %d", first, begun)
+			}
+			tr.disturb = nil
+			tr.comeBack()
+		})
+	}
+}
+
+// The machine stays what it was until the snapshot is durable, and nothing is applied or checkpointed in between.
+func TestAnInstalledSnapshotIsLoadedOnceItIsDurable(t *testing.T) {
+	chunks := chunksOf(t, stateOf("a=1", "b=2"), 1)
+	engine := &script{readies: []raft.Ready{
+		{Chunks: chunks[:1], Messages: []raft.Message{{Kind: raft.SnapshotReply}, {Kind: raft.HeartbeatReply}}},
+	}}
+	machine := &diary{}
+	r := replica.New(replica.Config{Engine: engine, Machine: machine}) // a checkpoint is always due
+	out, err := r.Drain()
+	if err != nil || !out.Write.StageAnew || len(out.Write.Stage) != 1 || len(out.Messages) != 1 || len(out.Durable) != 1 || out.Durable[0].Kind != raft.SnapshotReply {
+		t.Fatalf("the answer to a chunk doesn't wait for it: %+v, %v", out, err)
+	}
+	r.Persisted(out.Write.Seq)
+	engine.readies = []raft.Ready{{Chunks: chunks[1:], Persist: &raft.Persist{Seq: 1, Install: &raft.Install{Last: chunks[0].Last, Membership: chunks[0].Membership}}}}
+	out, err = r.Drain()
+	w := &out.Write
+	if err != nil || !w.Install || w.StageAnew || len(w.Stage) != 1 || w.Applied != 300 || w.Compact != chunks[0].Last || !bytes.Equal(w.Members, []byte{1, 2, 3}) {
+		t.Fatalf("got %+v, %v", out, err)
+	}
+	if !r.Installing() || machine.reloads != 0 {
+		t.Errorf("installing %v, loaded %d times before it was durable", r.Installing(), machine.reloads)
+	}
+	if again, err := r.Drain(); err != nil || again.Write.Seq != 0 {
+		t.Errorf("while it is installed, %+v, %v", again, err)
+	}
+	r.Persisted(w.Seq)
+	if r.Installing() || machine.reloads != 1 || r.Applied() != 300 {
+		t.Errorf("installing %v, loaded %d times, applied %d", r.Installing(), machine.reloads, r.Applied())
+	}
+	machine.fail = errors.New("damaged")
+	engine.readies = []raft.Ready{{Chunks: chunks, Persist: &raft.Persist{Seq: 2, Install: &raft.Install{Last: chunks[0].Last}}}}
+	if out, err = r.Drain(); err != nil {
+		t.Fatal(err)
+	}
+	r.Persisted(out.Write.Seq)
+	if _, err = r.Drain(); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("got %v", err)
+	}
+}
