@@ -34,6 +34,11 @@
 #define DEPOSE_BEFORE_LATER_STAGES 15 /* a coordinator takes a later reign's Stage for its own */
 #define DECIDED_IS_DRIVEN          16 /* a new leader leaves decided transfers alone */
 #define BANKS_INQUIRE              17 /* banks wait for ever */
+#define CANCEL_ASKS_THE_BANKS      18 /* a client's cancel aborts what another reign staged without asking the banks */
+#define CANCEL_WAITS_FOR_ITS_ENTRY 19 /* "cancelled" is told when the abort is only proposed */
+#define CANCEL_SAYS_WHAT_HAPPENED  20 /* who cancels hears "cancelled", even of what is committed */
+#define CANCEL_CLOSES_THE_ID       21 /* who cancels an unknown id hears "cancelled" before the tombstone is in the log */
+#define TOMBSTONE_YIELDS           22 /* a cancel closes an id whose Stage is under way, and the tombstone wins against it */
 #ifndef WITHOUT
 #define WITHOUT 0
 #endif
@@ -43,7 +48,7 @@
 
 #define COMMIT    4 /* Decide(commit) */
 #define ABORT     5 /* Decide(abort) */
-#define TOMBSTONE 6 /* Decide(abort, orphaned) */
+#define TOMBSTONE 6 /* Decide(abort) of what nobody has staged */
 #define SETTLE    7
 #define isStage(fact) ((fact) < COMMIT)
 
@@ -80,7 +85,8 @@ typedef Reign {
 	bit mine;
 	bit staged;
 	bit answered[2];      /* slot.prepared while voting or resolving, slot.done once committed or aborted */
-	bit inquired[2]       /* a tombstone is proposed, and this bank waits for it */
+	bit inquired[2];      /* a tombstone is proposed (driver.closing), and this bank waits for it */
+	bit cancelled         /* … or a client does, who cancelled the unknown id */
 }
 
 Reign reign[REIGNS];
@@ -110,7 +116,7 @@ Bank bank[2];
 
 #define NAME(b) (65 + (b)) /* A or B, where it is printed */
 
-/* -- What clients have heard, by content */
+/* -- What clients have heard, by content. Who cancelled an id that nobody knew has heard it of every content. */
 
 bit heardCommitted[4];
 bit heardAborted[4];
@@ -130,17 +136,17 @@ bit heardAborted[4];
 #define true_(c)       (!heardCommitted[c] || (everywhere(c) && agreed.state != ABORTED))
 #define committedStays (true_(1) && true_(2) && true_(3))
 
-/* What a client heard to be aborted is never posted at any bank, nor committed in the log. */
+/* What a client heard to be aborted, or cancelled, is never posted at any bank, nor committed in the log. */
 #define false_(c)      (!heardAborted[c] || (nowhere(c) && agreed.state != COMMITTED))
 #define abortedStays   (false_(1) && false_(2) && false_(3))
 
 /* No two clients hear different things. (That the log never changes its mind is asserted in decide.) */
 #define heardBoth      ((heardCommitted[1] || heardCommitted[2] || heardCommitted[3]) && (heardAborted[1] || heardAborted[2] || heardAborted[3]))
 
-/* In the end every transfer is decided and every bank has confirmed, and nothing is held. */
+/* In the end every transfer is decided and every bank has confirmed, nothing is held, and who cancelled has heard what happened. */
 #define isDecided  (agreed.state == COMMITTED || agreed.state == ABORTED)
 #define everythingEnded \
-	(bank[0].state != HELD && bank[1].state != HELD && (agreed.state == UNKNOWN || (isDecided && agreed.settled)))
+	(bank[0].state != HELD && bank[1].state != HELD && !reign[current].cancelled && (agreed.state == UNKNOWN || (isDecided && agreed.settled)))
 
 /* What must be reachable, or the promises would be empty. -DWITNESS=... has SPIN find it. */
 #define PAID                   (posted(1, 0) && posted(1, 1) && heardCommitted[1] && agreed.settled)
@@ -149,6 +155,7 @@ bit heardAborted[4];
 #define ABORT_IS_LOST          (current == 1 && reign[0].phase == ABORTING && reign[1].phase == COMMITTED && agreed.content == 1)
 #define ORPHANS_CLOSED         (bank[0].about == 1 && bank[1].about == 1 && agreed.content == 0 && agreed.state == ABORTED)
 #define TOMBSTONE_FIRST        (reign[1].phase == VOTING && reign[1].view.state == ABORTED && reign[1].fact[0] == 1)
+#define CANCELLED_FIRST        (reign[1].cancelled && reign[1].phase == VOTING && reign[1].chosen == 1)
 #define TWO_CONTENTS           (bank[0].about == 1 && posted(2, 1) && agreed.settled)
 
 /* == coordinator: the machine ============================================================================== */
@@ -170,12 +177,14 @@ inline decide(record, outcome)
 	record.state = outcome
 }
 
-/* Machine.decide of an inquiry: an unknown id is closed for ever. A Stage that came first would win; none does, as above. */
+/* Machine.decide of a tombstone: an unknown id is closed for ever. A Stage that came first would win; none does, as above. */
 inline closeUnknown(record)
 {
-	assert(record.state == UNKNOWN);
-	record.state = ABORTED;
-	record.settled = 1
+	if
+	:: record.state == UNKNOWN                            -> record.state = ABORTED; record.settled = 1
+	:: record.state == PENDING && !rule(TOMBSTONE_YIELDS) -> record.state = ABORTED
+	:: else                                               -> assert(!rule(TOMBSTONE_YIELDS))
+	fi
 }
 
 /* Machine.settle */
@@ -300,6 +309,14 @@ inline hearAborted(k, which)
 	heardAborted[which] = 1
 }
 
+inline hearCancelled(k)
+{
+	printf("coordinator %d tells who cancelled the id: aborted\n", k);
+	heardAborted[1] = 1;
+	heardAborted[2] = CONTENTS > 1;
+	heardAborted[3] = CONTENTS > 2
+}
+
 /* Driver.becomeCommitted */
 inline becomeCommitted(k)
 {
@@ -351,14 +368,20 @@ inline resolve(k)
 	ask(k, toResolve(reign[k].content))
 }
 
-/* Driver.onDeadline */
+/* Driver.giveUp: the deadline has passed, or a client cancels. */
+inline giveUp(k, guess)
+{
+	if
+	:: reign[k].mine || guess   -> proposeAbort(k)
+	:: !reign[k].mine && !guess -> resolve(k)
+	fi
+}
+
+/* Driver.Tick */
 inline onDeadline(k)
 {
 	printf("coordinator %d finds the deadline passed\n", k);
-	if
-	:: reign[k].mine || !rule(NO_ABORT_ON_A_GUESS)   -> proposeAbort(k)
-	:: !reign[k].mine && rule(NO_ABORT_ON_A_GUESS)   -> resolve(k)
-	fi
+	giveUp(k, !rule(NO_ABORT_ON_A_GUESS))
 }
 
 /* Driver.settleIfDone: the decision is in the log, and every bank has confirmed it. */
@@ -427,7 +450,7 @@ inline onStageRefused(k)
 	drop(k)
 }
 
-/* Driver.onTombstone: the id is closed; now the banks that asked may hear it. */
+/* Driver.onTombstone: the id is closed; now those who asked may hear it. */
 inline onTombstone(k)
 {
 	if
@@ -436,6 +459,10 @@ inline onTombstone(k)
 	fi;
 	if
 	:: reign[k].inquired[1] -> bank[1].sent[toRollback] = 1; reign[k].inquired[1] = 0
+	:: else
+	fi;
+	if
+	:: reign[k].cancelled -> hearCancelled(k); reign[k].cancelled = 0
 	:: else
 	fi
 }
@@ -534,6 +561,18 @@ inline recover(k, late)
 	fi
 }
 
+#define isClosing(k)    (reign[k].inquired[0] || reign[k].inquired[1] || reign[k].cancelled)
+
+/* Who waits for a tombstone that is lost asks again, at the next leader (Driver.Depose). */
+#define hasTombstone(k) (reign[k].fact[0] == TOMBSTONE || reign[k].fact[1] == TOMBSTONE || reign[k].fact[2] == TOMBSTONE)
+
+inline forgetClosing(k)
+{
+	reign[k].inquired[0] = 0;
+	reign[k].inquired[1] = 0;
+	reign[k].cancelled = 0
+}
+
 /* Driver.Lead. What the reign before has proposed is in the log by now, or lost. */
 inline lead(late)
 {
@@ -541,6 +580,10 @@ inline lead(late)
 	:: reign[current].facts > reign[current].chosen -> reign[current].facts--; reign[current].fact[reign[current].facts] = 0
 	:: else -> break
 	od;
+	if
+	:: isClosing(current) && !hasTombstone(current) -> forgetClosing(current)
+	:: else
+	fi;
 	current++;
 	printf("coordinator %d leads\n", current);
 	reign[current].view.state = agreed.state;
@@ -566,18 +609,46 @@ inline depose(k)
 	:: else -> break
 	od;
 	reign[k].chosen = 0;
-	reign[k].inquired[0] = 0;
-	reign[k].inquired[1] = 0
+	forgetClosing(k)
 }
 
-/* Driver.proposeTombstone */
-inline proposeTombstone(k, b)
+/* Driver.closeID: a tombstone for an id that nobody knows, unless one is on its way. */
+inline closeID(k)
+{
+	if
+	:: !isClosing(k) -> propose(k, TOMBSTONE)
+	:: else
+	fi
+}
+
+/* Driver.Cancel. What is aborted or settled is told as it is, and what is aborting or resolving waits: submissions do that, too. */
+inline cancel(k)
+{
+	printf("a client cancels the id at coordinator %d\n", k);
+	if
+	:: reign[k].phase == COMMITTED && !rule(CANCEL_SAYS_WHAT_HAPPENED) -> hearAborted(k, reign[k].content)
+	:: reign[k].phase == VOTING && !rule(TOMBSTONE_YIELDS)             -> closeID(k); reign[k].cancelled = 1
+	:: reign[k].phase == VOTING && rule(TOMBSTONE_YIELDS)              ->
+		giveUp(k, !rule(CANCEL_ASKS_THE_BANKS));
+		if
+		:: reign[k].phase == ABORTING && !rule(CANCEL_WAITS_FOR_ITS_ENTRY) -> hearAborted(k, reign[k].content)
+		:: else
+		fi
+	:: reign[k].phase == NONE                                          ->
+		closeID(k);
+		reign[k].cancelled = 1;
+		if
+		:: !rule(CANCEL_CLOSES_THE_ID) -> hearCancelled(k)
+		:: else
+		fi
+	fi
+}
+
+/* Driver.closeOrphan */
+inline closeOrphan(k, b)
 {
 	printf("bank %c inquires at coordinator %d\n", NAME(b), k);
-	if
-	:: !reign[k].inquired[0] && !reign[k].inquired[1] -> propose(k, TOMBSTONE)
-	:: else
-	fi;
+	closeID(k);
 	reign[k].inquired[b] = 1;
 	if
 	:: !rule(TOMBSTONE_BEFORE_ANSWER) -> bank[b].sent[toRollback] = 1
@@ -604,7 +675,7 @@ inline tellBank(k, b)
 inline onInquiry(k, b)
 {
 	if
-	:: reign[k].view.state == UNKNOWN -> proposeTombstone(k, b)
+	:: reign[k].view.state == UNKNOWN -> closeOrphan(k, b)
 	:: else                           -> tellBank(k, b)
 	fi
 }
@@ -659,7 +730,7 @@ end:
 	:: d_step { asks(current, b, RESOLVING) && canClose(b) -> rollback(b) }
 	:: d_step { asks(current, b, COMMITTED) && !saysCommitted(b) -> commit(b) }
 	:: d_step { asks(current, b, ABORTED) && !isRolledBack(b) -> rollback(b) }
-	:: d_step { inquires(b) && reign[current].view.state == UNKNOWN && !reign[current].inquired[b] -> proposeTombstone(current, b) }
+	:: d_step { inquires(b) && reign[current].view.state == UNKNOWN && !reign[current].inquired[b] -> closeOrphan(current, b) }
 	:: d_step { inquires(b) && isToldToCommit(current, b) -> tellBank(current, b); commit(b) }
 	:: d_step { inquires(b) && isToldToRollBack(current, b) -> tellBank(current, b); rollback(b) }
 	od
@@ -673,8 +744,12 @@ end:
 	 (reign[k].view.state == UNKNOWN || (isDecidedFor(k, c) && !heardCommitted[c] && !heardAborted[c])))
 #define mayInquire(k, b) \
 	(isIdle(k) && bank[b].about != 0 && \
-	 ((reign[k].view.state == UNKNOWN && !reign[k].inquired[b]) || \
+	 ((reign[k].view.state == UNKNOWN && !reign[k].inquired[b] && (k == current || !rule(TOMBSTONE_BEFORE_ANSWER))) || \
 	  (isToldToCommit(k, b) && !bank[b].sent[toCommit]) || (isToldToRollBack(k, b) && !bank[b].sent[toRollback])))
+#define mayCancel(k) \
+	(k <= current && !reign[k].gone && \
+	 (reign[k].phase == VOTING || (k == current && reign[k].phase == NONE && reign[k].view.state == UNKNOWN && !reign[k].cancelled) || \
+	  (reign[k].phase == COMMITTED && !rule(CANCEL_SAYS_WHAT_HAPPENED))))
 #define mayLearn(k) \
 	(!rule(DEPOSE_BEFORE_LATER_STAGES) && k < current && reign[k].phase == VOTING && reign[k].chosen == 0 && reign[k].view.state == UNKNOWN && \
 	 agreed.state == PENDING && agreed.content == reign[k].content)
@@ -684,6 +759,7 @@ end:
 	:: d_step { maySubmit(k, 1) -> submit(k, 1) } \
 	:: d_step { maySubmit(k, 2) -> submit(k, 2) } \
 	:: d_step { maySubmit(k, 3) -> submit(k, 3) } \
+	:: d_step { mayCancel(k) -> cancel(k) } \
 	:: d_step { mayInquire(k, 0) -> onInquiry(k, 0) } \
 	:: d_step { mayInquire(k, 1) -> onInquiry(k, 1) } \
 	:: d_step { k < current && !reign[k].gone -> depose(k) } \
