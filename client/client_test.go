@@ -86,6 +86,7 @@ func TestTriesAgainWithTheSameID(t *testing.T) {
 		"no leader":            {refused(transfer.ErrNoLeader), true},
 		"stopping":             {refused(transfer.ErrStopping), true},
 		"busy":                 {refused(transfer.ErrBusy), false},
+		"a bank is silent":     {refused(transfer.ErrBankUnavailable), false},
 		"unknown":              {refused(transfer.ErrOutcomeUnknown), true},
 		"no leader, as status": {failed(statusOf(codes.Unavailable, transfer.ErrNoLeader)), true},
 		"busy, as status":      {failed(statusOf(codes.ResourceExhausted, transfer.ErrBusy)), false},

@@ -93,7 +93,7 @@ func failureOfKind(err error) failure {
 	f := failure{err: err}
 	switch kindIn(err) {
 	case transfer.KindUnavailable:
-		f.again, f.another = true, true
+		f.again, f.another = true, !errors.Is(err, transfer.ErrBankUnavailable) // that one every node would say
 	case transfer.KindExhausted:
 		f.again = true
 	case transfer.KindUnknown:
