@@ -16,7 +16,7 @@ func (d *Driver) Answers(now time.Time, from transfer.BankID, answers []bank.Ans
 	if !d.leading || p == nil {
 		return
 	}
-	p.heard()
+	p.heard(now)
 	for i := range answers {
 		a := &answers[i]
 		f := d.flights[a.ID]

@@ -22,6 +22,7 @@ type pipeline struct {
 	owed        int           // slots that ask something: queued or under way, not yet answered
 	silence     int           // how often in a row the bank was silent for the whole wait, since it was last heard
 	silentAt    time.Time     // when that was counted last: what was sent before doesn't count again
+	heardAt     time.Time     // when the bank last said something
 	retryAfter  time.Duration // for what is sent now; set at each timeout
 	reported    bool          // that the breaker has opened
 }
@@ -125,24 +126,31 @@ func (p *pipeline) send(s *slot, now time.Time) bank.Request {
 }
 
 // heard: the bank is alive, so the next silence starts from the shortest wait again.
-func (p *pipeline) heard() {
+func (p *pipeline) heard(now time.Time) {
+	p.heardAt = now
 	p.silence = 0
 	p.retryAfter = p.limits.RetryAfter
 }
 
 // repeatUnanswered puts what was not answered in time back into the queue. While the bank stays silent the wait doubles up to
 // its bound, with up to a quarter of jitter, so that a bank that comes back isn't met by everybody at once.
+//
+// A bank that answers others meanwhile is at work: what it was asked is asked again only after the longest wait, for to repeat it sooner would
+// double the work of a bank that has too much of it. play: bank_at_work_is_not_asked_twice
 func (p *pipeline) repeatUnanswered(now time.Time) {
 	silent := false
+	quiet := !p.heardAt.Add(p.retryAfter).After(now)
 	for len(p.sent) > 0 {
 		first := p.sent[0]
 		waiting := first.slot.sent && first.slot.sentAt.Equal(first.at)
-		if waiting && first.at.Add(p.retryAfter).After(now) {
+		overdue := quiet && !first.at.Add(p.retryAfter).After(now)
+		lost := p.heardAt.After(first.at) && !first.at.Add(p.limits.RetryAfterMax).After(now)
+		if waiting && !overdue && !lost {
 			break
 		}
 		p.sent = p.sent[1:]
 		if waiting {
-			silent = silent || !first.at.Before(p.silentAt)
+			silent = silent || (overdue && !first.at.Before(p.silentAt))
 			first.slot.enqueue()
 		}
 	}
@@ -178,7 +186,7 @@ func (p *pipeline) reset() {
 	p.queue, p.again, p.sent, p.asides = nil, nil, nil, nil
 	p.outstanding, p.owed = 0, 0
 	p.reported = false
-	p.heard()
+	p.heard(time.Time{})
 }
 
 // BankMoved says that a bank is now answered by another node: what it still owes is asked again at once.
