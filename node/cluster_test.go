@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"path/filepath"
@@ -25,6 +26,7 @@ type cluster struct {
 	configs []node.Config
 	nodes   []*node.Node // nil: down
 	limits  lane.Limits  // zero: the usual ones
+	logger  *slog.Logger // nil: silent
 }
 
 // engines are what a cluster may run on: one for all nodes, or each node another than its neighbour, as when a cluster changes over.
@@ -96,7 +98,7 @@ func freeAddresses(t testing.TB, n int) []string {
 
 func (c *cluster) start(i int) {
 	c.t.Helper()
-	n, err := node.Start(c.configs[i], node.Options{Limits: c.limits})
+	n, err := node.Start(c.configs[i], node.Options{Limits: c.limits, Logger: c.logger})
 	if err != nil {
 		c.t.Fatalf("start node %d: %v", i+1, err)
 	}
