@@ -93,13 +93,16 @@ func (w *gateway) tick(l *Lane) {
 		}
 		kept = append(kept, a)
 		remote := a.target != 0 && a.target != l.node
-		if a.target == 0 || (remote && l.now.Sub(a.sentAt) >= l.limits.ReforwardAfter) {
+		if a.target == 0 || (remote && l.now.Sub(a.sentAt) >= a.wait(l.limits.ReforwardAfter)) {
 			w.dispatch(l, a)
 		}
 	}
 	clear(w.order[len(kept):])
 	w.order = kept
 }
+
+// wait doubles with every time that the request was sent, up to fourfold: a leader that is alive and answers late has too much to do already.
+func (a *openAsk) wait(first time.Duration) time.Duration { return first << min(max(a.sent-1, 0), 2) }
 
 // leaderMoved asks the new leader what the old one still owes.
 func (w *gateway) leaderMoved(l *Lane, id GroupID) {

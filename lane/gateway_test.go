@@ -3,6 +3,7 @@ package lane_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -210,6 +211,20 @@ func TestGatewayGivesUpALeaderThatSaysNothing(t *testing.T) {
 	}
 	if asked[2] == 0 || asked[1]+asked[2] > 10 {
 		t.Errorf("asked %v in 5 seconds of silence, want both members now and then", asked)
+	}
+}
+
+func TestARequestIsAskedAgainEverMoreSlowly(t *testing.T) {
+	l := newLane(t)
+	l.Step(start, []lane.Event{lane.Asked{Request: 1, Until: start.Add(time.Minute), Ask: lane.GetAccount{Bank: "A"}}})
+	var at []time.Duration
+	for past := 50 * time.Millisecond; past < 16*time.Second; past += 50 * time.Millisecond {
+		for range l.Step(start.Add(past), nil).Send {
+			at = append(at, past)
+		}
+	}
+	if want := []time.Duration{time.Second, 3 * time.Second, 7 * time.Second, 11 * time.Second, 15 * time.Second}; !slices.Equal(at, want) {
+		t.Errorf("asked again after %v, want %v", at, want)
 	}
 }
 

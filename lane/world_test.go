@@ -74,29 +74,22 @@ func (w *world) nodes() []raft.NodeID {
 func (w *world) step(node raft.NodeID, events ...lane.Event) {
 	w.t.Helper()
 	type arrival struct {
-		at    raft.NodeID
-		event lane.Event
+		at     raft.NodeID
+		events []lane.Event
 	}
 	send := func(queue []arrival, from raft.NodeID, s lane.Send) []arrival {
 		if w.drop != nil && w.drop(s.To, s.Message) {
 			return queue
 		}
-		return append(queue, arrival{s.To, lane.Received{From: from, Message: s.Message}})
+		return append(queue, arrival{s.To, []lane.Event{lane.Received{From: from, Message: s.Message}}})
 	}
-	queue := []arrival{{at: node}}
-	for _, e := range events {
-		queue = append(queue, arrival{node, e})
-	}
+	queue := []arrival{{node, events}}
 	for ; len(queue) > 0; queue = queue[1:] {
 		at := queue[0].at
 		if w.frozen[at] {
 			continue
 		}
-		var now []lane.Event
-		if queue[0].event != nil {
-			now = append(now, queue[0].event)
-		}
-		effects := w.lanes[at].Step(w.now, now)
+		effects := w.lanes[at].Step(w.now, queue[0].events)
 		if effects.Fatal != nil {
 			w.t.Fatalf("node %d: %v", at, effects.Fatal)
 		}
@@ -104,7 +97,7 @@ func (w *world) step(node raft.NodeID, events ...lane.Event) {
 			queue = send(queue, at, s)
 		}
 		for _, write := range effects.Writes {
-			queue = append(queue, arrival{at, lane.Persisted{Group: write.Group, Seq: write.Write.Seq}})
+			queue = append(queue, arrival{at, []lane.Event{lane.Persisted{Group: write.Group, Seq: write.Write.Seq}}})
 			for _, s := range write.Durable {
 				queue = send(queue, at, s)
 			}

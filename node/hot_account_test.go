@@ -16,7 +16,7 @@ import (
 // TestAHotAccountIsNeitherOversoldNorStarved: 10,000 transfers at the same time, through every node and three coordinator groups, want one unit each
 // from an account that has 6,000. Exactly so many get theirs, and every other hears that there is nothing left.
 func TestAHotAccountIsNeitherOversoldNorStarved(t *testing.T) {
-	const transfers, funds = 10_000, 6_000
+	const transfers, funds = hotTransfers, hotTransfers * 6 / 10
 	c := newCluster(t, 3, "quorate")
 	for i := range c.nodes {
 		c.configs[i].Coordinators = 3

@@ -2,4 +2,7 @@
 
 package node_test
 
-const crashPointsDefault = 50
+const (
+	crashPointsDefault = 50
+	hotTransfers       = 10_000
+)

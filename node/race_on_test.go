@@ -2,5 +2,8 @@
 
 package node_test
 
-// crashPointsDefault is less where everything is slow: Pebble keeps the stack of every iterator then.
-const crashPointsDefault = 4
+// Less is done where everything is slow: Pebble keeps the stack of every iterator then.
+const (
+	crashPointsDefault = 4
+	hotTransfers       = 2_000 // package lane carries all 10,000 here too
+)
