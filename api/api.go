@@ -15,6 +15,8 @@ type Backend interface {
 	// Submit hands over validated transfers and waits for each outcome. The two slices of the
 	// result have the length of the argument: errs[i] is nil or says why records[i] is not an outcome.
 	Submit(ctx context.Context, transfers []transfer.Transfer) (records []transfer.Record, errs []error)
+	// Cancel aborts a transfer unless it is too late, or closes an unknown id, and waits for what became of it.
+	Cancel(ctx context.Context, id transfer.ID) (transfer.Record, error)
 	// Transfer reads one transfer, linearizably.
 	Transfer(ctx context.Context, id transfer.ID) (transfer.Record, error)
 	// OpenAccount opens an account, or returns the one that exists with the same terms.

@@ -20,7 +20,7 @@ const (
 
 	// A request waits for its transfer's own time, and this much longer, so that it still hears "aborted".
 	waitGrace   = 2 * time.Second
-	readTimeout = 10 * time.Second // of a request that set none itself
+	readTimeout = 10 * time.Second // of a read or a cancel that set none itself
 )
 
 // desk is what both faces do with a request once it is read.
@@ -99,13 +99,27 @@ func withDefaultTimeout(ctx context.Context, timeout time.Duration) (context.Con
 }
 
 func (d *desk) transfer(ctx context.Context, id string) (transfer.Record, error) {
+	return about(ctx, id, d.backend.Transfer)
+}
+
+// cancelTransfer waits for what became of the transfer.
+func (d *desk) cancelTransfer(ctx context.Context, id string) (transfer.Record, error) {
+	return about(ctx, id, d.backend.Cancel)
+}
+
+// about asks about one transfer.
+func about(ctx context.Context, id string, ask func(context.Context, transfer.ID) (transfer.Record, error)) (transfer.Record, error) {
 	parsed, err := transfer.ParseID(id)
 	if err != nil {
 		return transfer.Record{}, err
 	}
 	ctx, cancel := withDefaultTimeout(ctx, readTimeout)
 	defer cancel()
-	return d.backend.Transfer(ctx, parsed)
+	record, err := ask(ctx, parsed)
+	if err != nil {
+		return record, &requestError{parsed, err}
+	}
+	return record, nil
 }
 
 func (d *desk) openAccount(ctx context.Context, bankID transfer.BankID, terms bank.Terms) (bank.Account, error) {

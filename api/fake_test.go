@@ -92,6 +92,17 @@ func aborted(t transfer.Transfer) transfer.Record {
 	}}
 }
 
+// Cancel comes too late for what is known, and closes every other id.
+func (f *fake) Cancel(ctx context.Context, id transfer.ID) (transfer.Record, error) {
+	if r, err := f.Transfer(ctx, id); err == nil || f.failure() != nil {
+		return r, err
+	}
+	r := transfer.Record{Transfer: transfer.Transfer{ID: id}, State: transfer.Aborted, Settled: true, CreatedAt: epoch, DecidedAt: epoch}
+	r.Reason = transfer.Reason{Code: transfer.ErrCancelled.Code, Detail: "a client cancelled it before any coordinator knew it"}
+	f.set(func(f *fake) { f.known[id] = r })
+	return r, nil
+}
+
 func (f *fake) Transfer(_ context.Context, id transfer.ID) (transfer.Record, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -68,6 +68,14 @@ func resultOf(spec *quoratev1.TransferSpec, o *order, record *transfer.Record, e
 	return &quoratev1.TransferResult{Id: id, Result: &quoratev1.TransferResult_Error{Error: protoOfFailure(err)}}
 }
 
+func (s *transferService) CancelTransfer(ctx context.Context, r *quoratev1.CancelTransferRequest) (*quoratev1.CancelTransferResponse, error) {
+	record, err := s.desk.cancelTransfer(ctx, r.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return &quoratev1.CancelTransferResponse{Transfer: protoOfRecord(&record)}, nil
+}
+
 func (s *transferService) GetTransfer(ctx context.Context, r *quoratev1.GetTransferRequest) (*quoratev1.GetTransferResponse, error) {
 	record, err := s.desk.transfer(ctx, r.GetId())
 	if err != nil {

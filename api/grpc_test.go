@@ -73,6 +73,37 @@ func TestAnAbortedTransferIsAnAnswer(t *testing.T) {
 	}
 }
 
+func TestACancelSaysWhatBecameOfTheTransfer(t *testing.T) {
+	w := open(t, nil)
+	ctx := context.Background()
+	cancel := func(id string) (*quoratev1.Transfer, error) {
+		answer, err := w.transfers().CancelTransfer(ctx, &quoratev1.CancelTransferRequest{Id: id})
+		return answer.GetTransfer(), err
+	}
+	for range 2 { // again is the same
+		got, err := cancel(idText)
+		if err != nil || got.GetId() != idText || got.GetState() != quoratev1.TransferState_TRANSFER_STATE_ABORTED || got.GetReason().GetCode() != "cancelled" || len(got.GetLegs()) != 0 {
+			t.Errorf("of an unknown id: %v, %v", got, err)
+		}
+	}
+	const other = "01936b2e-0000-7000-8000-00000000000f"
+	if _, err := w.transfers().SubmitTransfer(ctx, &quoratev1.SubmitTransferRequest{Transfer: spec(other)}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := cancel(other); err != nil || got.GetState() != quoratev1.TransferState_TRANSFER_STATE_COMMITTED {
+		t.Errorf("too late: %v, %v", got, err)
+	}
+	if _, err := cancel("42"); infoOf(status.Convert(err)).GetReason() != "invalid_id" {
+		t.Errorf("of no id: %v", err)
+	}
+	w.fake.set(func(f *fake) { f.fail = transfer.ErrOutcomeUnknown })
+	_, err := cancel(idText)
+	info := infoOf(status.Convert(err))
+	if status.Code(err) != codes.DeadlineExceeded || info.GetReason() != "outcome_unknown" || info.GetMetadata()["outcome"] != "unknown" || info.GetMetadata()["id"] != idText {
+		t.Errorf("unknown: %v, %v", err, info)
+	}
+}
+
 func TestInvalidTransfersNeverReachTheBackend(t *testing.T) {
 	cases := map[transfer.Code]func(*quoratev1.TransferSpec){
 		"invalid_id":        func(s *quoratev1.TransferSpec) { s.Id = "42" },

@@ -15,12 +15,24 @@ import (
 func (w *web) register(api huma.API) {
 	add(w, api, http.MethodPost, "/v1/transfers", "submitTransfer", "Submit a transfer and wait for its outcome", http.StatusCreated, w.submitTransfer)
 	add(w, api, http.MethodGet, "/v1/transfers/{id}", "getTransfer", "What is known of a transfer", http.StatusOK, w.getTransfer)
+	add(w, api, http.MethodPost, verbPath("/v1/transfers/{id}", "cancel"), "cancelTransfer", "Abort a transfer unless it is too late, and wait for what became of it", http.StatusOK, w.cancelTransfer)
+	nameVerb(api, "/v1/transfers/{id}", "cancel")
 	add(w, api, http.MethodPost, "/v1/banks/{bank}/accounts", "openAccount", "Open an account, or find it with the same terms", http.StatusCreated, w.openAccount)
 	add(w, api, http.MethodGet, "/v1/banks/{bank}/accounts", "listAccounts", "List accounts by id", http.StatusOK, w.listAccounts)
 	add(w, api, http.MethodGet, "/v1/banks/{bank}/accounts/{id}", "getAccount", "Read one account", http.StatusOK, w.getAccount)
 	add(w, api, http.MethodGet, "/v1/banks/{bank}/entries", "listEntries", "List a bank's journal in its order", http.StatusOK, w.listEntries)
 	add(w, api, http.MethodGet, "/v1/banks/{bank}/audit", "auditBank", "A bank's totals, all at one moment", http.StatusOK, w.auditBank)
 	add(w, api, http.MethodGet, "/v1/status", "getStatus", "What this node knows of the cluster", http.StatusOK, w.getStatus)
+}
+
+// verbPath is how the router knows a verb of a path: it can't match within a segment. serve leads "…:verb" there (splitVerb).
+func verbPath(path, verb string) string { return path + "/:" + verb }
+
+// nameVerb has the document say what clients say: path:verb.
+func nameVerb(api huma.API, path, verb string) {
+	paths := api.OpenAPI().Paths
+	paths[path+":"+verb] = paths[verbPath(path, verb)]
+	delete(paths, verbPath(path, verb))
 }
 
 // add registers one operation. What it answers with instead of an output becomes a problem here.
@@ -107,6 +119,14 @@ type transferInput struct {
 
 func (w *web) getTransfer(ctx context.Context, in *transferInput) (*body[transferJSON], error) {
 	record, err := w.desk.transfer(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &body[transferJSON]{transferToJSON(&record)}, nil
+}
+
+func (w *web) cancelTransfer(ctx context.Context, in *transferInput) (*body[transferJSON], error) {
+	record, err := w.desk.cancelTransfer(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -69,6 +69,35 @@ func TestBodiesThatAreRefused(t *testing.T) {
 	}
 }
 
+func TestACancelIsAVerbOfItsTransfer(t *testing.T) {
+	w := open(t, nil)
+	for range 2 {
+		r := w.do("POST", "/v1/transfers/"+idText+":cancel", "")
+		if reason, _ := r.fields(t)["reason"].(map[string]any); r.status != 200 || reason["code"] != "cancelled" || r.fields(t)["state"] != "aborted" {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+	}
+	const other = "01936b2e-0000-7000-8000-00000000000f"
+	if r := w.do("POST", "/v1/transfers", "{"+legs+"}", "Idempotency-Key: "+other); r.status != 201 {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	if r := w.do("POST", "/v1/transfers/"+other+":cancel", ""); r.status != 200 || r.fields(t)["state"] != "committed" {
+		t.Errorf("too late: %d %s", r.status, r.body)
+	}
+	for path, want := range map[string]int{"42:cancel": 400, idText: 405, idText + ":": 404, idText + ":cancel:cancel": 404, idText + ":undo": 404, idText + ":cancel/x": 404} {
+		if r := w.do("POST", "/v1/transfers/"+path, ""); r.status != want {
+			t.Errorf("POST %s: %d %s, want %d", path, r.status, r.body, want)
+		}
+	}
+	if r := w.do("GET", "/v1/transfers/"+idText+":cancel", ""); r.status != 405 || r.header.Get("Allow") != "POST" {
+		t.Errorf("GET of a verb: %d %v", r.status, r.header)
+	}
+	w.fake.set(func(f *fake) { f.fail = transfer.ErrOutcomeUnknown })
+	if r := w.do("POST", "/v1/transfers/"+idText+":cancel", ""); r.status != 504 || r.fields(t)["outcome"] != "unknown" || r.fields(t)["id"] != idText {
+		t.Errorf("unknown: %d %s", r.status, r.body)
+	}
+}
+
 func TestIdempotencyKeys(t *testing.T) {
 	w := open(t, nil)
 	hashed, err := api.IDOfKey("order 66")

@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
 	"reflect"
 	"strings"
 	"sync"
@@ -95,7 +96,19 @@ func (w *web) serve(out http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	w.mux.ServeHTTP(out, r)
+	w.mux.ServeHTTP(out, splitVerb(r))
+}
+
+// splitVerb puts the verb of /v1/transfers/{id}:verb into a segment of its own, where the router can see it.
+func splitVerb(r *http.Request) *http.Request {
+	rest, is := strings.CutPrefix(r.URL.Path, "/v1/transfers/")
+	id, verb, found := strings.Cut(rest, ":")
+	if !is || !found || strings.Contains(rest, "/") {
+		return r
+	}
+	r = r.WithContext(r.Context()) // a copy
+	r.URL = &url.URL{Path: verbPath("/v1/transfers/"+id, verb), RawQuery: r.URL.RawQuery}
+	return r
 }
 
 // readBody takes the whole body into memory, within bounds of size and time. The time ends with the body: left on the

@@ -122,6 +122,26 @@ func (c *Client) Transfer(ctx context.Context, t transfer.Transfer) (transfer.Re
 	return result.Record, result.Err
 }
 
+// Cancel has a transfer aborted unless it is too late, and says what became of it: look at the record. An id that nobody knows is
+// closed for ever, so that a submission of it that was lost, or is still on its way, never takes effect. It tries
+// again until ctx ends; without an outcome the error is, or wraps, an *OutcomeUnknownError or a *transfer.Error that says that
+// nothing was changed.
+func (c *Client) Cancel(ctx context.Context, id transfer.ID) (transfer.Record, error) {
+	var record transfer.Record
+	happen, err := c.change(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
+		answer, err := n.transfers.CancelTransfer(ctx, &quoratev1.CancelTransferRequest{Id: id.String()}, options...)
+		if err != nil {
+			return err
+		}
+		record, err = recordOf(answer.GetTransfer())
+		return err
+	})
+	if err != nil && happen {
+		return record, &OutcomeUnknownError{ID: id, Err: err}
+	}
+	return record, err
+}
+
 // Get says what is known of a transfer; transfer.ErrTransferNotFound.
 func (c *Client) Get(ctx context.Context, id transfer.ID) (transfer.Record, error) {
 	var record transfer.Record

@@ -349,6 +349,26 @@ func TestLongListsTravelInSeveralRequests(t *testing.T) {
 	}
 }
 
+func TestCancel(t *testing.T) {
+	n := startNode(t)
+	ctx, c := dial(t, n.address)
+	id := client.NewID()
+	if r, err := c.Cancel(ctx, id); err != nil || r.Transfer.ID != id || r.State != transfer.Aborted || r.Reason.Code != transfer.ErrCancelled.Code {
+		t.Errorf("cancel: %+v, %v", r, err)
+	}
+	n.fail = statusOf(codes.DeadlineExceeded, transfer.ErrOutcomeUnknown)
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	var unknown *client.OutcomeUnknownError
+	if _, err := c.Cancel(short, id); !errors.As(err, &unknown) || unknown.ID != id {
+		t.Errorf("a cancel that may have happened: %v", err)
+	}
+	n.fail = statusOf(codes.InvalidArgument, transfer.ErrInvalidRequest)
+	if _, err := c.Cancel(ctx, id); !errors.Is(err, transfer.ErrInvalidRequest) || errors.As(err, &unknown) {
+		t.Errorf("a cancel that can't be right: %v", err)
+	}
+}
+
 func TestReads(t *testing.T) {
 	n := startNode(t)
 	ctx, c := dial(t, n.address)

@@ -128,6 +128,15 @@ func statusOf(code codes.Code, e *transfer.Error) error {
 	return s.Err()
 }
 
+func (n *fakeNode) CancelTransfer(_ context.Context, r *quoratev1.CancelTransferRequest) (*quoratev1.CancelTransferResponse, error) {
+	if n.fail != nil {
+		return nil, n.fail
+	}
+	cancelled := abort(&quoratev1.TransferSpec{Id: r.GetId()}).GetTransfer()
+	cancelled.Reason = &quoratev1.Reason{Code: "cancelled", Detail: "a client cancelled it"}
+	return &quoratev1.CancelTransferResponse{Transfer: cancelled}, nil
+}
+
 func (n *fakeNode) GetTransfer(_ context.Context, r *quoratev1.GetTransferRequest) (*quoratev1.GetTransferResponse, error) {
 	if n.fail != nil {
 		return nil, n.fail

@@ -65,16 +65,24 @@ func (a *attempts) next(ctx context.Context, another bool) bool {
 
 // ask repeats what may be asked any number of times until it is answered, refused, or ctx ends.
 func (c *Client) ask(ctx context.Context, do func(context.Context, *node, ...grpc.CallOption) error) error {
+	_, err := c.change(ctx, do)
+	return err
+}
+
+// change is ask for what changes something: happen says of a failure whether an attempt may have taken effect.
+func (c *Client) change(ctx context.Context, do func(context.Context, *node, ...grpc.CallOption) error) (happen bool, err error) {
 	a := c.attempts()
 	for {
 		f := a.call(ctx, do)
+		if f == nil {
+			return true, nil
+		}
+		happen = happen || f.happen
 		switch {
-		case f == nil:
-			return nil
 		case !f.again:
-			return f.err
+			return happen, f.err
 		case !a.next(ctx, f.another):
-			return ended(ctx, f.err)
+			return happen, ended(ctx, f.err)
 		}
 	}
 }

@@ -164,6 +164,9 @@ func (c *coordinatorHost) serve(w waiter, ask Ask) {
 	case Submit:
 		c.driver.Submit(c.lane.now, driver.Waiter(w), a.Transfer)
 		c.lane.touch(c.group)
+	case CancelTransfer:
+		c.driver.Cancel(c.lane.now, driver.Waiter(w), a.ID)
+		c.lane.touch(c.group)
 	case GetTransfer:
 		c.lane.read(c.group, w, ask)
 	default:

@@ -52,12 +52,15 @@ func (SnapshotRead) isEvent() {}
 func (Asked) isEvent()        {}
 func (Forgotten) isEvent()    {}
 
-// Ask is what a client may want: Submit, GetTransfer, OpenAccount, GetAccount, ListAccounts, ListEntries, AuditBank
+// Ask is what a client may want: Submit, CancelTransfer, GetTransfer, OpenAccount, GetAccount, ListAccounts, ListEntries, AuditBank
 // or GetStatus. The list is closed.
 type Ask interface{ isAsk() }
 
 // Submit wants a transfer carried out, and waits for its outcome.
 type Submit struct{ Transfer *transfer.Transfer }
+
+// CancelTransfer wants a transfer aborted, or its id closed for ever if nobody knows it, and waits for what became of it.
+type CancelTransfer struct{ ID transfer.ID }
 
 // GetTransfer reads one transfer.
 type GetTransfer struct{ ID transfer.ID }
@@ -94,11 +97,12 @@ type AuditBank struct{ Bank transfer.BankID }
 // GetStatus reads what this node knows.
 type GetStatus struct{}
 
-func (Submit) isAsk()       {}
-func (GetTransfer) isAsk()  {}
-func (OpenAccount) isAsk()  {}
-func (GetAccount) isAsk()   {}
-func (ListAccounts) isAsk() {}
-func (ListEntries) isAsk()  {}
-func (AuditBank) isAsk()    {}
-func (GetStatus) isAsk()    {}
+func (Submit) isAsk()         {}
+func (CancelTransfer) isAsk() {}
+func (GetTransfer) isAsk()    {}
+func (OpenAccount) isAsk()    {}
+func (GetAccount) isAsk()     {}
+func (ListAccounts) isAsk()   {}
+func (ListEntries) isAsk()    {}
+func (AuditBank) isAsk()      {}
+func (GetStatus) isAsk()      {}

@@ -116,16 +116,35 @@ func (w *gateway) leaderMoved(l *Lane, id GroupID) {
 
 // tooLate says what a client may conclude from silence.
 func (a *openAsk) tooLate() error {
-	if submit, ok := a.Ask.(Submit); ok && a.sent > 0 {
-		return fmt.Errorf("%w: transfer %s", transfer.ErrOutcomeUnknown, submit.Transfer.ID)
+	if id, ok := transferOf(a.Ask); ok && a.sent > 0 {
+		return fmt.Errorf("%w: transfer %s", transfer.ErrOutcomeUnknown, id)
 	}
 	if open, ok := a.Ask.(OpenAccount); ok && a.sent > 0 {
 		return fmt.Errorf("%w: account %s at bank %s", transfer.ErrOutcomeUnknown, open.Terms.ID, open.Bank)
 	}
-	if get, ok := a.Ask.(GetTransfer); ok && a.sent > 0 {
-		return fmt.Errorf("%w: transfer %s", transfer.ErrOutcomeUnknown, get.ID)
-	}
 	return fmt.Errorf("%w: group %s", transfer.ErrNoLeader, a.group)
+}
+
+// transferOf is the id of the transfer that a request is about, if it is about one.
+func transferOf(ask Ask) (id transfer.ID, ok bool) {
+	switch a := ask.(type) {
+	case Submit:
+		return a.Transfer.ID, true
+	case CancelTransfer:
+		return a.ID, true
+	case GetTransfer:
+		return a.ID, true
+	}
+	return transfer.ID{}, false
+}
+
+// changes says whether a request may change something.
+func changes(ask Ask) bool {
+	switch ask.(type) {
+	case Submit, CancelTransfer, OpenAccount:
+		return true
+	}
+	return false
 }
 
 func (w *gateway) close(l *Lane, a *openAsk, answer Answer) {
@@ -150,8 +169,7 @@ func (a *openAsk) truthful(err error) error {
 	if a.sent < 2 || !errors.As(err, &refused) {
 		return err
 	}
-	_, changes := a.Ask.(Submit)
-	if _, opens := a.Ask.(OpenAccount); !changes && !opens {
+	if !changes(a.Ask) {
 		return err
 	}
 	if refused.Kind == transfer.KindExhausted || refused.Kind == transfer.KindUnavailable || refused == transfer.ErrInvalidDeadline {
@@ -184,13 +202,8 @@ func (w *gateway) forwardReplied(l *Lane, from raft.NodeID, m ForwardReply) {
 // fits says whether an answer from another node can be the answer to this request: request numbers of an earlier life
 // of this node must never meet a question of this one.
 func (a *openAsk) fits(answer *Answer) bool {
-	switch ask := a.Ask.(type) {
-	case Submit:
-		return answer.Err != nil || answer.Transfer.Transfer.ID == ask.Transfer.ID
-	case GetTransfer:
-		return answer.Err != nil || answer.Transfer.Transfer.ID == ask.ID
-	}
-	return true
+	id, ok := transferOf(a.Ask)
+	return !ok || answer.Err != nil || answer.Transfer.Transfer.ID == id
 }
 
 func (l *Lane) answerHere(request uint64, answer Answer) {

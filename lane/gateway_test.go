@@ -61,8 +61,8 @@ func TestGatewayForwardsAndAnswersOnce(t *testing.T) {
 
 func TestGatewayIgnoresTheAnswerToAnotherLifesQuestion(t *testing.T) {
 	l := newLane(t)
-	l.Step(start, []lane.Event{asked(5, lane.Submit{Transfer: transferOf(1)}), asked(6, lane.GetTransfer{ID: transfer.ID{1}})})
-	if effects := l.Step(start, []lane.Event{replied(5, 2), replied(6, 2)}); len(effects.Answers) != 0 {
+	l.Step(start, []lane.Event{asked(5, lane.Submit{Transfer: transferOf(1)}), asked(6, lane.GetTransfer{ID: transfer.ID{1}}), asked(7, lane.CancelTransfer{ID: transfer.ID{1}})})
+	if effects := l.Step(start, []lane.Event{replied(5, 2), replied(6, 2), replied(7, 2)}); len(effects.Answers) != 0 {
 		t.Fatalf("got %+v, want no answer: it is about another transfer", effects.Answers)
 	}
 }
@@ -74,6 +74,7 @@ func TestGatewayGivesUpAtTheClientsTime(t *testing.T) {
 		want *transfer.Error
 	}{
 		{"a submission may have happened", lane.Submit{Transfer: transferOf(1)}, transfer.ErrOutcomeUnknown},
+		{"a cancel may have happened", lane.CancelTransfer{ID: transfer.ID{1}}, transfer.ErrOutcomeUnknown},
 		{"an account may have been opened", lane.OpenAccount{Bank: "A"}, transfer.ErrOutcomeUnknown},
 		{"a read changed nothing", lane.GetAccount{Bank: "A"}, transfer.ErrNoLeader},
 	} {

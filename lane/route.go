@@ -31,6 +31,8 @@ func (l *Lane) groupOf(ask Ask) GroupID {
 	switch a := ask.(type) {
 	case Submit:
 		return l.coordinatorOf(a.Transfer.ID)
+	case CancelTransfer:
+		return l.coordinatorOf(a.ID)
 	case GetTransfer:
 		return l.coordinatorOf(a.ID)
 	case OpenAccount:

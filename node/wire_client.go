@@ -17,6 +17,8 @@ func forwardToProto(m *lane.Forward) *peerv1.Forward {
 	switch a := m.Ask.(type) {
 	case lane.Submit:
 		p.Ask = &peerv1.Forward_Submit{Submit: transferToProto(a.Transfer)}
+	case lane.CancelTransfer:
+		p.Ask = &peerv1.Forward_CancelTransfer{CancelTransfer: a.ID[:]}
 	case lane.GetTransfer:
 		p.Ask = &peerv1.Forward_GetTransfer{GetTransfer: a.ID[:]}
 	case lane.OpenAccount:
@@ -50,6 +52,12 @@ func forwardFromProto(p *peerv1.Forward) (lane.Message, error) {
 			return nil, fmt.Errorf("%w: forwarded transfer: %w", errMalformed, err)
 		}
 		m.Ask = lane.Submit{Transfer: &t}
+	case *peerv1.Forward_CancelTransfer:
+		id, err := transfer.IDFromBytes(a.CancelTransfer)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errMalformed, err)
+		}
+		m.Ask = lane.CancelTransfer{ID: id}
 	case *peerv1.Forward_GetTransfer:
 		id, err := transfer.IDFromBytes(a.GetTransfer)
 		if err != nil {

@@ -26,6 +26,7 @@ type fate struct {
 	open     int                  // submissions that may have had an effect
 	state    transfer.State       // the outcome that was told; zero: none
 	reason   transfer.Code
+	cancels  int // that may have had an effect
 	toldAt   time.Duration
 	seenAt   time.Duration // when an answer first knew of it; 0: never
 	content  *transfer.Fingerprint
@@ -47,20 +48,29 @@ func newAnswerJudge(w *world) *answerJudge {
 
 // asked takes down what a client wants.
 func (j *answerJudge) asked(q *question) {
+	if cancel, ok := q.ask.(lane.CancelTransfer); ok {
+		j.fateOf(cancel.ID).cancels++
+		return
+	}
 	submit, ok := q.ask.(lane.Submit)
 	if !ok {
 		return
 	}
-	f := j.fates[submit.Transfer.ID]
-	if f == nil {
-		f = &fate{}
-		j.fates[submit.Transfer.ID] = f
-	}
+	f := j.fateOf(submit.Transfer.ID)
 	f.open++
 	fingerprint := submit.Transfer.Fingerprint()
 	if !slices.ContainsFunc(f.contents, func(t *transfer.Transfer) bool { return t.Fingerprint() == fingerprint }) {
 		f.contents = append(f.contents, cloneTransfer(submit.Transfer))
 	}
+}
+
+func (j *answerJudge) fateOf(id transfer.ID) *fate {
+	f := j.fates[id]
+	if f == nil {
+		f = &fate{}
+		j.fates[id] = f
+	}
+	return f
 }
 
 // heard judges an answer at the moment when the node gives it.
@@ -71,6 +81,8 @@ func (j *answerJudge) heard(q *question, a *lane.Answer) {
 	switch ask := q.ask.(type) {
 	case lane.Submit:
 		j.submitted(q, ask.Transfer, a)
+	case lane.CancelTransfer:
+		j.cancelled(q, ask.ID, a)
 	case lane.GetTransfer:
 		j.read(q, ask.ID, a)
 	case lane.OpenAccount:
@@ -112,6 +124,17 @@ func (j *answerJudge) submitted(q *question, asked *transfer.Transfer, a *lane.A
 	}
 }
 
+// cancelled: a cancel is answered with an outcome, which stands as any other: what was heard to be cancelled never commits.
+func (j *answerJudge) cancelled(q *question, id transfer.ID, a *lane.Answer) {
+	if a.Err != nil {
+		return
+	}
+	if a.Transfer.State == transfer.Pending {
+		j.w.fail("a cancel is answered with an outcome", "transfer %s is pending", id)
+	}
+	j.learn(q, j.fates[id], id, &a.Transfer)
+}
+
 // learn compares what a node says of a transfer with everything that was said before.
 func (j *answerJudge) learn(q *question, f *fate, id transfer.ID, r *transfer.Record) {
 	if r.Transfer.ID != id {
@@ -132,6 +155,8 @@ func (j *answerJudge) learn(q *question, f *fate, id transfer.ID, r *transfer.Re
 		if f.state != 0 && f.toldAt < q.asked {
 			j.w.fail("no read is older than an answer", "transfer %s was %s at %v; asked at %v, it is pending", id, f.state, f.toldAt, q.asked)
 		}
+	case r.Reason.Code == transfer.ErrCancelled.Code && f.cancels == 0:
+		j.w.fail("only what a client cancels is cancelled", "transfer %s", id)
 	case f.state == 0:
 		f.state, f.reason, f.toldAt = r.State, r.Reason.Code, j.w.now
 	case f.state != r.State || f.reason != r.Reason.Code:

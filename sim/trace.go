@@ -98,6 +98,8 @@ func describe(of any) string {
 		return fmt.Sprintf("reply %d not leader %t hint %d: %s", m.Request, m.NotLeader, m.LeaderHint, describe(m.Answer))
 	case lane.Submit:
 		return fmt.Sprintf("submit %.8s", m.Transfer.ID)
+	case lane.CancelTransfer:
+		return fmt.Sprintf("cancel %.8s", m.ID)
 	case lane.GetTransfer:
 		return fmt.Sprintf("get %.8s", m.ID)
 	case lane.Answer:

@@ -12,7 +12,7 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// traffic is the clients: they submit, ask again with the same id through other nodes, read, and go away without a word.
+// traffic is the clients: they submit, ask again with the same id through other nodes, cancel, read, and go away without a word.
 type traffic struct {
 	w         *world
 	rng       *rand.Rand
@@ -95,8 +95,12 @@ func (t *traffic) act() {
 		t.submit(known, 1, next)
 	case dice < 72: // the same id with other content
 		t.submit(otherContent(t.rng, known), 1+t.rng.IntN(2), next)
-	case dice < 86:
+	case dice < 83:
 		t.ask(lane.GetTransfer{ID: known.ID}, next)
+	case dice < 85: // often while it is under way
+		t.ask(lane.CancelTransfer{ID: known.ID}, next)
+	case dice < 86: // a submission that nobody hears of, cancelled; it may come yet
+		t.cancelFirst(t.newTransfer(), next)
 	default:
 		t.ask(t.question(), next)
 	}
@@ -117,6 +121,12 @@ func (t *traffic) question() lane.Ask {
 	default:
 		return lane.AuditBank{Bank: b}
 	}
+}
+
+// cancelFirst cancels what it submits at the same time, through another node: whichever comes first.
+func (t *traffic) cancelFirst(content *transfer.Transfer, next func()) {
+	t.ask(lane.CancelTransfer{ID: content.ID}, func() {})
+	t.submit(content, 1, next)
 }
 
 func (t *traffic) ask(ask lane.Ask, next func()) {

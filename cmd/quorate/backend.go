@@ -39,6 +39,12 @@ func (b *nodeBackend) Submit(ctx context.Context, transfers []transfer.Transfer)
 	return records, errs
 }
 
+// Cancel has a transfer aborted unless it is too late.
+func (b *nodeBackend) Cancel(ctx context.Context, id transfer.ID) (transfer.Record, error) {
+	a := b.ask(ctx, lane.CancelTransfer{ID: id})
+	return a.Transfer, a.Err
+}
+
 // Transfer reads one transfer.
 func (b *nodeBackend) Transfer(ctx context.Context, id transfer.ID) (transfer.Record, error) {
 	a := b.ask(ctx, lane.GetTransfer{ID: id})

@@ -22,6 +22,7 @@ const (
 	exitFailed      = 1
 	exitUsage       = 2
 	exitAborted     = 4 // whatever the reason: a bank without the account is no "not found" here
+	exitTooLate     = 5 // a cancel that found the transfer committed: it conflicts with what has happened
 	exitInterrupted = 130
 )
 
@@ -77,6 +78,7 @@ func exitCode(ctx context.Context, err error) int {
 	var usage *usageError
 	var broken invariant.Broken
 	var aborted *abortedError
+	var tooLate *tooLateError
 	var coded *transfer.Error
 	switch {
 	case err == nil:
@@ -87,6 +89,8 @@ func exitCode(ctx context.Context, err error) int {
 		return api.ExitBroken
 	case errors.As(err, &aborted):
 		return exitAborted
+	case errors.As(err, &tooLate):
+		return exitTooLate
 	case ctx.Err() != nil:
 		return exitInterrupted
 	case !errors.As(err, &coded) && !errors.Is(err, context.DeadlineExceeded):

@@ -16,7 +16,7 @@ import (
 const answerGrace = 3 * time.Second
 
 func newTransfer() *cobra.Command {
-	return newGroup("transfer", "Move money across banks", newTransferCreate(), newTransferGet(), newTransferImport())
+	return newGroup("transfer", "Move money across banks", newTransferCreate(), newTransferGet(), newTransferCancel(), newTransferImport())
 }
 
 // createOptions are the flags of `quorate transfer create`.
@@ -208,10 +208,14 @@ var rerunFlags = []string{
 
 // rerunLine is this command once more, with the transfer's id.
 func rerunLine(cmd *cobra.Command, id transfer.ID) string {
+	return strings.Join(append([]string{cmd.CommandPath(), "--id", id.String()}, changedFlags(cmd)...), " ")
+}
+
+// changedFlags are the flags of this command line, as a shell reads them; but for --id.
+func changedFlags(cmd *cobra.Command) (words []string) {
 	flags := cmd.Flags()
-	words := []string{cmd.CommandPath(), "--id", id.String()}
 	for _, name := range rerunFlags {
-		if !flags.Changed(name) {
+		if flags.Lookup(name) == nil || !flags.Changed(name) {
 			continue
 		}
 		values := []string{flags.Lookup(name).Value.String()}
@@ -222,7 +226,7 @@ func rerunLine(cmd *cobra.Command, id transfer.ID) string {
 			words = append(words, quoteForShell("--"+name+"="+v))
 		}
 	}
-	return strings.Join(words, " ")
+	return words
 }
 
 // quoteForShell leaves harmless words as they are.
@@ -261,6 +265,56 @@ func newTransferGet() *cobra.Command {
 			return printTransfer(p, &record)
 		},
 	}
+}
+
+func newTransferCancel() *cobra.Command {
+	return &cobra.Command{
+		Use:   "cancel ID",
+		Short: "Abort a transfer unless it is too late",
+		Long: `Abort a transfer unless it is too late, and say what became of it. An id that nobody knows is closed for ever: a submission
+that was lost, or is still on its way, never takes effect. Cancelling again is harmless. Exit codes: 0 it is
+aborted, and no money has moved; 5 it came too late, the transfer is committed; 8 the outcome is not known yet.`,
+		Example: "  quorate transfer cancel 01936f8e-7f3a-7000-8000-5b1d3f6a9c21",
+		Args:    cobra.ExactArgs(1),
+		RunE:    runTransferCancel,
+	}
+}
+
+func runTransferCancel(cmd *cobra.Command, args []string) error {
+	p, err := newPrinter(cmd)
+	if err != nil {
+		return err
+	}
+	id, err := transfer.ParseID(args[0])
+	if err != nil {
+		return err
+	}
+	c, err := dial(cmd, timeoutDefault)
+	if err != nil {
+		return err
+	}
+	defer c.hangUp()
+	record, err := c.Cancel(c.ctx, id)
+	if _, verdict := api.Judge(err); err != nil && verdict.Outcome == api.Unknown {
+		return &adviceError{err, strings.Join(append([]string{cmd.CommandPath(), id.String()}, changedFlags(cmd)...), " ")}
+	}
+	if err != nil {
+		return err
+	}
+	if err := printTransfer(p, &record); err != nil {
+		return err
+	}
+	if record.State == transfer.Committed {
+		return &tooLateError{id}
+	}
+	return nil
+}
+
+// tooLateError says that a transfer couldn't be cancelled: its money has moved.
+type tooLateError struct{ id transfer.ID }
+
+func (e *tooLateError) Error() string {
+	return fmt.Sprintf("transfer %s was committed before it could be cancelled", e.id)
 }
 
 func printTransfer(p *printer, r *transfer.Record) error {

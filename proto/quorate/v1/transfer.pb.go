@@ -371,6 +371,95 @@ func (x *SubmitTransfersResponse) GetResults() []*TransferResult {
 	return nil
 }
 
+type CancelTransferRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelTransferRequest) Reset() {
+	*x = CancelTransferRequest{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelTransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelTransferRequest) ProtoMessage() {}
+
+func (x *CancelTransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelTransferRequest.ProtoReflect.Descriptor instead.
+func (*CancelTransferRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CancelTransferRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type CancelTransferResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Committed or aborted, never pending. Without legs if the id was closed before anybody submitted it.
+	Transfer      *Transfer `protobuf:"bytes,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelTransferResponse) Reset() {
+	*x = CancelTransferResponse{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelTransferResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelTransferResponse) ProtoMessage() {}
+
+func (x *CancelTransferResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelTransferResponse.ProtoReflect.Descriptor instead.
+func (*CancelTransferResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CancelTransferResponse) GetTransfer() *Transfer {
+	if x != nil {
+		return x.Transfer
+	}
+	return nil
+}
+
 type GetTransferRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -380,7 +469,7 @@ type GetTransferRequest struct {
 
 func (x *GetTransferRequest) Reset() {
 	*x = GetTransferRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[4]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -392,7 +481,7 @@ func (x *GetTransferRequest) String() string {
 func (*GetTransferRequest) ProtoMessage() {}
 
 func (x *GetTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[4]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -405,7 +494,7 @@ func (x *GetTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransferRequest.ProtoReflect.Descriptor instead.
 func (*GetTransferRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{4}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetTransferRequest) GetId() string {
@@ -424,7 +513,7 @@ type GetTransferResponse struct {
 
 func (x *GetTransferResponse) Reset() {
 	*x = GetTransferResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[5]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +525,7 @@ func (x *GetTransferResponse) String() string {
 func (*GetTransferResponse) ProtoMessage() {}
 
 func (x *GetTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[5]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +538,7 @@ func (x *GetTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransferResponse.ProtoReflect.Descriptor instead.
 func (*GetTransferResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{5}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetTransferResponse) GetTransfer() *Transfer {
@@ -477,7 +566,7 @@ type TransferSpec struct {
 
 func (x *TransferSpec) Reset() {
 	*x = TransferSpec{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[6]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -489,7 +578,7 @@ func (x *TransferSpec) String() string {
 func (*TransferSpec) ProtoMessage() {}
 
 func (x *TransferSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[6]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -502,7 +591,7 @@ func (x *TransferSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferSpec.ProtoReflect.Descriptor instead.
 func (*TransferSpec) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{6}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TransferSpec) GetId() string {
@@ -549,7 +638,7 @@ type Leg struct {
 
 func (x *Leg) Reset() {
 	*x = Leg{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[7]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -561,7 +650,7 @@ func (x *Leg) String() string {
 func (*Leg) ProtoMessage() {}
 
 func (x *Leg) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[7]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -574,7 +663,7 @@ func (x *Leg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leg.ProtoReflect.Descriptor instead.
 func (*Leg) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{7}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Leg) GetBank() string {
@@ -632,7 +721,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[8]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -644,7 +733,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[8]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -657,7 +746,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{8}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Transfer) GetId() string {
@@ -733,7 +822,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[9]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +834,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[9]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +847,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{9}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Reason) GetCode() string {
@@ -803,7 +892,7 @@ type Shortfall struct {
 
 func (x *Shortfall) Reset() {
 	*x = Shortfall{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +904,7 @@ func (x *Shortfall) String() string {
 func (*Shortfall) ProtoMessage() {}
 
 func (x *Shortfall) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +917,7 @@ func (x *Shortfall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shortfall.ProtoReflect.Descriptor instead.
 func (*Shortfall) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{10}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Shortfall) GetAccount() string {
@@ -875,7 +964,7 @@ type TransferResult struct {
 
 func (x *TransferResult) Reset() {
 	*x = TransferResult{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -887,7 +976,7 @@ func (x *TransferResult) String() string {
 func (*TransferResult) ProtoMessage() {}
 
 func (x *TransferResult) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -900,7 +989,7 @@ func (x *TransferResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferResult.ProtoReflect.Descriptor instead.
 func (*TransferResult) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{11}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TransferResult) GetId() string {
@@ -967,7 +1056,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -979,7 +1068,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -992,7 +1081,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{12}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Error) GetCode() string {
@@ -1037,7 +1126,11 @@ const file_quorate_v1_transfer_proto_rawDesc = "" +
 	"\ttransfers\x18\x01 \x03(\v2\x18.quorate.v1.TransferSpecR\ttransfers\x12!\n" +
 	"\fomit_content\x18\x02 \x01(\bR\vomitContent\"O\n" +
 	"\x17SubmitTransfersResponse\x124\n" +
-	"\aresults\x18\x01 \x03(\v2\x1a.quorate.v1.TransferResultR\aresults\"$\n" +
+	"\aresults\x18\x01 \x03(\v2\x1a.quorate.v1.TransferResultR\aresults\"'\n" +
+	"\x15CancelTransferRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"J\n" +
+	"\x16CancelTransferResponse\x120\n" +
+	"\btransfer\x18\x01 \x01(\v2\x14.quorate.v1.TransferR\btransfer\"$\n" +
 	"\x12GetTransferRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"G\n" +
 	"\x13GetTransferResponse\x120\n" +
@@ -1097,10 +1190,11 @@ const file_quorate_v1_transfer_proto_rawDesc = "" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13OUTCOME_NOT_APPLIED\x10\x01\x12\x13\n" +
 	"\x0fOUTCOME_APPLIED\x10\x02\x12\x13\n" +
-	"\x0fOUTCOME_UNKNOWN\x10\x032\x96\x02\n" +
+	"\x0fOUTCOME_UNKNOWN\x10\x032\xef\x02\n" +
 	"\x0fTransferService\x12W\n" +
 	"\x0eSubmitTransfer\x12!.quorate.v1.SubmitTransferRequest\x1a\".quorate.v1.SubmitTransferResponse\x12Z\n" +
-	"\x0fSubmitTransfers\x12\".quorate.v1.SubmitTransfersRequest\x1a#.quorate.v1.SubmitTransfersResponse\x12N\n" +
+	"\x0fSubmitTransfers\x12\".quorate.v1.SubmitTransfersRequest\x1a#.quorate.v1.SubmitTransfersResponse\x12W\n" +
+	"\x0eCancelTransfer\x12!.quorate.v1.CancelTransferRequest\x1a\".quorate.v1.CancelTransferResponse\x12N\n" +
 	"\vGetTransfer\x12\x1e.quorate.v1.GetTransferRequest\x1a\x1f.quorate.v1.GetTransferResponseB7Z5github.com/quorate/quorate/proto/quorate/v1;quoratev1b\x06proto3"
 
 var (
@@ -1116,7 +1210,7 @@ func file_quorate_v1_transfer_proto_rawDescGZIP() []byte {
 }
 
 var file_quorate_v1_transfer_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_quorate_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_quorate_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_quorate_v1_transfer_proto_goTypes = []any{
 	(Direction)(0),                  // 0: quorate.v1.Direction
 	(TransferState)(0),              // 1: quorate.v1.TransferState
@@ -1125,47 +1219,52 @@ var file_quorate_v1_transfer_proto_goTypes = []any{
 	(*SubmitTransferResponse)(nil),  // 4: quorate.v1.SubmitTransferResponse
 	(*SubmitTransfersRequest)(nil),  // 5: quorate.v1.SubmitTransfersRequest
 	(*SubmitTransfersResponse)(nil), // 6: quorate.v1.SubmitTransfersResponse
-	(*GetTransferRequest)(nil),      // 7: quorate.v1.GetTransferRequest
-	(*GetTransferResponse)(nil),     // 8: quorate.v1.GetTransferResponse
-	(*TransferSpec)(nil),            // 9: quorate.v1.TransferSpec
-	(*Leg)(nil),                     // 10: quorate.v1.Leg
-	(*Transfer)(nil),                // 11: quorate.v1.Transfer
-	(*Reason)(nil),                  // 12: quorate.v1.Reason
-	(*Shortfall)(nil),               // 13: quorate.v1.Shortfall
-	(*TransferResult)(nil),          // 14: quorate.v1.TransferResult
-	(*Error)(nil),                   // 15: quorate.v1.Error
-	(*durationpb.Duration)(nil),     // 16: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 17: google.protobuf.Timestamp
+	(*CancelTransferRequest)(nil),   // 7: quorate.v1.CancelTransferRequest
+	(*CancelTransferResponse)(nil),  // 8: quorate.v1.CancelTransferResponse
+	(*GetTransferRequest)(nil),      // 9: quorate.v1.GetTransferRequest
+	(*GetTransferResponse)(nil),     // 10: quorate.v1.GetTransferResponse
+	(*TransferSpec)(nil),            // 11: quorate.v1.TransferSpec
+	(*Leg)(nil),                     // 12: quorate.v1.Leg
+	(*Transfer)(nil),                // 13: quorate.v1.Transfer
+	(*Reason)(nil),                  // 14: quorate.v1.Reason
+	(*Shortfall)(nil),               // 15: quorate.v1.Shortfall
+	(*TransferResult)(nil),          // 16: quorate.v1.TransferResult
+	(*Error)(nil),                   // 17: quorate.v1.Error
+	(*durationpb.Duration)(nil),     // 18: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 19: google.protobuf.Timestamp
 }
 var file_quorate_v1_transfer_proto_depIdxs = []int32{
-	9,  // 0: quorate.v1.SubmitTransferRequest.transfer:type_name -> quorate.v1.TransferSpec
-	11, // 1: quorate.v1.SubmitTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	9,  // 2: quorate.v1.SubmitTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
-	14, // 3: quorate.v1.SubmitTransfersResponse.results:type_name -> quorate.v1.TransferResult
-	11, // 4: quorate.v1.GetTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	10, // 5: quorate.v1.TransferSpec.legs:type_name -> quorate.v1.Leg
-	16, // 6: quorate.v1.TransferSpec.timeout:type_name -> google.protobuf.Duration
-	0,  // 7: quorate.v1.Leg.direction:type_name -> quorate.v1.Direction
-	10, // 8: quorate.v1.Transfer.legs:type_name -> quorate.v1.Leg
-	1,  // 9: quorate.v1.Transfer.state:type_name -> quorate.v1.TransferState
-	12, // 10: quorate.v1.Transfer.reason:type_name -> quorate.v1.Reason
-	17, // 11: quorate.v1.Transfer.created_at:type_name -> google.protobuf.Timestamp
-	17, // 12: quorate.v1.Transfer.decided_at:type_name -> google.protobuf.Timestamp
-	13, // 13: quorate.v1.Reason.shortfall:type_name -> quorate.v1.Shortfall
-	11, // 14: quorate.v1.TransferResult.transfer:type_name -> quorate.v1.Transfer
-	15, // 15: quorate.v1.TransferResult.error:type_name -> quorate.v1.Error
-	2,  // 16: quorate.v1.Error.outcome:type_name -> quorate.v1.Outcome
-	3,  // 17: quorate.v1.TransferService.SubmitTransfer:input_type -> quorate.v1.SubmitTransferRequest
-	5,  // 18: quorate.v1.TransferService.SubmitTransfers:input_type -> quorate.v1.SubmitTransfersRequest
-	7,  // 19: quorate.v1.TransferService.GetTransfer:input_type -> quorate.v1.GetTransferRequest
-	4,  // 20: quorate.v1.TransferService.SubmitTransfer:output_type -> quorate.v1.SubmitTransferResponse
-	6,  // 21: quorate.v1.TransferService.SubmitTransfers:output_type -> quorate.v1.SubmitTransfersResponse
-	8,  // 22: quorate.v1.TransferService.GetTransfer:output_type -> quorate.v1.GetTransferResponse
-	20, // [20:23] is the sub-list for method output_type
-	17, // [17:20] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	11, // 0: quorate.v1.SubmitTransferRequest.transfer:type_name -> quorate.v1.TransferSpec
+	13, // 1: quorate.v1.SubmitTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	11, // 2: quorate.v1.SubmitTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
+	16, // 3: quorate.v1.SubmitTransfersResponse.results:type_name -> quorate.v1.TransferResult
+	13, // 4: quorate.v1.CancelTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	13, // 5: quorate.v1.GetTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	12, // 6: quorate.v1.TransferSpec.legs:type_name -> quorate.v1.Leg
+	18, // 7: quorate.v1.TransferSpec.timeout:type_name -> google.protobuf.Duration
+	0,  // 8: quorate.v1.Leg.direction:type_name -> quorate.v1.Direction
+	12, // 9: quorate.v1.Transfer.legs:type_name -> quorate.v1.Leg
+	1,  // 10: quorate.v1.Transfer.state:type_name -> quorate.v1.TransferState
+	14, // 11: quorate.v1.Transfer.reason:type_name -> quorate.v1.Reason
+	19, // 12: quorate.v1.Transfer.created_at:type_name -> google.protobuf.Timestamp
+	19, // 13: quorate.v1.Transfer.decided_at:type_name -> google.protobuf.Timestamp
+	15, // 14: quorate.v1.Reason.shortfall:type_name -> quorate.v1.Shortfall
+	13, // 15: quorate.v1.TransferResult.transfer:type_name -> quorate.v1.Transfer
+	17, // 16: quorate.v1.TransferResult.error:type_name -> quorate.v1.Error
+	2,  // 17: quorate.v1.Error.outcome:type_name -> quorate.v1.Outcome
+	3,  // 18: quorate.v1.TransferService.SubmitTransfer:input_type -> quorate.v1.SubmitTransferRequest
+	5,  // 19: quorate.v1.TransferService.SubmitTransfers:input_type -> quorate.v1.SubmitTransfersRequest
+	7,  // 20: quorate.v1.TransferService.CancelTransfer:input_type -> quorate.v1.CancelTransferRequest
+	9,  // 21: quorate.v1.TransferService.GetTransfer:input_type -> quorate.v1.GetTransferRequest
+	4,  // 22: quorate.v1.TransferService.SubmitTransfer:output_type -> quorate.v1.SubmitTransferResponse
+	6,  // 23: quorate.v1.TransferService.SubmitTransfers:output_type -> quorate.v1.SubmitTransfersResponse
+	8,  // 24: quorate.v1.TransferService.CancelTransfer:output_type -> quorate.v1.CancelTransferResponse
+	10, // 25: quorate.v1.TransferService.GetTransfer:output_type -> quorate.v1.GetTransferResponse
+	22, // [22:26] is the sub-list for method output_type
+	18, // [18:22] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_quorate_v1_transfer_proto_init() }
@@ -1173,7 +1272,7 @@ func file_quorate_v1_transfer_proto_init() {
 	if File_quorate_v1_transfer_proto != nil {
 		return
 	}
-	file_quorate_v1_transfer_proto_msgTypes[11].OneofWrappers = []any{
+	file_quorate_v1_transfer_proto_msgTypes[13].OneofWrappers = []any{
 		(*TransferResult_Transfer)(nil),
 		(*TransferResult_Error)(nil),
 	}
@@ -1183,7 +1282,7 @@ func file_quorate_v1_transfer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_v1_transfer_proto_rawDesc), len(file_quorate_v1_transfer_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	TransferService_SubmitTransfer_FullMethodName  = "/quorate.v1.TransferService/SubmitTransfer"
 	TransferService_SubmitTransfers_FullMethodName = "/quorate.v1.TransferService/SubmitTransfers"
+	TransferService_CancelTransfer_FullMethodName  = "/quorate.v1.TransferService/CancelTransfer"
 	TransferService_GetTransfer_FullMethodName     = "/quorate.v1.TransferService/GetTransfer"
 )
 
@@ -40,6 +41,10 @@ type TransferServiceClient interface {
 	SubmitTransfer(ctx context.Context, in *SubmitTransferRequest, opts ...grpc.CallOption) (*SubmitTransferResponse, error)
 	// SubmitTransfers submits up to 8190 transfers that have nothing to do with each other: each has its own result.
 	SubmitTransfers(ctx context.Context, in *SubmitTransfersRequest, opts ...grpc.CallOption) (*SubmitTransfersResponse, error)
+	// CancelTransfer has a transfer aborted unless it is too late, and waits for what became of it: aborted with reason "cancelled", or what
+	// really happened. An id that nobody knows is closed for ever, so that a submission that was lost can never take effect.
+	// DEADLINE_EXCEEDED: the outcome isn't known yet; cancel, get or submit again.
+	CancelTransfer(ctx context.Context, in *CancelTransferRequest, opts ...grpc.CallOption) (*CancelTransferResponse, error)
 	// GetTransfer says what is known of a transfer, linearizably.
 	GetTransfer(ctx context.Context, in *GetTransferRequest, opts ...grpc.CallOption) (*GetTransferResponse, error)
 }
@@ -72,6 +77,16 @@ func (c *transferServiceClient) SubmitTransfers(ctx context.Context, in *SubmitT
 	return out, nil
 }
 
+func (c *transferServiceClient) CancelTransfer(ctx context.Context, in *CancelTransferRequest, opts ...grpc.CallOption) (*CancelTransferResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelTransferResponse)
+	err := c.cc.Invoke(ctx, TransferService_CancelTransfer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *transferServiceClient) GetTransfer(ctx context.Context, in *GetTransferRequest, opts ...grpc.CallOption) (*GetTransferResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetTransferResponse)
@@ -93,6 +108,10 @@ type TransferServiceServer interface {
 	SubmitTransfer(context.Context, *SubmitTransferRequest) (*SubmitTransferResponse, error)
 	// SubmitTransfers submits up to 8190 transfers that have nothing to do with each other: each has its own result.
 	SubmitTransfers(context.Context, *SubmitTransfersRequest) (*SubmitTransfersResponse, error)
+	// CancelTransfer has a transfer aborted unless it is too late, and waits for what became of it: aborted with reason "cancelled", or what
+	// really happened. An id that nobody knows is closed for ever, so that a submission that was lost can never take effect.
+	// DEADLINE_EXCEEDED: the outcome isn't known yet; cancel, get or submit again.
+	CancelTransfer(context.Context, *CancelTransferRequest) (*CancelTransferResponse, error)
 	// GetTransfer says what is known of a transfer, linearizably.
 	GetTransfer(context.Context, *GetTransferRequest) (*GetTransferResponse, error)
 	mustEmbedUnimplementedTransferServiceServer()
@@ -110,6 +129,9 @@ func (UnimplementedTransferServiceServer) SubmitTransfer(context.Context, *Submi
 }
 func (UnimplementedTransferServiceServer) SubmitTransfers(context.Context, *SubmitTransfersRequest) (*SubmitTransfersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SubmitTransfers not implemented")
+}
+func (UnimplementedTransferServiceServer) CancelTransfer(context.Context, *CancelTransferRequest) (*CancelTransferResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelTransfer not implemented")
 }
 func (UnimplementedTransferServiceServer) GetTransfer(context.Context, *GetTransferRequest) (*GetTransferResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTransfer not implemented")
@@ -171,6 +193,24 @@ func _TransferService_SubmitTransfers_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TransferService_CancelTransfer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelTransferRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TransferServiceServer).CancelTransfer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TransferService_CancelTransfer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TransferServiceServer).CancelTransfer(ctx, req.(*CancelTransferRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TransferService_GetTransfer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetTransferRequest)
 	if err := dec(in); err != nil {
@@ -203,6 +243,10 @@ var TransferService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SubmitTransfers",
 			Handler:    _TransferService_SubmitTransfers_Handler,
+		},
+		{
+			MethodName: "CancelTransfer",
+			Handler:    _TransferService_CancelTransfer_Handler,
 		},
 		{
 			MethodName: "GetTransfer",

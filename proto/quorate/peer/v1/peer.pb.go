@@ -1137,6 +1137,7 @@ type Forward struct {
 	//	*Forward_ListAccounts
 	//	*Forward_ListEntries
 	//	*Forward_Audit
+	//	*Forward_CancelTransfer
 	Ask           isForward_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1256,6 +1257,15 @@ func (x *Forward) GetAudit() *Empty {
 	return nil
 }
 
+func (x *Forward) GetCancelTransfer() []byte {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_CancelTransfer); ok {
+			return x.CancelTransfer
+		}
+	}
+	return nil
+}
+
 type isForward_Ask interface {
 	isForward_Ask()
 }
@@ -1288,6 +1298,10 @@ type Forward_Audit struct {
 	Audit *Empty `protobuf:"bytes,9,opt,name=audit,proto3,oneof"`
 }
 
+type Forward_CancelTransfer struct {
+	CancelTransfer []byte `protobuf:"bytes,10,opt,name=cancel_transfer,json=cancelTransfer,proto3,oneof"`
+}
+
 func (*Forward_Submit) isForward_Ask() {}
 
 func (*Forward_GetTransfer) isForward_Ask() {}
@@ -1301,6 +1315,8 @@ func (*Forward_ListAccounts) isForward_Ask() {}
 func (*Forward_ListEntries) isForward_Ask() {}
 
 func (*Forward_Audit) isForward_Ask() {}
+
+func (*Forward_CancelTransfer) isForward_Ask() {}
 
 type Empty struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2044,7 +2060,7 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\aInquiry\x12 \n" +
 	"\vcoordinator\x18\x01 \x01(\tR\vcoordinator\x12\x12\n" +
 	"\x04bank\x18\x02 \x01(\tR\x04bank\x12\x10\n" +
-	"\x03ids\x18\x03 \x03(\fR\x03ids\"\xa6\x03\n" +
+	"\x03ids\x18\x03 \x03(\fR\x03ids\"\xd1\x03\n" +
 	"\aForward\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x123\n" +
@@ -2055,7 +2071,9 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"getAccount\x12<\n" +
 	"\rlist_accounts\x18\a \x01(\v2\x15.quorate.peer.v1.PageH\x00R\flistAccounts\x12:\n" +
 	"\flist_entries\x18\b \x01(\v2\x15.quorate.peer.v1.PageH\x00R\vlistEntries\x12.\n" +
-	"\x05audit\x18\t \x01(\v2\x16.quorate.peer.v1.EmptyH\x00R\x05auditB\x05\n" +
+	"\x05audit\x18\t \x01(\v2\x16.quorate.peer.v1.EmptyH\x00R\x05audit\x12)\n" +
+	"\x0fcancel_transfer\x18\n" +
+	" \x01(\fH\x00R\x0ecancelTransferB\x05\n" +
 	"\x03ask\"\a\n" +
 	"\x05Empty\"O\n" +
 	"\x04Page\x12\x14\n" +
@@ -2217,6 +2235,7 @@ func file_quorate_peer_v1_peer_proto_init() {
 		(*Forward_ListAccounts)(nil),
 		(*Forward_ListEntries)(nil),
 		(*Forward_Audit)(nil),
+		(*Forward_CancelTransfer)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
