@@ -14,7 +14,7 @@ import (
 
 // orderOfSpec reads a transfer from a message. A spec without an id gets one.
 func orderOfSpec(spec *quoratev1.TransferSpec) order {
-	o := order{timeout: TimeoutDefault}
+	var o order
 	if spec == nil {
 		o.err = fmt.Errorf("%w: the transfer is missing", transfer.ErrInvalidRequest)
 		return o
@@ -27,7 +27,8 @@ func orderOfSpec(spec *quoratev1.TransferSpec) order {
 	o.transfer.Reference = spec.GetReference()
 	o.transfer.Legs = legsOfProto(spec.GetLegs())
 	if timeout := spec.GetTimeout(); timeout != nil {
-		o.timeout = timeout.AsDuration() // of what doesn't fit it makes the longest, which is refused
+		asked := timeout.AsDuration() // of what doesn't fit it makes the longest, which is refused
+		o.timeout = &asked
 	}
 	return o
 }

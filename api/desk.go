@@ -11,13 +11,10 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// Bounds of requests.
-const (
-	BatchMax       = 8190 // transfers in one request
-	TimeoutMin     = time.Millisecond
-	TimeoutMax     = time.Hour
-	TimeoutDefault = 10 * time.Second
+// BatchMax is how many transfers one request may carry.
+const BatchMax = 8190
 
+const (
 	// A request waits for its transfer's own time, and this much longer, so that it still hears "aborted".
 	waitGrace   = 2 * time.Second
 	readTimeout = 10 * time.Second // of a read or a cancel that set none itself
@@ -25,13 +22,14 @@ const (
 
 // desk is what both faces do with a request once it is read.
 type desk struct {
-	backend Backend
+	backend  Backend
+	timeouts Timeouts
 }
 
 // order is one transfer as it was asked for. err says why it can't be one.
 type order struct {
 	transfer transfer.Transfer // without its deadline
-	timeout  time.Duration
+	timeout  *time.Duration    // nil: none was named
 	err      error
 }
 
@@ -47,13 +45,13 @@ func (d *desk) submitAll(ctx context.Context, orders []order) ([]transfer.Record
 	valid, place := make([]transfer.Transfer, 0, len(orders)), make([]int, 0, len(orders))
 	now, longest := time.Now(), time.Duration(0)
 	for i := range orders {
-		t, err := orders[i].accept(now)
+		t, err := orders[i].accept(now, d.timeouts)
 		if err != nil {
 			errs[i] = &requestError{t.ID, err}
 			continue
 		}
 		valid, place = append(valid, t), append(place, i)
-		longest = max(longest, orders[i].timeout)
+		longest = max(longest, t.Deadline.Sub(now))
 	}
 	if len(valid) == 0 {
 		return records, errs
@@ -79,15 +77,19 @@ func (d *desk) submitAll(ctx context.Context, orders []order) ([]transfer.Record
 }
 
 // accept is the transfer of the order, valid and with its deadline.
-func (o *order) accept(now time.Time) (transfer.Transfer, error) {
+func (o *order) accept(now time.Time, limits Timeouts) (transfer.Transfer, error) {
 	t := o.transfer
 	if o.err != nil {
 		return t, o.err
 	}
-	if o.timeout < TimeoutMin || o.timeout > TimeoutMax {
-		return t, fmt.Errorf("%w: got %v", transfer.ErrInvalidDeadline, o.timeout)
+	timeout := limits.Default
+	if o.timeout != nil {
+		timeout = *o.timeout
 	}
-	t.Deadline = now.Add(o.timeout)
+	if err := limits.check(timeout); err != nil {
+		return t, err
+	}
+	t.Deadline = now.Add(timeout)
 	return t, t.Validate()
 }
 

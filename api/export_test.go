@@ -8,7 +8,7 @@ import (
 
 // HandlerForTest is the HTTP face without a network, for fuzzing.
 func HandlerForTest(cfg Config, backend Backend) (handler http.Handler, stop func()) {
-	w := newWeb(&desk{backend: backend}, &guard{log: cfg.Log}, newDoctor(backend))
+	w := newWeb(&desk{backend: backend, timeouts: cfg.Timeouts.filled()}, &guard{log: cfg.Log}, newDoctor(backend))
 	handler, err := w.routes(&cfg)
 	if err != nil {
 		panic(err)
@@ -18,5 +18,5 @@ func HandlerForTest(cfg Config, backend Backend) (handler http.Handler, stop fun
 
 // TransferServiceForTest is the gRPC service without a network.
 func TransferServiceForTest(backend Backend) quoratev1.TransferServiceServer {
-	return &transferService{desk: &desk{backend: backend}}
+	return &transferService{desk: &desk{backend: backend, timeouts: DefaultTimeouts()}}
 }

@@ -11,10 +11,11 @@ import (
 
 // orderOfJSON reads a transfer from a body; the key stands for the id if the body has none.
 func orderOfJSON(spec *transferSpecJSON, keyHeader string) order {
-	o := order{timeout: TimeoutDefault}
+	var o order
 	o.transfer.Reference = spec.Reference
 	if spec.TimeoutMS != nil {
-		o.timeout = time.Duration(max(0, min(*spec.TimeoutMS, TimeoutMax.Milliseconds()+1))) * time.Millisecond
+		timeout := time.Duration(max(0, min(*spec.TimeoutMS, TimeoutMost.Milliseconds()+1))) * time.Millisecond // what doesn't fit is refused
+		o.timeout = &timeout
 	}
 	if o.transfer.ID, o.err = idOfJSON(spec.ID, keyHeader); o.err != nil {
 		return o

@@ -67,7 +67,7 @@ func preferredWait(header string) (wait time.Duration, asked bool) {
 		if err != nil {
 			return 0, false
 		}
-		return min(time.Duration(seconds)*time.Second, TimeoutMax+waitGrace), true
+		return min(time.Duration(seconds)*time.Second, TimeoutMost+waitGrace), true
 	}
 	return 0, false
 }

@@ -42,6 +42,9 @@ type Config struct {
 	Version    string // of the program, for the OpenAPI document
 	Reflection bool   // let gRPC clients ask for the services
 
+	// Timeouts bound how long a transfer may take. A zero field: that of DefaultTimeouts.
+	Timeouts Timeouts
+
 	// Handlers adds paths to the HTTP face, by pattern of http.ServeMux: "GET /metrics".
 	Handlers map[string]http.Handler
 
@@ -79,7 +82,7 @@ func Serve(cfg Config, backend Backend) (*Server, error) {
 		doctor: newDoctor(backend),
 	}
 	s.draining, s.drain = context.WithCancel(context.Background())
-	d := &desk{backend: backend}
+	d := &desk{backend: backend, timeouts: cfg.Timeouts.filled()}
 	if cfg.HTTP != nil {
 		if err := s.openHTTP(&cfg, d); err != nil {
 			return nil, err

@@ -141,7 +141,7 @@ func (w *web) readBody(out http.ResponseWriter, r *http.Request) *problem {
 
 // submitAndWait submits in the background and waits at most that long; then the transfer is pending, as far as the client is told.
 func (w *web) submitAndWait(ctx context.Context, o order, wait time.Duration) (transfer.Record, error) {
-	if _, err := o.accept(time.Now()); err != nil {
+	if _, err := o.accept(time.Now(), w.desk.timeouts); err != nil {
 		return transfer.Record{}, err // known at once, however short the wait
 	}
 	type answer struct {

@@ -193,10 +193,12 @@ func (s *submission) giveUp(err error) {
 }
 
 // timeoutAt is how long a transfer still has; nil, which is the server's default, if it has no deadline. One
-// whose deadline has passed is asked for all the same: it may have its outcome already.
+// whose deadline has passed is asked for all the same: it may have its outcome already. Begun milliseconds count as whole ones, so
+// that the shortest time that a cluster allows is still that when the request leaves.
 func timeoutAt(now, deadline time.Time) *durationpb.Duration {
 	if deadline.IsZero() {
 		return nil
 	}
-	return durationpb.New(min(max(deadline.Sub(now), time.Millisecond), time.Hour))
+	left := (deadline.Sub(now) + time.Millisecond - 1).Truncate(time.Millisecond)
+	return durationpb.New(min(max(left, time.Millisecond), 24*time.Hour))
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/raft"
@@ -25,6 +26,8 @@ type Config struct {
 	// Consensus is the engine of every group: ConsensusQuorate (or empty) or ConsensusEtcd. They speak the same protocol and keep the same
 	// data, so a cluster may change it node by node.
 	Consensus string `koanf:"consensus"`
+	// Transfers bounds how long a transfer may take. The faces of the node keep to it.
+	Transfers TransferLimits `koanf:"transfers"`
 	// LogBytesMax is how much log each group keeps for a member that is away. One that misses more gets a snapshot. 0: 64 MiB.
 	LogBytesMax uint64 `koanf:"log_bytes_max"`
 }
@@ -34,6 +37,13 @@ const (
 	ConsensusQuorate = "quorate"
 	ConsensusEtcd    = "etcd"
 )
+
+// TransferLimits are times; zero ones stand for 10 seconds, 1 millisecond and 1 hour.
+type TransferLimits struct {
+	TimeoutDefault time.Duration `koanf:"timeout_default"` // if the client names none
+	TimeoutMin     time.Duration `koanf:"timeout_min"`
+	TimeoutMax     time.Duration `koanf:"timeout_max"`
+}
 
 // NodeConfig says where a node listens.
 type NodeConfig struct {

@@ -57,7 +57,7 @@ var (
 	ErrTooManyLegs      = newError("too_many_legs", KindInvalid, "a transfer may have at most 256 legs")
 	ErrUnbalanced       = newError("unbalanced", KindInvalid, "per currency, debits must equal credits")
 	ErrInvalidReference = newError("invalid_reference", KindInvalid, "a reference must be valid UTF-8 of at most 256 bytes")
-	ErrInvalidDeadline  = newError("invalid_deadline", KindInvalid, "the time a transfer may take must be from 1 millisecond to 1 hour")
+	ErrInvalidDeadline  = newError("invalid_deadline", KindInvalid, "the transfer's deadline can't be used")
 	ErrInvalidRequest   = newError("invalid_request", KindInvalid, "the request could not be read")
 	ErrInvalidOverdraft = newError("invalid_overdraft", KindInvalid, "an overdraft limit must be zero or more")
 	ErrUnknownBank      = newError("unknown_bank", KindInvalid, "no bank of this name belongs to the cluster")

@@ -11,11 +11,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 
+	"github.com/quorate/quorate/api"
 	"github.com/quorate/quorate/node"
 )
 
@@ -53,7 +55,18 @@ func parseConfig(text string) (node.Config, error) {
 	if err := k.Unmarshal("", &config); err != nil {
 		return node.Config{}, err
 	}
-	return config, config.Validate()
+	if err := config.Validate(); err != nil {
+		return config, err
+	}
+	if err := timeoutsOf(config).Validate(); err != nil {
+		return config, fmt.Errorf("transfers: %w", err)
+	}
+	return config, nil
+}
+
+// timeoutsOf is how long the faces of a node let a transfer take.
+func timeoutsOf(c node.Config) api.Timeouts {
+	return api.Timeouts{Default: c.Transfers.TimeoutDefault, Min: c.Transfers.TimeoutMin, Max: c.Transfers.TimeoutMax}
 }
 
 // yamlComplaint puts what the YAML library says, sometimes in several lines, into one.
@@ -71,6 +84,13 @@ func yamlComplaint(err error) string {
 type shapeChecker struct{ text string }
 
 func (s *shapeChecker) check(at string, value any, want reflect.Type) error {
+	if want == reflect.TypeFor[time.Duration]() {
+		text, ok := value.(string)
+		if d, err := time.ParseDuration(text); !ok || err != nil || d <= 0 {
+			return s.mismatch(at, value, "a time above zero, as 500ms, 10s or 1h")
+		}
+		return nil
+	}
 	switch want.Kind() {
 	case reflect.Struct:
 		return s.checkKeys(at, value, want)

@@ -49,6 +49,9 @@ coordinators: 1
 coordinator_nodes: {{.CoordinatorNodes}}
 {{- end}}
 
+# How long a transfer may take until it must be decided: if the client names no time, and the bounds if it does.
+transfers: { timeout_default: 10s, timeout_min: 1ms, timeout_max: 1h }
+
 # The built-in banks, and the nodes that hold a replica of each: a bank works while a majority of its nodes is up.
 banks:
 {{- range .Banks}}

@@ -48,7 +48,7 @@ happens then, the same command with --id moves the money at most once. Exit code
 	flags.StringArrayVar(&o.legs, "leg", nil, "instead of the four above: debit or credit:BANK/ACCOUNT:AMOUNT:CURRENCY, said once for each leg")
 	flags.StringVar(&o.reference, "reference", "", "text for the statements")
 	flags.StringVar(&o.id, "id", "", "the transfer's UUID, to ask for the same transfer again (default a new one)")
-	flags.DurationVar(&o.timeout, "transfer-timeout", timeoutDefault, "how long the banks have to prepare")
+	flags.DurationVar(&o.timeout, "transfer-timeout", 0, "how long the transfer may take until it must be decided (default as the cluster is configured: 10s if it isn't)")
 	return cmd
 }
 
@@ -61,7 +61,7 @@ func (o *createOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	c, err := dial(cmd, o.timeout+answerGrace)
+	c, err := dial(cmd, max(o.timeout, timeoutDefault)+answerGrace)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,9 @@ func (o *createOptions) run(cmd *cobra.Command) error {
 	if _, err := fmt.Fprintf(cmd.ErrOrStderr(), "transfer %s\n", t.ID); err != nil {
 		return fmt.Errorf("say the transfer's id before it is sent: %w", err)
 	}
-	t.Deadline = time.Now().Add(o.timeout)
+	if o.timeout != 0 {
+		t.Deadline = time.Now().Add(o.timeout)
+	}
 	record, err := c.Transfer(c.ctx, t)
 	if _, verdict := api.Judge(err); err != nil && verdict.Outcome == api.Unknown {
 		return &adviceError{err, rerunLine(cmd, t.ID)}
@@ -88,8 +90,8 @@ func (o *createOptions) run(cmd *cobra.Command) error {
 
 // transfer reads the flags. What the cluster would refuse anyway is refused before anything is sent.
 func (o *createOptions) transfer() (t transfer.Transfer, err error) {
-	if o.timeout < api.TimeoutMin || o.timeout > api.TimeoutMax {
-		return t, fmt.Errorf("%w: got %v", transfer.ErrInvalidDeadline, o.timeout)
+	if o.timeout < 0 || o.timeout > api.TimeoutMost {
+		return t, fmt.Errorf("%w: got %v, and it must be above zero and at most %v", transfer.ErrInvalidDeadline, o.timeout, api.TimeoutMost)
 	}
 	if t.ID, err = o.transferID(); err != nil {
 		return t, err
