@@ -127,6 +127,10 @@ func (b *bankHost) loseWaiters(origins []origin) {
 
 func (b *bankHost) tick() {}
 
+func (b *bankHost) idle() bool {
+	return len(b.commands) == 0 && len(b.proposed) == 0 && b.ledger.OpenHolds() == 0
+}
+
 func (b *bankHost) afterApply() {}
 
 // propose makes the next entry from what has gathered while the last one was being written.

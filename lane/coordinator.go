@@ -84,6 +84,8 @@ func (c *coordinatorHost) tick() {
 	c.driver.Tick(c.lane.now)
 }
 
+func (c *coordinatorHost) idle() bool { return len(c.facts) == 0 && c.driver.Idle() }
+
 func (c *coordinatorHost) afterApply() { c.carryOut() }
 
 // propose makes the next entry from what has gathered while the last one was being written. Settlements alone make none until

@@ -82,8 +82,9 @@ func (d *Directory) members(id GroupID) []raft.NodeID {
 			return members
 		}
 	}
+	bank := BankOf(id)
 	for _, b := range d.Banks {
-		if BankGroup(b.Bank) == id {
+		if b.Bank == bank {
 			return b.Members
 		}
 	}

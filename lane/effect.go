@@ -58,8 +58,8 @@ type Answer struct {
 	Status   Status
 }
 
-// Message is what lanes say to each other: RaftMessage, BankRequests, BankAnswers, Inquiry, Forward or
-// ForwardReply. The list is closed.
+// Message is what lanes say to each other: RaftMessage, BankRequests, BankAnswers, Inquiry, Forward,
+// ForwardReply or Pulse. The list is closed.
 type Message interface{ isMessage() }
 
 // RaftMessage belongs to the agreement of one group.

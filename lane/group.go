@@ -24,7 +24,11 @@ type group struct {
 	leader  raft.NodeID
 	seen    raft.Term // term of the last LeaderChanged
 
-	spreadFrom time.Time     // since when the preferred member could lead, or when it was last asked to; while this node leads
+	spreadFrom time.Time  // since when the preferred member could lead, or when it was last asked to; while this node leads
+	quiesced   bool       // nothing to do: it isn't ticked (quiesce.go)
+	stillAt    raft.Index // while this node leads: what was applied …
+	stillTicks int        // … when it last had something to do, and for how long it hasn't had any since
+
 	successors []raft.NodeID // members to offer the group to for want of space
 	offered    time.Time     // when that began
 
@@ -45,6 +49,7 @@ type machineHost interface {
 	lead()       // this node leads now and has applied everything of earlier reigns
 	depose()     // this node leads no more
 	tick()       // time has passed
+	idle() bool  // nothing is under way, and nothing waits
 	propose()    // put what has gathered into the log, if there is room
 	afterApply() // carry on what applied entries have made possible
 	serve(w waiter, ask Ask)

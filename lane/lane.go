@@ -48,10 +48,13 @@ type Lane struct {
 	lastTick    time.Time
 	lastInquiry time.Time
 	inquiries   int
-	lowSpace    bool      // the disk is nearly full (space.go)
-	local       []Message // from this node to itself
-	gateway     gateway
-	effects     Effects
+	lowSpace    bool // the disk is nearly full (space.go)
+
+	ticks   int                 // counted since the start
+	pulsed  map[raft.NodeID]int // when each node was last heard to vouch for what it quiesced
+	local   []Message           // from this node to itself
+	gateway gateway
+	effects Effects
 }
 
 // New builds the lane and restores its groups.
@@ -68,6 +71,7 @@ func New(cfg Config) (*Lane, error) {
 		hints:     map[GroupID]raft.NodeID{},
 		owing:     map[GroupID]time.Time{},
 		hops:      map[GroupID]int{},
+		pulsed:    map[raft.NodeID]int{},
 		gateway:   newGateway(),
 	}
 	for _, b := range cfg.Directory.Banks {
@@ -95,7 +99,7 @@ func New(cfg Config) (*Lane, error) {
 // given belongs to the lane from then on, but for the slice of events; what it returns belongs to the caller.
 func (l *Lane) Step(now time.Time, events []Event) Effects {
 	l.now = now
-	l.tick()
+	ticks := l.tick()
 	for _, event := range events {
 		switch e := event.(type) {
 		case Received:
@@ -115,6 +119,9 @@ func (l *Lane) Step(now time.Time, events []Event) Effects {
 		}
 	}
 	l.settle()
+	if ticks > 0 {
+		l.quiesce(ticks)
+	}
 	effects := l.effects
 	l.effects = Effects{}
 	return effects
@@ -122,26 +129,33 @@ func (l *Lane) Step(now time.Time, events []Event) Effects {
 
 // tick passes the time on. After a pause only two ticks are made up for: a node that was frozen should hear
 // what came in meanwhile before it believes that its leader is gone.
-func (l *Lane) tick() {
+func (l *Lane) tick() (counted int) {
 	if l.lastTick.IsZero() {
 		l.lastTick, l.lastInquiry = l.now, l.now
 	}
 	ticks := int(l.now.Sub(l.lastTick) / l.limits.TickInterval)
 	if ticks <= 0 {
-		return
+		return 0
 	}
 	clear(l.hops)
 	l.lastTick = l.lastTick.Add(time.Duration(ticks) * l.limits.TickInterval)
-	for range min(ticks, 2) {
-		for _, g := range l.order {
+	counted = min(ticks, 2)
+	l.ticks += counted
+	l.wakeOrphans()
+	for _, g := range l.order {
+		if g.quiesced && g.replica.Engine().HasReady() {
+			l.touch(g) // somebody has used its engine directly
+		}
+		if g.quiesced {
+			continue
+		}
+		for range counted {
 			g.replica.Engine().Tick()
 		}
-	}
-	for _, g := range l.order {
 		g.host.tick()
 		l.spread(g)
 		l.handOver(g)
-		l.touch(g)
+		l.enqueue(g)
 	}
 	l.giveUpSilent()
 	l.gateway.tick(l)
@@ -150,6 +164,7 @@ func (l *Lane) tick() {
 		l.inquiries++
 		l.inquire()
 	}
+	return counted
 }
 
 // receive takes a message from another node, or from this one.
@@ -167,6 +182,8 @@ func (l *Lane) receive(from raft.NodeID, message Message) {
 		l.serve(waiterAt(from, m.Request), m.Group, m.Ask)
 	case ForwardReply:
 		l.gateway.forwardReplied(l, from, m)
+	case Pulse:
+		l.receivePulse(from, m)
 	default:
 		invariant.Fail("unknown message %T", message)
 	}
@@ -178,12 +195,17 @@ func (l *Lane) receiveRaft(from raft.NodeID, m RaftMessage) {
 		l.report(MessageRefused{From: from, Group: m.Group, Err: fmt.Errorf("it says %d → %d", m.Message.From, m.Message.To)})
 		return
 	}
+	late := m.Message.Kind == raft.HeartbeatReply && m.Message.Term == g.replica.Engine().Term() // to a beat from before it was quiesced
 	err := g.replica.Step(m.Message)
 	switch {
 	case errors.Is(err, raft.ErrUnsafe):
 		l.fail(fmt.Errorf("group %s, message of node %d: %w", g.id, from, err))
 	case err != nil:
 		l.report(MessageRefused{From: from, Group: m.Group, Err: err})
+	}
+	if g.quiesced && late {
+		l.enqueue(g)
+		return
 	}
 	l.touch(g)
 }
@@ -216,8 +238,15 @@ func (l *Lane) settle() {
 	}
 }
 
-// touch has a group run before the step ends.
+// touch has a group run before the step ends, and wakes it: something has happened to it.
 func (l *Lane) touch(g *group) {
+	if g.quiesced {
+		g.quiesced, g.stillTicks = false, 0
+	}
+	l.enqueue(g)
+}
+
+func (l *Lane) enqueue(g *group) {
 	if !g.touched {
 		g.touched = true
 		l.touched = append(l.touched, g)

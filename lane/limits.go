@@ -15,6 +15,8 @@ type Limits struct {
 	HandOverAfter   time.Duration // so long a group's preferred member must have been well before it is handed the group, and between two attempts
 	CaughtUpEntries uint64        // entries that it may lack
 
+	QuiesceTicks int // a group with nothing to do for so long is quiesced; at least twice ElectionTicks
+
 	AppendBytesMax      uint64 // entries in one message to a follower
 	InflightMessagesMax int    // such messages under way to one follower
 	InflightBytesMax    uint64
@@ -46,6 +48,7 @@ func DefaultLimits() Limits {
 		HeartbeatTicks: 2,
 
 		HandOverAfter:   5 * time.Second,
+		QuiesceTicks:    20,
 		CaughtUpEntries: 64,
 
 		AppendBytesMax:      1 << 20,

@@ -73,7 +73,10 @@ const hopsPerTick = 2
 // waits would be sent anew. Whoever knows of nobody else moves us on to the next member, but that one
 // is asked at the next tick only: without a leader, asking faster would drown the election.
 func (l *Lane) learnLeader(id GroupID, from, hint raft.NodeID) {
-	if l.groups[id] != nil {
+	if g := l.groups[id]; g != nil {
+		if g.quiesced {
+			l.touch(g) // whoever put it to rest leads no more: find out
+		}
 		return
 	}
 	before := l.leaderOf(id)

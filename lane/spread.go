@@ -17,7 +17,8 @@ func (l *Lane) preferredLeader(id GroupID) raft.NodeID {
 	members := l.directory.members(id)
 	turn := slices.Index(l.shards, id)
 	if turn < 0 {
-		turn = len(l.shards) + slices.IndexFunc(l.directory.Banks, func(b BankPlace) bool { return BankGroup(b.Bank) == id })
+		bank := BankOf(id)
+		turn = len(l.shards) + slices.IndexFunc(l.directory.Banks, func(b BankPlace) bool { return b.Bank == bank })
 	}
 	return members[turn%len(members)]
 }

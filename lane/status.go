@@ -22,6 +22,8 @@ type GroupStatus struct {
 	Members []raft.NodeID
 	Raft    raft.Status
 	Leading bool // leads, and is ready to answer
+
+	Quiesced bool // at rest: it has had nothing to do for a while, as far as this replica knows
 }
 
 // BankStatus is one bank of the cluster.
@@ -39,7 +41,7 @@ const silentMeansDown = 2
 func (l *Lane) status() Status {
 	s := Status{Asks: len(l.gateway.open), LowSpace: l.lowSpace}
 	for _, g := range l.order {
-		s.Groups = append(s.Groups, GroupStatus{Group: g.id, Members: g.members, Raft: g.replica.Engine().Status(), Leading: g.leading})
+		s.Groups = append(s.Groups, GroupStatus{Group: g.id, Members: g.members, Raft: g.replica.Engine().Status(), Leading: g.leading, Quiesced: g.quiesced})
 	}
 	for _, b := range l.directory.Banks {
 		leader := l.leaderOf(l.banks[b.Bank])

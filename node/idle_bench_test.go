@@ -35,7 +35,8 @@ func BenchmarkIdleGroups(b *testing.B) {
 			for i := range *idleGroups - 1 {
 				c.mustAsk(0, lane.OpenAccount{Bank: bankNumber(i), Terms: bank.Terms{ID: "a", Currency: "EUR", Unlimited: true}})
 			}
-			c.mustTrickle(20, 200*time.Millisecond) // what the opening has stirred comes to rest
+			c.mustRest() // what the opening has stirred, and the spreading of leaders
+			c.mustTrickle(20*min(1, perSecond), 200*time.Millisecond)
 			before := cpuTime(b)
 			b.ResetTimer()
 			for range b.N {
@@ -52,6 +53,21 @@ func BenchmarkIdleGroups(b *testing.B) {
 			b.ReportMetric(float64(runtime.NumGoroutine())/nodes, "goroutines/node")
 		})
 	}
+}
+
+// mustRest waits until every replica of every group is quiesced.
+func (c *cluster) mustRest() {
+	c.t.Helper()
+	eventually(c.t, time.Minute, "not every group comes to rest", func() bool {
+		for i := range c.nodes {
+			for _, g := range c.mustAsk(i, lane.GetStatus{}).Status.Groups {
+				if !g.Quiesced {
+					return false
+				}
+			}
+		}
+		return true
+	})
 }
 
 func bankNumber(i int) transfer.BankID { return transfer.BankID(fmt.Sprintf("b%03d", i)) }

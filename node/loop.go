@@ -15,19 +15,23 @@ import (
 func (n *Node) loop(tickInterval time.Duration) {
 	defer close(n.loopDone)
 	defer n.catchBroken()
-	timer := time.NewTimer(tickInterval)
+	timer := time.NewTimer(0) // the first step is where the lane's ticks are counted from
 	defer timer.Stop()
+	var first time.Time
 	var events []lane.Event
 	for !n.ended() {
 		events = n.inbox.take(timer, events)
 		now := time.Now()
+		if first.IsZero() {
+			first = now
+		}
 		effects := n.lane.Step(now, events)
 		if effects.Fatal != nil {
 			n.fail(effects.Fatal)
 			return
 		}
 		n.carryOut(&effects)
-		timer.Reset(tickInterval / 4)
+		timer.Reset(tickInterval - time.Since(first)%tickInterval) // when the next tick is due
 	}
 }
 

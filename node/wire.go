@@ -30,6 +30,8 @@ func messageToProto(message lane.Message) *peerv1.Envelope {
 		return &peerv1.Envelope{Message: &peerv1.Envelope_Inquiry{Inquiry: inquiryToProto(&m)}}
 	case lane.Forward:
 		return &peerv1.Envelope{Message: &peerv1.Envelope_Forward{Forward: forwardToProto(&m)}}
+	case lane.Pulse:
+		return &peerv1.Envelope{Message: &peerv1.Envelope_Pulse{Pulse: pulseToProto(m)}}
 	case lane.ForwardReply:
 		return &peerv1.Envelope{Message: &peerv1.Envelope_ForwardReply{ForwardReply: forwardReplyToProto(&m)}}
 	}
@@ -51,6 +53,8 @@ func messageFromProto(e *peerv1.Envelope) (lane.Message, error) {
 		return inquiryFromProto(m.Inquiry)
 	case *peerv1.Envelope_Forward:
 		return forwardFromProto(m.Forward)
+	case *peerv1.Envelope_Pulse:
+		return pulseFromProto(m.Pulse), nil
 	case *peerv1.Envelope_ForwardReply:
 		return forwardReplyFromProto(m.ForwardReply)
 	}
@@ -155,6 +159,22 @@ func inquiryFromProto(p *peerv1.Inquiry) (lane.Message, error) {
 		m.IDs[i] = id
 	}
 	return m, nil
+}
+
+func pulseToProto(m lane.Pulse) *peerv1.Pulse {
+	p := &peerv1.Pulse{Quiesced: make([]*peerv1.Quiesced, len(m.Quiesced))}
+	for i, q := range m.Quiesced {
+		p.Quiesced[i] = &peerv1.Quiesced{Group: string(q.Group), Term: uint64(q.Term), Last: uint64(q.Last)}
+	}
+	return p
+}
+
+func pulseFromProto(p *peerv1.Pulse) lane.Pulse {
+	m := lane.Pulse{}
+	for _, q := range p.GetQuiesced() {
+		m.Quiesced = append(m.Quiesced, lane.Quiesced{Group: lane.GroupID(q.GetGroup()), Term: raft.Term(q.GetTerm()), Last: raft.Index(q.GetLast())})
+	}
+	return m
 }
 
 func legsToProto(legs []transfer.Leg) []*peerv1.Leg {

@@ -103,6 +103,11 @@ func (r *Replica) Engine() Engine { return r.engine }
 // Applied is the last entry that the machine has executed.
 func (r *Replica) Applied() raft.Index { return r.applied.Index }
 
+// Idle says that nothing is on its way to the disk, to the machine or to a reader.
+func (r *Replica) Idle() bool {
+	return len(r.inFlight) == 0 && len(r.reads) == 0 && !r.proposed && !r.Installing()
+}
+
 // CanPropose says whether a proposal would find the disk free: while an earlier one is being written, what
 // arrives gathers in the caller's hands and makes the next batch.
 func (r *Replica) CanPropose() bool {

@@ -133,6 +133,9 @@ func drawShape(cfg *Config) shape {
 		s.banks = append(s.banks, id)
 		s.directory.Banks = append(s.directory.Banks, lane.BankPlace{Bank: id, Members: someNodes(rng, s.nodes, members)})
 	}
+	if rng.IntN(4) == 0 { // hardly anything is asked for: groups rest
+		s.think *= 20
+	}
 	return s
 }
 
@@ -185,6 +188,7 @@ func drawLimits(seed uint64) lane.Limits {
 		BreakerSilences: 1 + rng.IntN(4),
 	}
 	l.HandOverAfter = time.Duration(200+rng.IntN(3000)) * time.Millisecond
+	l.QuiesceTicks = rng.IntN(60)
 	l.CaughtUpEntries = rng.Uint64N(64)
 	return l
 }

@@ -221,6 +221,10 @@ func digest(message lane.Message) uint64 {
 		for i := range m.IDs {
 			h = mix(h, hashBytes(m.IDs[i][:]))
 		}
+	case lane.Pulse:
+		for _, q := range m.Quiesced {
+			h = mix(h, hashString(string(q.Group))^uint64(q.Term)<<32^uint64(q.Last))
+		}
 	case lane.Forward:
 		h = mix(hashString(string(m.Group)), m.Request)
 	case lane.ForwardReply:

@@ -108,3 +108,18 @@ func TestOneSeed(t *testing.T) {
 		t.Logf("%+v", r)
 	}
 }
+
+// TestGroupsRestInTheSimulator: what the seeds check, they check with groups that are quiesced and woken.
+func TestGroupsRestInTheSimulator(t *testing.T) {
+	quiesced := 0
+	for s := uint64(1); s <= 20; s++ {
+		r := sim.Run(sim.Config{Seed: s, Watch: func(line string) { quiesced += strings.Count(line, " quiesces ") }})
+		if r.Failure != nil {
+			report(t, r.Failure)
+		}
+	}
+	if quiesced < 10 {
+		t.Errorf("groups were quiesced %d times in 20 seeds", quiesced)
+	}
+	t.Logf("groups were quiesced %d times", quiesced)
+}

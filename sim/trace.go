@@ -92,6 +92,12 @@ func describe(of any) string {
 			s += fmt.Sprintf(" %.8s", id)
 		}
 		return s
+	case lane.Pulse:
+		s := "pulse"
+		for _, q := range m.Quiesced {
+			s += fmt.Sprintf(" quiesces %s in term %d at %d", q.Group, q.Term, q.Last)
+		}
+		return s
 	case lane.Forward:
 		return fmt.Sprintf("forward %d to %s: %s", m.Request, m.Group, describe(m.Ask))
 	case lane.ForwardReply:

@@ -114,6 +114,9 @@ func (d *Driver) Counts() Counts {
 	return c
 }
 
+// Idle says that nothing is under way: no transfer is undecided or unsettled, and no id is being closed.
+func (d *Driver) Idle() bool { return len(d.flights) == 0 && len(d.closings) == 0 && len(d.facts) == 0 }
+
 // Submit takes a validated transfer for a waiter. It is answered at once if its outcome is known or the
 // submission is refused, otherwise when the outcome is.
 func (d *Driver) Submit(now time.Time, w Waiter, t *transfer.Transfer) {

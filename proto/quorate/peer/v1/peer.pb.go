@@ -114,6 +114,7 @@ type Envelope struct {
 	//	*Envelope_Inquiry
 	//	*Envelope_Forward
 	//	*Envelope_ForwardReply
+	//	*Envelope_Pulse
 	Message       isEnvelope_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -210,6 +211,15 @@ func (x *Envelope) GetForwardReply() *ForwardReply {
 	return nil
 }
 
+func (x *Envelope) GetPulse() *Pulse {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_Pulse); ok {
+			return x.Pulse
+		}
+	}
+	return nil
+}
+
 type isEnvelope_Message interface {
 	isEnvelope_Message()
 }
@@ -238,6 +248,10 @@ type Envelope_ForwardReply struct {
 	ForwardReply *ForwardReply `protobuf:"bytes,6,opt,name=forward_reply,json=forwardReply,proto3,oneof"`
 }
 
+type Envelope_Pulse struct {
+	Pulse *Pulse `protobuf:"bytes,9,opt,name=pulse,proto3,oneof"`
+}
+
 func (*Envelope_Raft) isEnvelope_Message() {}
 
 func (*Envelope_BankRequests) isEnvelope_Message() {}
@@ -249,6 +263,115 @@ func (*Envelope_Inquiry) isEnvelope_Message() {}
 func (*Envelope_Forward) isEnvelope_Message() {}
 
 func (*Envelope_ForwardReply) isEnvelope_Message() {}
+
+func (*Envelope_Pulse) isEnvelope_Message() {}
+
+// Pulse says that the sender is alive, for the groups that it leads and has quiesced.
+type Pulse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that it quiesces now.
+	Quiesced      []*Quiesced `protobuf:"bytes,1,rep,name=quiesced,proto3" json:"quiesced,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pulse) Reset() {
+	*x = Pulse{}
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pulse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pulse) ProtoMessage() {}
+
+func (x *Pulse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pulse.ProtoReflect.Descriptor instead.
+func (*Pulse) Descriptor() ([]byte, []int) {
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Pulse) GetQuiesced() []*Quiesced {
+	if x != nil {
+		return x.Quiesced
+	}
+	return nil
+}
+
+type Quiesced struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Group string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Term  uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
+	// The last entry of every member's log.
+	Last          uint64 `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quiesced) Reset() {
+	*x = Quiesced{}
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quiesced) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quiesced) ProtoMessage() {}
+
+func (x *Quiesced) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quiesced.ProtoReflect.Descriptor instead.
+func (*Quiesced) Descriptor() ([]byte, []int) {
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Quiesced) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *Quiesced) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *Quiesced) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
 
 type RaftMessage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -274,7 +397,7 @@ type RaftMessage struct {
 
 func (x *RaftMessage) Reset() {
 	*x = RaftMessage{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[3]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -286,7 +409,7 @@ func (x *RaftMessage) String() string {
 func (*RaftMessage) ProtoMessage() {}
 
 func (x *RaftMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[3]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -299,7 +422,7 @@ func (x *RaftMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftMessage.ProtoReflect.Descriptor instead.
 func (*RaftMessage) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{3}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RaftMessage) GetGroup() string {
@@ -426,7 +549,7 @@ type RaftEntry struct {
 
 func (x *RaftEntry) Reset() {
 	*x = RaftEntry{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[4]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -438,7 +561,7 @@ func (x *RaftEntry) String() string {
 func (*RaftEntry) ProtoMessage() {}
 
 func (x *RaftEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[4]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -451,7 +574,7 @@ func (x *RaftEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftEntry.ProtoReflect.Descriptor instead.
 func (*RaftEntry) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{4}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RaftEntry) GetIndex() uint64 {
@@ -496,7 +619,7 @@ type SnapshotChunk struct {
 
 func (x *SnapshotChunk) Reset() {
 	*x = SnapshotChunk{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[5]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +631,7 @@ func (x *SnapshotChunk) String() string {
 func (*SnapshotChunk) ProtoMessage() {}
 
 func (x *SnapshotChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[5]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +644,7 @@ func (x *SnapshotChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotChunk.ProtoReflect.Descriptor instead.
 func (*SnapshotChunk) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{5}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SnapshotChunk) GetLastIndex() uint64 {
@@ -579,7 +702,7 @@ type Leg struct {
 
 func (x *Leg) Reset() {
 	*x = Leg{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[6]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -591,7 +714,7 @@ func (x *Leg) String() string {
 func (*Leg) ProtoMessage() {}
 
 func (x *Leg) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[6]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,7 +727,7 @@ func (x *Leg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leg.ProtoReflect.Descriptor instead.
 func (*Leg) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{6}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Leg) GetBank() string {
@@ -654,7 +777,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[7]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -666,7 +789,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[7]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -679,7 +802,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{7}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Reason) GetCode() string {
@@ -722,7 +845,7 @@ type Shortfall struct {
 
 func (x *Shortfall) Reset() {
 	*x = Shortfall{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[8]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +857,7 @@ func (x *Shortfall) String() string {
 func (*Shortfall) ProtoMessage() {}
 
 func (x *Shortfall) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[8]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +870,7 @@ func (x *Shortfall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shortfall.ProtoReflect.Descriptor instead.
 func (*Shortfall) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{8}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Shortfall) GetAccount() string {
@@ -790,7 +913,7 @@ type BankRequests struct {
 
 func (x *BankRequests) Reset() {
 	*x = BankRequests{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[9]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -802,7 +925,7 @@ func (x *BankRequests) String() string {
 func (*BankRequests) ProtoMessage() {}
 
 func (x *BankRequests) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[9]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -815,7 +938,7 @@ func (x *BankRequests) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BankRequests.ProtoReflect.Descriptor instead.
 func (*BankRequests) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{9}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *BankRequests) GetBank() string {
@@ -852,7 +975,7 @@ type BankRequest struct {
 
 func (x *BankRequest) Reset() {
 	*x = BankRequest{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[10]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +987,7 @@ func (x *BankRequest) String() string {
 func (*BankRequest) ProtoMessage() {}
 
 func (x *BankRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[10]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +1000,7 @@ func (x *BankRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BankRequest.ProtoReflect.Descriptor instead.
 func (*BankRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{10}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *BankRequest) GetOp() uint32 {
@@ -928,7 +1051,7 @@ type BankAnswers struct {
 
 func (x *BankAnswers) Reset() {
 	*x = BankAnswers{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[11]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1063,7 @@ func (x *BankAnswers) String() string {
 func (*BankAnswers) ProtoMessage() {}
 
 func (x *BankAnswers) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[11]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1076,7 @@ func (x *BankAnswers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BankAnswers.ProtoReflect.Descriptor instead.
 func (*BankAnswers) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{11}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *BankAnswers) GetLeaderHint() uint64 {
@@ -998,7 +1121,7 @@ type BankAnswer struct {
 
 func (x *BankAnswer) Reset() {
 	*x = BankAnswer{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[12]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1010,7 +1133,7 @@ func (x *BankAnswer) String() string {
 func (*BankAnswer) ProtoMessage() {}
 
 func (x *BankAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[12]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1023,7 +1146,7 @@ func (x *BankAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BankAnswer.ProtoReflect.Descriptor instead.
 func (*BankAnswer) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{12}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *BankAnswer) GetOp() uint32 {
@@ -1074,7 +1197,7 @@ type Inquiry struct {
 
 func (x *Inquiry) Reset() {
 	*x = Inquiry{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[13]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1209,7 @@ func (x *Inquiry) String() string {
 func (*Inquiry) ProtoMessage() {}
 
 func (x *Inquiry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[13]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1222,7 @@ func (x *Inquiry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inquiry.ProtoReflect.Descriptor instead.
 func (*Inquiry) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{13}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Inquiry) GetCoordinator() string {
@@ -1145,7 +1268,7 @@ type Forward struct {
 
 func (x *Forward) Reset() {
 	*x = Forward{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[14]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1157,7 +1280,7 @@ func (x *Forward) String() string {
 func (*Forward) ProtoMessage() {}
 
 func (x *Forward) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[14]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1170,7 +1293,7 @@ func (x *Forward) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forward.ProtoReflect.Descriptor instead.
 func (*Forward) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{14}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Forward) GetRequest() uint64 {
@@ -1326,7 +1449,7 @@ type Empty struct {
 
 func (x *Empty) Reset() {
 	*x = Empty{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[15]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +1461,7 @@ func (x *Empty) String() string {
 func (*Empty) ProtoMessage() {}
 
 func (x *Empty) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[15]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +1474,7 @@ func (x *Empty) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Empty.ProtoReflect.Descriptor instead.
 func (*Empty) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{15}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{17}
 }
 
 // Page asks for the items after a key.
@@ -1366,7 +1489,7 @@ type Page struct {
 
 func (x *Page) Reset() {
 	*x = Page{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[16]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1378,7 +1501,7 @@ func (x *Page) String() string {
 func (*Page) ProtoMessage() {}
 
 func (x *Page) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[16]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1391,7 +1514,7 @@ func (x *Page) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Page.ProtoReflect.Descriptor instead.
 func (*Page) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{16}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Page) GetAfter() string {
@@ -1436,7 +1559,7 @@ type ForwardReply struct {
 
 func (x *ForwardReply) Reset() {
 	*x = ForwardReply{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[17]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1448,7 +1571,7 @@ func (x *ForwardReply) String() string {
 func (*ForwardReply) ProtoMessage() {}
 
 func (x *ForwardReply) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[17]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1461,7 +1584,7 @@ func (x *ForwardReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardReply.ProtoReflect.Descriptor instead.
 func (*ForwardReply) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{17}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ForwardReply) GetRequest() uint64 {
@@ -1553,7 +1676,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[18]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1565,7 +1688,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[18]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1578,7 +1701,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{18}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Transfer) GetId() []byte {
@@ -1623,7 +1746,7 @@ type TransferRecord struct {
 
 func (x *TransferRecord) Reset() {
 	*x = TransferRecord{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[19]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1635,7 +1758,7 @@ func (x *TransferRecord) String() string {
 func (*TransferRecord) ProtoMessage() {}
 
 func (x *TransferRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[19]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1648,7 +1771,7 @@ func (x *TransferRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferRecord.ProtoReflect.Descriptor instead.
 func (*TransferRecord) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{19}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TransferRecord) GetTransfer() *Transfer {
@@ -1709,7 +1832,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1721,7 +1844,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1734,7 +1857,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{20}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Account) GetId() string {
@@ -1809,7 +1932,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1821,7 +1944,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1834,7 +1957,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{21}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Entry) GetSeq() uint64 {
@@ -1906,7 +2029,7 @@ type Total struct {
 
 func (x *Total) Reset() {
 	*x = Total{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +2041,7 @@ func (x *Total) String() string {
 func (*Total) ProtoMessage() {}
 
 func (x *Total) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2054,7 @@ func (x *Total) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Total.ProtoReflect.Descriptor instead.
 func (*Total) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{22}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Total) GetCurrency() string {
@@ -1976,15 +2099,22 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\x1aquorate/peer/v1/peer.proto\x12\x0fquorate.peer.v1\"J\n" +
 	"\x0fExchangeRequest\x127\n" +
 	"\tenvelopes\x18\x01 \x03(\v2\x19.quorate.peer.v1.EnvelopeR\tenvelopes\"\x12\n" +
-	"\x10ExchangeResponse\"\x84\x03\n" +
+	"\x10ExchangeResponse\"\xb4\x03\n" +
 	"\bEnvelope\x122\n" +
 	"\x04raft\x18\x01 \x01(\v2\x1c.quorate.peer.v1.RaftMessageH\x00R\x04raft\x12D\n" +
 	"\rbank_requests\x18\x02 \x01(\v2\x1d.quorate.peer.v1.BankRequestsH\x00R\fbankRequests\x12A\n" +
 	"\fbank_answers\x18\x03 \x01(\v2\x1c.quorate.peer.v1.BankAnswersH\x00R\vbankAnswers\x124\n" +
 	"\ainquiry\x18\x04 \x01(\v2\x18.quorate.peer.v1.InquiryH\x00R\ainquiry\x124\n" +
 	"\aforward\x18\x05 \x01(\v2\x18.quorate.peer.v1.ForwardH\x00R\aforward\x12D\n" +
-	"\rforward_reply\x18\x06 \x01(\v2\x1d.quorate.peer.v1.ForwardReplyH\x00R\fforwardReplyB\t\n" +
-	"\amessage\"\xbf\x03\n" +
+	"\rforward_reply\x18\x06 \x01(\v2\x1d.quorate.peer.v1.ForwardReplyH\x00R\fforwardReply\x12.\n" +
+	"\x05pulse\x18\t \x01(\v2\x16.quorate.peer.v1.PulseH\x00R\x05pulseB\t\n" +
+	"\amessage\">\n" +
+	"\x05Pulse\x125\n" +
+	"\bquiesced\x18\x01 \x03(\v2\x19.quorate.peer.v1.QuiescedR\bquiesced\"H\n" +
+	"\bQuiesced\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\x04R\x04last\"\xbf\x03\n" +
 	"\vRaftMessage\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x12\n" +
@@ -2152,66 +2282,70 @@ func file_quorate_peer_v1_peer_proto_rawDescGZIP() []byte {
 	return file_quorate_peer_v1_peer_proto_rawDescData
 }
 
-var file_quorate_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_quorate_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_quorate_peer_v1_peer_proto_goTypes = []any{
 	(*ExchangeRequest)(nil),  // 0: quorate.peer.v1.ExchangeRequest
 	(*ExchangeResponse)(nil), // 1: quorate.peer.v1.ExchangeResponse
 	(*Envelope)(nil),         // 2: quorate.peer.v1.Envelope
-	(*RaftMessage)(nil),      // 3: quorate.peer.v1.RaftMessage
-	(*RaftEntry)(nil),        // 4: quorate.peer.v1.RaftEntry
-	(*SnapshotChunk)(nil),    // 5: quorate.peer.v1.SnapshotChunk
-	(*Leg)(nil),              // 6: quorate.peer.v1.Leg
-	(*Reason)(nil),           // 7: quorate.peer.v1.Reason
-	(*Shortfall)(nil),        // 8: quorate.peer.v1.Shortfall
-	(*BankRequests)(nil),     // 9: quorate.peer.v1.BankRequests
-	(*BankRequest)(nil),      // 10: quorate.peer.v1.BankRequest
-	(*BankAnswers)(nil),      // 11: quorate.peer.v1.BankAnswers
-	(*BankAnswer)(nil),       // 12: quorate.peer.v1.BankAnswer
-	(*Inquiry)(nil),          // 13: quorate.peer.v1.Inquiry
-	(*Forward)(nil),          // 14: quorate.peer.v1.Forward
-	(*Empty)(nil),            // 15: quorate.peer.v1.Empty
-	(*Page)(nil),             // 16: quorate.peer.v1.Page
-	(*ForwardReply)(nil),     // 17: quorate.peer.v1.ForwardReply
-	(*Transfer)(nil),         // 18: quorate.peer.v1.Transfer
-	(*TransferRecord)(nil),   // 19: quorate.peer.v1.TransferRecord
-	(*Account)(nil),          // 20: quorate.peer.v1.Account
-	(*Entry)(nil),            // 21: quorate.peer.v1.Entry
-	(*Total)(nil),            // 22: quorate.peer.v1.Total
+	(*Pulse)(nil),            // 3: quorate.peer.v1.Pulse
+	(*Quiesced)(nil),         // 4: quorate.peer.v1.Quiesced
+	(*RaftMessage)(nil),      // 5: quorate.peer.v1.RaftMessage
+	(*RaftEntry)(nil),        // 6: quorate.peer.v1.RaftEntry
+	(*SnapshotChunk)(nil),    // 7: quorate.peer.v1.SnapshotChunk
+	(*Leg)(nil),              // 8: quorate.peer.v1.Leg
+	(*Reason)(nil),           // 9: quorate.peer.v1.Reason
+	(*Shortfall)(nil),        // 10: quorate.peer.v1.Shortfall
+	(*BankRequests)(nil),     // 11: quorate.peer.v1.BankRequests
+	(*BankRequest)(nil),      // 12: quorate.peer.v1.BankRequest
+	(*BankAnswers)(nil),      // 13: quorate.peer.v1.BankAnswers
+	(*BankAnswer)(nil),       // 14: quorate.peer.v1.BankAnswer
+	(*Inquiry)(nil),          // 15: quorate.peer.v1.Inquiry
+	(*Forward)(nil),          // 16: quorate.peer.v1.Forward
+	(*Empty)(nil),            // 17: quorate.peer.v1.Empty
+	(*Page)(nil),             // 18: quorate.peer.v1.Page
+	(*ForwardReply)(nil),     // 19: quorate.peer.v1.ForwardReply
+	(*Transfer)(nil),         // 20: quorate.peer.v1.Transfer
+	(*TransferRecord)(nil),   // 21: quorate.peer.v1.TransferRecord
+	(*Account)(nil),          // 22: quorate.peer.v1.Account
+	(*Entry)(nil),            // 23: quorate.peer.v1.Entry
+	(*Total)(nil),            // 24: quorate.peer.v1.Total
 }
 var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	2,  // 0: quorate.peer.v1.ExchangeRequest.envelopes:type_name -> quorate.peer.v1.Envelope
-	3,  // 1: quorate.peer.v1.Envelope.raft:type_name -> quorate.peer.v1.RaftMessage
-	9,  // 2: quorate.peer.v1.Envelope.bank_requests:type_name -> quorate.peer.v1.BankRequests
-	11, // 3: quorate.peer.v1.Envelope.bank_answers:type_name -> quorate.peer.v1.BankAnswers
-	13, // 4: quorate.peer.v1.Envelope.inquiry:type_name -> quorate.peer.v1.Inquiry
-	14, // 5: quorate.peer.v1.Envelope.forward:type_name -> quorate.peer.v1.Forward
-	17, // 6: quorate.peer.v1.Envelope.forward_reply:type_name -> quorate.peer.v1.ForwardReply
-	4,  // 7: quorate.peer.v1.RaftMessage.entries:type_name -> quorate.peer.v1.RaftEntry
-	5,  // 8: quorate.peer.v1.RaftMessage.snapshot:type_name -> quorate.peer.v1.SnapshotChunk
-	8,  // 9: quorate.peer.v1.Reason.shortfall:type_name -> quorate.peer.v1.Shortfall
-	10, // 10: quorate.peer.v1.BankRequests.requests:type_name -> quorate.peer.v1.BankRequest
-	6,  // 11: quorate.peer.v1.BankRequest.legs:type_name -> quorate.peer.v1.Leg
-	12, // 12: quorate.peer.v1.BankAnswers.answers:type_name -> quorate.peer.v1.BankAnswer
-	7,  // 13: quorate.peer.v1.BankAnswer.reason:type_name -> quorate.peer.v1.Reason
-	18, // 14: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
-	20, // 15: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
-	16, // 16: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
-	16, // 17: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
-	15, // 18: quorate.peer.v1.Forward.audit:type_name -> quorate.peer.v1.Empty
-	19, // 19: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
-	20, // 20: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
-	21, // 21: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
-	22, // 22: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
-	6,  // 23: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
-	18, // 24: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
-	7,  // 25: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
-	0,  // 26: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
-	1,  // 27: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
-	27, // [27:28] is the sub-list for method output_type
-	26, // [26:27] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	5,  // 1: quorate.peer.v1.Envelope.raft:type_name -> quorate.peer.v1.RaftMessage
+	11, // 2: quorate.peer.v1.Envelope.bank_requests:type_name -> quorate.peer.v1.BankRequests
+	13, // 3: quorate.peer.v1.Envelope.bank_answers:type_name -> quorate.peer.v1.BankAnswers
+	15, // 4: quorate.peer.v1.Envelope.inquiry:type_name -> quorate.peer.v1.Inquiry
+	16, // 5: quorate.peer.v1.Envelope.forward:type_name -> quorate.peer.v1.Forward
+	19, // 6: quorate.peer.v1.Envelope.forward_reply:type_name -> quorate.peer.v1.ForwardReply
+	3,  // 7: quorate.peer.v1.Envelope.pulse:type_name -> quorate.peer.v1.Pulse
+	4,  // 8: quorate.peer.v1.Pulse.quiesced:type_name -> quorate.peer.v1.Quiesced
+	6,  // 9: quorate.peer.v1.RaftMessage.entries:type_name -> quorate.peer.v1.RaftEntry
+	7,  // 10: quorate.peer.v1.RaftMessage.snapshot:type_name -> quorate.peer.v1.SnapshotChunk
+	10, // 11: quorate.peer.v1.Reason.shortfall:type_name -> quorate.peer.v1.Shortfall
+	12, // 12: quorate.peer.v1.BankRequests.requests:type_name -> quorate.peer.v1.BankRequest
+	8,  // 13: quorate.peer.v1.BankRequest.legs:type_name -> quorate.peer.v1.Leg
+	14, // 14: quorate.peer.v1.BankAnswers.answers:type_name -> quorate.peer.v1.BankAnswer
+	9,  // 15: quorate.peer.v1.BankAnswer.reason:type_name -> quorate.peer.v1.Reason
+	20, // 16: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
+	22, // 17: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
+	18, // 18: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
+	18, // 19: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
+	17, // 20: quorate.peer.v1.Forward.audit:type_name -> quorate.peer.v1.Empty
+	21, // 21: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
+	22, // 22: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
+	23, // 23: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
+	24, // 24: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
+	8,  // 25: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
+	20, // 26: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
+	9,  // 27: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
+	0,  // 28: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
+	1,  // 29: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
+	29, // [29:30] is the sub-list for method output_type
+	28, // [28:29] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_quorate_peer_v1_peer_proto_init() }
@@ -2226,8 +2360,9 @@ func file_quorate_peer_v1_peer_proto_init() {
 		(*Envelope_Inquiry)(nil),
 		(*Envelope_Forward)(nil),
 		(*Envelope_ForwardReply)(nil),
+		(*Envelope_Pulse)(nil),
 	}
-	file_quorate_peer_v1_peer_proto_msgTypes[14].OneofWrappers = []any{
+	file_quorate_peer_v1_peer_proto_msgTypes[16].OneofWrappers = []any{
 		(*Forward_Submit)(nil),
 		(*Forward_GetTransfer)(nil),
 		(*Forward_OpenAccount)(nil),
@@ -2243,7 +2378,7 @@ func file_quorate_peer_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_peer_v1_peer_proto_rawDesc), len(file_quorate_peer_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
