@@ -27,6 +27,8 @@ type standing struct {
 
 var standings = []standing{
 	{"not leading", func(d *desk) { reachVotingStaged(d); d.depose() }},
+	{"not leading, committed", func(d *desk) { reachCommitted(d); d.agree(); d.depose() }},
+	{"not leading, aborted", func(d *desk) { reachAborted(d); d.depose() }},
 	{"unknown", func(d *desk) { d.lead() }},
 	{"a tombstone is proposed", func(d *desk) { d.lead(); d.inquire("A") }},
 	{"a tombstone is proposed, and a client waits for it", func(d *desk) { d.lead(); d.cancel() }},
