@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
+	adminv1 "github.com/quorate/quorate/proto/quorate/admin/v1"
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
 )
 
@@ -44,6 +45,9 @@ type Config struct {
 
 	// Timeouts bound how long a transfer may take. A zero field: that of DefaultTimeouts.
 	Timeouts Timeouts
+
+	// Admin answers operators over gRPC; nil: nobody does.
+	Admin Admin
 
 	// Handlers adds paths to the HTTP face, by pattern of http.ServeMux: "GET /metrics".
 	Handlers map[string]http.Handler
@@ -116,6 +120,9 @@ func (s *Server) openGRPC(cfg *Config, d *desk) {
 	quoratev1.RegisterTransferServiceServer(s.grpc, &transferService{desk: d})
 	quoratev1.RegisterAccountServiceServer(s.grpc, &accountService{desk: d})
 	quoratev1.RegisterStatusServiceServer(s.grpc, &statusService{desk: d})
+	if cfg.Admin != nil {
+		adminv1.RegisterBackupServiceServer(s.grpc, &backupService{admin: cfg.Admin, guard: s.guard})
+	}
 	healthv1.RegisterHealthServer(s.grpc, s.doctor.grpc)
 	if cfg.Reflection {
 		reflection.Register(s.grpc)

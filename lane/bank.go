@@ -18,6 +18,7 @@ type bankHost struct {
 	bank     transfer.BankID
 	reader   ledger.Reader
 	ledger   *ledger.Ledger
+	held     commitHold       // Commits that a backup has wait
 	commands []ledger.Command // wait for the next entry
 	origins  []origin         // of commands, one each
 	proposed []batch          // entries of this reign on their way, in order
@@ -115,6 +116,7 @@ func (b *bankHost) depose() {
 	}
 	b.loseWaiters(b.origins)
 	b.commands, b.origins, b.proposed = nil, nil, nil
+	b.held = commitHold{}
 }
 
 func (b *bankHost) loseWaiters(origins []origin) {
@@ -125,7 +127,11 @@ func (b *bankHost) loseWaiters(origins []origin) {
 	}
 }
 
-func (b *bankHost) tick() {}
+func (b *bankHost) tick() {
+	if b.held.by != 0 && !b.held.until.After(b.lane.now) {
+		b.releaseCommits()
+	}
+}
 
 func (b *bankHost) idle() bool {
 	return len(b.commands) == 0 && len(b.proposed) == 0 && b.ledger.OpenHolds() == 0
@@ -213,7 +219,7 @@ func (l *Lane) receiveBankRequests(from raft.NodeID, m BankRequests) {
 		if len(b.commands) >= l.limits.BankQueueMax {
 			return
 		}
-		if l.dropsForSpace(&m.Requests[i]) {
+		if l.dropsForSpace(&m.Requests[i]) || b.holdsBack(&m.Requests[i], o) {
 			continue
 		}
 		b.add(ledger.Command{Request: &m.Requests[i]}, o)

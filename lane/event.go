@@ -52,8 +52,8 @@ func (SnapshotRead) isEvent() {}
 func (Asked) isEvent()        {}
 func (Forgotten) isEvent()    {}
 
-// Ask is what a client may want: Submit, CancelTransfer, GetTransfer, OpenAccount, GetAccount, ListAccounts, ListEntries, AuditBank
-// or GetStatus. The list is closed.
+// Ask is what a client may want: Submit, CancelTransfer, GetTransfer, OpenAccount, GetAccount, ListAccounts, ListEntries, AuditBank,
+// HoldCommits, Cut or GetStatus. The list is closed.
 type Ask interface{ isAsk() }
 
 // Submit wants a transfer carried out, and waits for its outcome.
@@ -94,6 +94,22 @@ type ListEntries struct {
 // AuditBank reads a bank's totals.
 type AuditBank struct{ Bank transfer.BankID }
 
+// HoldCommits has the leader of a bank execute no Commit for a while, so that a cut of all banks is one of one moment. Hold names
+// whoever wants that; For is how long, zero ends it. Keep only prolongs a hold that is in force. Only the node that leads is asked.
+type HoldCommits struct {
+	Bank transfer.BankID
+	Hold uint64
+	For  time.Duration
+	Keep bool
+}
+
+// Cut wants a durable checkpoint of a group that contains everything that the group had answered before. With a Hold it fails unless that has been
+// in force all the while. Only the node that leads is asked.
+type Cut struct {
+	Group GroupID
+	Hold  uint64
+}
+
 // GetStatus reads what this node knows.
 type GetStatus struct{}
 
@@ -105,4 +121,6 @@ func (GetAccount) isAsk()     {}
 func (ListAccounts) isAsk()   {}
 func (ListEntries) isAsk()    {}
 func (AuditBank) isAsk()      {}
+func (HoldCommits) isAsk()    {}
+func (Cut) isAsk()            {}
 func (GetStatus) isAsk()      {}

@@ -69,6 +69,10 @@ func (w *gateway) dispatch(l *Lane, a *openAsk) {
 		leader = 0 // elected, but not ready to answer
 	}
 	a.target = leader
+	if onlyHere(a.Ask) && leader != l.node {
+		w.close(l, a, Answer{Err: fmt.Errorf("%w: node %d doesn't lead %s", transfer.ErrNoLeader, l.node, a.group)})
+		return
+	}
 	if leader == 0 {
 		return
 	}
@@ -242,7 +246,14 @@ func (l *Lane) serve(w waiter, id GroupID, ask Ask) {
 		l.refuse(w, l.groups[id])
 		return
 	}
-	l.groups[id].host.serve(w, ask)
+	switch a := ask.(type) {
+	case HoldCommits:
+		l.answer(w, Answer{Err: l.groups[id].host.(*bankHost).holdCommits(&a)})
+	case Cut:
+		l.read(l.groups[id], w, ask)
+	default:
+		l.groups[id].host.serve(w, ask)
+	}
 }
 
 // leads says whether this node leads the group and is ready to answer for it.

@@ -33,6 +33,7 @@ type group struct {
 	offered    time.Time     // when that began
 
 	readID  uint64
+	cuts    []openCut             // wait for a checkpoint
 	asked   []openRead            // wait for the next ReadIndex
 	reading map[uint64][]openRead // ReadIndex under way
 }
@@ -139,6 +140,7 @@ func (l *Lane) run(g *group) {
 		l.loseReads(g, id)
 	}
 	g.host.afterApply()
+	l.finishCuts(g)
 }
 
 func (l *Lane) carryOut(g *group, out *replica.Output) {
@@ -171,6 +173,7 @@ func (l *Lane) watchLeadership(g *group) {
 		g.leading = false
 		g.host.depose()
 		l.loseAllReads(g)
+		l.loseCuts(g)
 	}
 	if !g.leading && ready {
 		g.leading, g.term = true, term
@@ -222,10 +225,14 @@ func (l *Lane) finishReads(g *group, id uint64) {
 	reads := g.reading[id]
 	delete(g.reading, id)
 	for _, r := range reads {
-		if g.leading {
-			g.host.answerRead(r.waiter, r.ask)
-		} else {
+		cut, isCut := r.ask.(Cut)
+		switch {
+		case !g.leading:
 			l.lost(r.waiter, g.id)
+		case isCut:
+			l.beginCut(g, r.waiter, cut)
+		default:
+			g.host.answerRead(r.waiter, r.ask)
 		}
 	}
 }

@@ -31,11 +31,12 @@ type Limits struct {
 	OrphanAfter      time.Duration // how old they must be
 	InquiryMax       int           // holds per look
 	CheckpointBytes  int
-	CheckpointLength int // entries
-	LogBytesMax      int // applied entries that the log keeps for a member that lacks them; beyond, the member gets a snapshot. At least one checkpoint's worth stays
-	CatchupBytesMax  int // the same while the member is being brought up to date: more, or a busy group would never be caught
-	SnapshotChunk    int // bytes of one chunk, about
-	PageMax          int // items in one listing
+	CheckpointLength int           // entries
+	LogBytesMax      int           // applied entries that the log keeps for a member that lacks them; beyond, the member gets a snapshot. At least one checkpoint's worth stays
+	CatchupBytesMax  int           // the same while the member is being brought up to date: more, or a busy group would never be caught
+	SnapshotChunk    int           // bytes of one chunk, about
+	HoldCommitsMax   time.Duration // how long a backup may have a bank wait with its commits
+	PageMax          int           // items in one listing
 
 	Driver driver.Limits
 }
@@ -69,6 +70,7 @@ func DefaultLimits() Limits {
 		LogBytesMax:      64 << 20,
 		CatchupBytesMax:  256 << 20,
 		SnapshotChunk:    256 << 10,
+		HoldCommitsMax:   30 * time.Second,
 		PageMax:          1000,
 
 		Driver: driver.Limits{

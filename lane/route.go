@@ -45,6 +45,10 @@ func (l *Lane) groupOf(ask Ask) GroupID {
 		return BankGroup(a.Bank)
 	case AuditBank:
 		return BankGroup(a.Bank)
+	case HoldCommits:
+		return BankGroup(a.Bank)
+	case Cut:
+		return a.Group
 	}
 	return ""
 }

@@ -10,6 +10,7 @@ type checkpoint struct {
 
 	writing     point      // the checkpoint on its way to the disk; zero: none
 	durable     raft.Index // what the last durable checkpoint contains
+	wanted      raft.Index // one that contains this is asked for
 	points      []point    // durable checkpoints that the log still reaches behind, oldest first
 	compactable raft.Index // no member needs the log up to here
 
@@ -41,7 +42,7 @@ func (c *checkpoint) count(e *raft.Entry) {
 
 // addTo adds a checkpoint to the write if one is due, and the compaction that earlier ones allow.
 func (c *checkpoint) addTo(r *Replica, w *Write) {
-	due := c.bytes >= r.policy.CheckpointBytes || c.entries >= r.policy.CheckpointEntries
+	due := c.bytes >= r.policy.CheckpointBytes || c.entries >= r.policy.CheckpointEntries || c.wanted > c.durable
 	if due && c.writing.Index == 0 && r.applied.Index > c.durable {
 		w.State = r.machine.Checkpoint()
 		w.Applied = r.applied.Index

@@ -100,6 +100,12 @@ func New(cfg Config) *Replica {
 // Engine gives access to the consensus engine for ticks, messages and questions.
 func (r *Replica) Engine() Engine { return r.engine }
 
+// WantCheckpoint has a checkpoint made of what is applied now, with the next write that can hold one.
+func (r *Replica) WantCheckpoint() { r.checkpoint.wanted = r.applied.Index }
+
+// Checkpointed is the last entry that a durable checkpoint contains.
+func (r *Replica) Checkpointed() raft.Index { return r.checkpoint.durable }
+
 // Applied is the last entry that the machine has executed.
 func (r *Replica) Applied() raft.Index { return r.applied.Index }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quorate/quorate/api"
+	"github.com/quorate/quorate/backup"
 	"github.com/quorate/quorate/client"
 	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/storage"
@@ -85,7 +86,7 @@ func exitCode(ctx context.Context, err error) int {
 		return api.ExitOK
 	case !errors.As(err, &ran), errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &broken), errors.Is(err, storage.ErrDamaged):
+	case errors.As(err, &broken), errors.Is(err, storage.ErrDamaged), errors.Is(err, backup.ErrDamaged):
 		return api.ExitBroken
 	case errors.As(err, &aborted):
 		return exitAborted

@@ -84,6 +84,7 @@ func newRoot() *cobra.Command {
 		newAccount(),
 		newConfig(),
 		newStorage(),
+		newBackup(),
 	)
 	markErrors(root)
 	return root

@@ -216,6 +216,7 @@ func stopServing(n *node.Node, server *api.Server, log *slog.Logger, signals <-c
 func serveAPI(n *node.Node, grpc, http net.Listener, logger *slog.Logger) (*api.Server, error) {
 	return api.Serve(api.Config{
 		GRPC: grpc, HTTP: http, Version: buildVersion(), Reflection: true, Log: logger, Timeouts: timeoutsOf(n.Config()),
+		Admin:   &nodeAdmin{n},
 		OnPanic: func(recovered any, stack []byte) { dieOf(logger, recovered, stack) },
 	}, newBackend(n))
 }

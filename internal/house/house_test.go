@@ -26,6 +26,7 @@ lane, raft/etcdraft, sim/workload                 < sim;
 # (Time and Duration are fine); no top-level math/rand functions (a rand.New over a seed that was passed in is fine).
 # ------------------------------------------ waterline ------------------------------------------
 raft, pebble                                      < storage;
+replica, storage                                  < backup;
 raft, proto, grpc                                 < transport;
 bank, proto, grpc                                 < bank/remote;
 bank, pgx                                         < bank/postgres;
@@ -33,7 +34,7 @@ bank                                              < bank/banktest;      # calls 
 lane, raft/etcdraft, storage, transport           < node;
 transfer, bank, proto, grpc, huma                 < api;                # not node: it declares the interface it needs
 transfer, proto, grpc                             < client;
-node, sim, api, client, console, bank/remote, bank/banktest < cmd/quorate;
+node, sim, api, client, backup, console, bank/remote, bank/banktest < cmd/quorate;
 `
 
 // thirdParties says which import paths a name of the order stands for. A room that may import "proto" may
