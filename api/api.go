@@ -19,6 +19,8 @@ type Backend interface {
 	Cancel(ctx context.Context, id transfer.ID) (transfer.Record, error)
 	// Transfer reads one transfer, linearizably.
 	Transfer(ctx context.Context, id transfer.ID) (transfer.Record, error)
+	// StaleTransfer reads one transfer as this node knows it, without asking others.
+	StaleTransfer(ctx context.Context, id transfer.ID) (transfer.Record, error)
 	// OpenAccount opens an account, or returns the one that exists with the same terms.
 	OpenAccount(ctx context.Context, bank transfer.BankID, terms bank.Terms) (bank.Account, error)
 	// Account reads one account, linearizably; ErrAccountNotFound.

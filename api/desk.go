@@ -104,6 +104,10 @@ func (d *desk) transfer(ctx context.Context, id string) (transfer.Record, error)
 	return about(ctx, id, d.backend.Transfer)
 }
 
+func (d *desk) staleTransfer(ctx context.Context, id string) (transfer.Record, error) {
+	return about(ctx, id, d.backend.StaleTransfer)
+}
+
 // cancelTransfer waits for what became of the transfer.
 func (d *desk) cancelTransfer(ctx context.Context, id string) (transfer.Record, error) {
 	return about(ctx, id, d.backend.Cancel)

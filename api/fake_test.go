@@ -116,6 +116,13 @@ func (f *fake) Transfer(_ context.Context, id transfer.ID) (transfer.Record, err
 	return r, nil
 }
 
+// StaleTransfer has heard of nothing since the fake's birth but what was committed.
+func (f *fake) StaleTransfer(ctx context.Context, id transfer.ID) (transfer.Record, error) {
+	r, err := f.Transfer(ctx, id)
+	r.State, r.Settled, r.DecidedAt = transfer.Pending, false, time.Time{}
+	return r, err
+}
+
 func (f *fake) OpenAccount(_ context.Context, _ transfer.BankID, terms bank.Terms) (bank.Account, error) {
 	return bank.Account{Terms: terms, Status: bank.Open}, f.failure()
 }

@@ -77,11 +77,19 @@ func (s *transferService) CancelTransfer(ctx context.Context, r *quoratev1.Cance
 }
 
 func (s *transferService) GetTransfer(ctx context.Context, r *quoratev1.GetTransferRequest) (*quoratev1.GetTransferResponse, error) {
-	record, err := s.desk.transfer(ctx, r.GetId())
+	get, stale := s.desk.transfer, false
+	switch r.GetConsistency() {
+	case quoratev1.Consistency_CONSISTENCY_UNSPECIFIED, quoratev1.Consistency_CONSISTENCY_LINEARIZABLE:
+	case quoratev1.Consistency_CONSISTENCY_STALE:
+		get, stale = s.desk.staleTransfer, true
+	default: // of a newer version, which may promise more
+		return nil, fmt.Errorf("%w: consistency %d", transfer.ErrInvalidRequest, r.GetConsistency())
+	}
+	record, err := get(ctx, r.GetId())
 	if err != nil {
 		return nil, err
 	}
-	return &quoratev1.GetTransferResponse{Transfer: protoOfRecord(&record)}, nil
+	return &quoratev1.GetTransferResponse{Transfer: protoOfRecord(&record), Stale: stale}, nil
 }
 
 type accountService struct {

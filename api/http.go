@@ -117,12 +117,25 @@ type transferInput struct {
 	ID string `path:"id"`
 }
 
-func (w *web) getTransfer(ctx context.Context, in *transferInput) (*body[transferJSON], error) {
-	record, err := w.desk.transfer(ctx, in.ID)
+const consistencyStale = "stale"
+
+type getTransferInput struct {
+	ID          string `path:"id"`
+	Consistency string `query:"consistency" enum:"linearizable,stale" default:"linearizable" doc:"stale: what the asked node has applied, however old; needs no leader."`
+}
+
+func (w *web) getTransfer(ctx context.Context, in *getTransferInput) (*body[transferJSON], error) {
+	get, stale := w.desk.transfer, in.Consistency == consistencyStale
+	if stale {
+		get = w.desk.staleTransfer
+	}
+	record, err := get(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return &body[transferJSON]{transferToJSON(&record)}, nil
+	out := transferToJSON(&record)
+	out.Stale = stale
+	return &body[transferJSON]{out}, nil
 }
 
 func (w *web) cancelTransfer(ctx context.Context, in *transferInput) (*body[transferJSON], error) {

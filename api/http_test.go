@@ -98,6 +98,34 @@ func TestACancelIsAVerbOfItsTransfer(t *testing.T) {
 	}
 }
 
+func TestAStaleReadSaysThatItIs(t *testing.T) {
+	w := open(t, nil)
+	if r := w.do("POST", "/v1/transfers", oneTransfer); r.status != 201 {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	for query, stale := range map[string]bool{"": false, "?consistency=linearizable": false, "?consistency=stale": true} {
+		r := w.do("GET", "/v1/transfers/"+idText+query, "")
+		says, _ := r.fields(t)["stale"].(bool)
+		if old := r.fields(t)["state"] == "pending"; r.status != 200 || says != stale || old != stale {
+			t.Errorf("%q: %d %s", query, r.status, r.body)
+		}
+	}
+	if r := w.do("GET", "/v1/transfers/"+idText+"?consistency=eventual", ""); r.status != 400 || r.fields(t)["code"] != "invalid_request" {
+		t.Errorf("a word of no meaning: %d %s", r.status, r.body)
+	}
+	for consistency, stale := range map[quoratev1.Consistency]bool{
+		quoratev1.Consistency_CONSISTENCY_UNSPECIFIED: false, quoratev1.Consistency_CONSISTENCY_LINEARIZABLE: false, quoratev1.Consistency_CONSISTENCY_STALE: true,
+	} {
+		answer, err := w.transfers().GetTransfer(context.Background(), &quoratev1.GetTransferRequest{Id: idText, Consistency: consistency})
+		if old := answer.GetTransfer().GetState() == quoratev1.TransferState_TRANSFER_STATE_PENDING; err != nil || answer.GetStale() != stale || old != stale {
+			t.Errorf("%v: %v, %v", consistency, answer, err)
+		}
+	}
+	if _, err := w.transfers().GetTransfer(context.Background(), &quoratev1.GetTransferRequest{Id: idText, Consistency: 99}); infoOf(status.Convert(err)).GetReason() != "invalid_request" {
+		t.Errorf("a number of no meaning: %v", err)
+	}
+}
+
 func TestIdempotencyKeys(t *testing.T) {
 	w := open(t, nil)
 	hashed, err := api.IDOfKey("order 66")

@@ -32,6 +32,7 @@ type transferJSON struct {
 	Reference string      `json:"reference"`
 	CreatedAt *time.Time  `json:"created_at,omitempty"`
 	DecidedAt *time.Time  `json:"decided_at,omitempty"`
+	Stale     bool        `json:"stale,omitempty" doc:"The read was to be stale: more may have happened meanwhile."`
 }
 
 type reasonJSON struct {

@@ -142,11 +142,29 @@ func (c *Client) Cancel(ctx context.Context, id transfer.ID) (transfer.Record, e
 	return record, err
 }
 
-// Get says what is known of a transfer; transfer.ErrTransferNotFound.
-func (c *Client) Get(ctx context.Context, id transfer.ID) (transfer.Record, error) {
+// GetOption changes how Get reads.
+type GetOption func(*getSettings)
+
+type getSettings struct {
+	consistency quoratev1.Consistency
+}
+
+// Stale has Get take what the asked node has applied, however old that is: "pending" or transfer.ErrTransferNotFound may no longer be so. What
+// is decided stays decided. It needs no leader.
+func Stale() GetOption {
+	return func(s *getSettings) { s.consistency = quoratev1.Consistency_CONSISTENCY_STALE }
+}
+
+// Get says what is known of a transfer, linearizably unless it is to be stale; transfer.ErrTransferNotFound.
+func (c *Client) Get(ctx context.Context, id transfer.ID, options ...GetOption) (transfer.Record, error) {
+	var s getSettings
+	for _, change := range options {
+		change(&s)
+	}
+	request := &quoratev1.GetTransferRequest{Id: id.String(), Consistency: s.consistency}
 	var record transfer.Record
 	err := c.ask(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
-		answer, err := n.transfers.GetTransfer(ctx, &quoratev1.GetTransferRequest{Id: id.String()}, options...)
+		answer, err := n.transfers.GetTransfer(ctx, request, options...)
 		if err != nil {
 			return err
 		}

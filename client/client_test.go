@@ -376,6 +376,9 @@ func TestReads(t *testing.T) {
 	if r, err := c.Get(ctx, id); err != nil || r.Transfer.ID != id || r.State != transfer.Aborted {
 		t.Errorf("get: %+v, %v", r, err)
 	}
+	if r, err := c.Get(ctx, id, client.Stale()); err != nil || r.Transfer.ID != id || r.State != transfer.Pending {
+		t.Errorf("stale get: %+v, %v", r, err)
+	}
 	terms := client.Terms{ID: "alice", Currency: "CZK", OverdraftMinor: 5}
 	if a, err := c.OpenAccount(ctx, "HOME", terms); err != nil || a.Terms != terms || a.Status != client.Open {
 		t.Errorf("open: %+v, %v", a, err)

@@ -141,7 +141,11 @@ func (n *fakeNode) GetTransfer(_ context.Context, r *quoratev1.GetTransferReques
 	if n.fail != nil {
 		return nil, n.fail
 	}
-	return &quoratev1.GetTransferResponse{Transfer: abort(&quoratev1.TransferSpec{Id: r.GetId()}).GetTransfer()}, nil
+	answer := &quoratev1.GetTransferResponse{Transfer: abort(&quoratev1.TransferSpec{Id: r.GetId()}).GetTransfer()}
+	if answer.Stale = r.GetConsistency() == quoratev1.Consistency_CONSISTENCY_STALE; answer.Stale {
+		answer.Transfer.State, answer.Transfer.Reason = quoratev1.TransferState_TRANSFER_STATE_PENDING, nil
+	}
+	return answer, nil
 }
 
 func (n *fakeNode) OpenAccount(_ context.Context, r *quoratev1.OpenAccountRequest) (*quoratev1.OpenAccountResponse, error) {

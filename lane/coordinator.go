@@ -182,6 +182,20 @@ func (c *coordinatorHost) answerRead(w waiter, ask Ask) {
 	c.driver.Get(driver.Waiter(w), get.ID)
 }
 
+// answerStale says what this replica has applied, without asking anybody whether that is still so.
+func (l *Lane) answerStale(g *group, get GetTransfer) Answer {
+	c, ok := g.host.(*coordinatorHost)
+	invariant.Holds(ok, "group %s decides about transfer %s and is no coordinator", g.id, get.ID)
+	known, err := c.machine.Lookup(get.ID)
+	switch {
+	case err != nil:
+		return Answer{Err: fmt.Errorf("%w: %w", transfer.ErrInternal, err)}
+	case known == nil:
+		return Answer{Err: fmt.Errorf("%w: %s, as far as node %d knows", transfer.ErrTransferNotFound, get.ID, l.node)}
+	}
+	return Answer{Transfer: known.Public()}
+}
+
 // receiveBankAnswers gives a bank's answers, or its new address, to the driver that asked.
 func (l *Lane) receiveBankAnswers(from raft.NodeID, m BankAnswers) {
 	l.heardFrom(l.banks[m.Bank], from)

@@ -62,8 +62,12 @@ type Submit struct{ Transfer *transfer.Transfer }
 // CancelTransfer wants a transfer aborted, or its id closed for ever if nobody knows it, and waits for what became of it.
 type CancelTransfer struct{ ID transfer.ID }
 
-// GetTransfer reads one transfer.
-type GetTransfer struct{ ID transfer.ID }
+// GetTransfer reads one transfer: linearizably, at the leader. Stale asks for what this node has applied instead, however old that is; a
+// node without a replica of the group asks the leader all the same.
+type GetTransfer struct {
+	ID    transfer.ID
+	Stale bool
+}
 
 // OpenAccount opens an account, or finds the one that exists with the same terms.
 type OpenAccount struct {

@@ -42,6 +42,10 @@ func (w *gateway) add(l *Lane, asked Asked) {
 		return
 	}
 	a := &openAsk{Asked: asked, group: l.groupOf(asked.Ask)}
+	if get, ok := asked.Ask.(GetTransfer); ok && get.Stale && l.groups[a.group] != nil {
+		l.answerHere(asked.Request, l.answerStale(l.groups[a.group], get))
+		return
+	}
 	if err := l.admit(a); err != nil {
 		l.answerHere(asked.Request, Answer{Err: err})
 		return
@@ -120,6 +124,9 @@ func (w *gateway) leaderMoved(l *Lane, id GroupID) {
 
 // tooLate says what a client may conclude from silence.
 func (a *openAsk) tooLate() error {
+	if _, get := a.Ask.(GetTransfer); get && a.target == 0 {
+		return fmt.Errorf("%w: group %s", transfer.ErrNoLeader, a.group) // nobody is finding out
+	}
 	if id, ok := transferOf(a.Ask); ok && a.sent > 0 {
 		return fmt.Errorf("%w: transfer %s", transfer.ErrOutcomeUnknown, id)
 	}

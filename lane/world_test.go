@@ -25,6 +25,7 @@ type world struct {
 	now     time.Time
 	lanes   map[raft.NodeID]*lane.Lane
 	frozen  map[raft.NodeID]bool // stands still, and what is sent to it is lost
+	cutOff  raft.NodeID          // goes on, and what it and the others say to each other is lost
 	drop    func(to raft.NodeID, m lane.Message) bool
 	reports map[raft.NodeID][]lane.Report
 	answers map[uint64]lane.Answer
@@ -78,7 +79,7 @@ func (w *world) step(node raft.NodeID, events ...lane.Event) {
 		events []lane.Event
 	}
 	send := func(queue []arrival, from raft.NodeID, s lane.Send) []arrival {
-		if w.drop != nil && w.drop(s.To, s.Message) {
+		if (w.drop != nil && w.drop(s.To, s.Message)) || (from != s.To && (from == w.cutOff || s.To == w.cutOff)) {
 			return queue
 		}
 		return append(queue, arrival{s.To, []lane.Event{lane.Received{From: from, Message: s.Message}}})

@@ -51,6 +51,12 @@ func (b *nodeBackend) Transfer(ctx context.Context, id transfer.ID) (transfer.Re
 	return a.Transfer, a.Err
 }
 
+// StaleTransfer reads one transfer as this node knows it.
+func (b *nodeBackend) StaleTransfer(ctx context.Context, id transfer.ID) (transfer.Record, error) {
+	a := b.ask(ctx, lane.GetTransfer{ID: id, Stale: true})
+	return a.Transfer, a.Err
+}
+
 // OpenAccount opens an account, or returns the one that exists with the same terms.
 func (b *nodeBackend) OpenAccount(ctx context.Context, at transfer.BankID, terms bank.Terms) (bank.Account, error) {
 	return oneAccount(b.ask(ctx, lane.OpenAccount{Bank: at, Terms: terms}))

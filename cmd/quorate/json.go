@@ -21,6 +21,7 @@ type transferJSON struct {
 	Reference string      `json:"reference"`
 	CreatedAt *time.Time  `json:"created_at,omitempty"`
 	DecidedAt *time.Time  `json:"decided_at,omitempty"`
+	Stale     bool        `json:"stale,omitempty"`
 }
 
 type reasonJSON struct {

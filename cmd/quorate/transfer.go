@@ -241,9 +241,12 @@ func quoteForShell(word string) string {
 }
 
 func newTransferGet() *cobra.Command {
-	return &cobra.Command{
-		Use:     "get ID",
-		Short:   "Say what became of a transfer",
+	var stale bool
+	cmd := &cobra.Command{
+		Use:   "get ID",
+		Short: "Say what became of a transfer",
+		Long: `Say what became of a transfer, as of now. With --stale: what the server that answers has heard of, however old. That works without a leader,
+and says that it is stale; a decided transfer stays decided, but a pending or an unknown one may be decided by now.`,
 		Example: "  quorate transfer get 01936f8e-7f3a-7000-8000-5b1d3f6a9c21\n  quorate transfer get 01936f8e-7f3a-7000-8000-5b1d3f6a9c21 -o json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -260,6 +263,9 @@ func newTransferGet() *cobra.Command {
 				return err
 			}
 			defer c.hangUp()
+			if stale {
+				return printStale(cmd, p, c, id)
+			}
 			record, err := c.Get(c.ctx, id)
 			if err != nil {
 				return err
@@ -267,6 +273,22 @@ func newTransferGet() *cobra.Command {
 			return printTransfer(p, &record)
 		},
 	}
+	cmd.Flags().BoolVar(&stale, "stale", false, "take what the server that answers knows, however old; works without a leader")
+	return cmd
+}
+
+// printStale prints what one server knows, and on standard error that it is that server alone which says so.
+func printStale(cmd *cobra.Command, p *printer, c *caller, id transfer.ID) error {
+	record, err := c.Get(c.ctx, id, client.Stale())
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(cmd.ErrOrStderr(), "stale: one server's knowledge, more may have happened meanwhile"); err != nil {
+		return err
+	}
+	object := transferToJSON(&record)
+	object.Stale = true
+	return p.one(object, record.Transfer.ID.String(), transferTables(&record)...)
 }
 
 func newTransferCancel() *cobra.Command {
@@ -320,6 +342,10 @@ func (e *tooLateError) Error() string {
 }
 
 func printTransfer(p *printer, r *transfer.Record) error {
+	return p.one(transferToJSON(r), r.Transfer.ID.String(), transferTables(r)...)
+}
+
+func transferTables(r *transfer.Record) []table {
 	head := table{
 		header: []string{"ID", "STATE", "SETTLED", "CREATED", "DECIDED", "REFERENCE"},
 		rows:   [][]string{{r.Transfer.ID.String(), r.State.String(), yesNo(r.Settled), timeText(r.CreatedAt), timeText(r.DecidedAt), orDash(r.Transfer.Reference)}},
@@ -330,15 +356,14 @@ func printTransfer(p *printer, r *transfer.Record) error {
 			string(l.Bank), string(l.Account), l.Direction.String(), transfer.FormatMinor(l.AmountMinor, l.Currency), string(l.Currency),
 		})
 	}
-	tables := []table{head, legs}
 	if r.State == transfer.Aborted {
 		reason := table{
 			header: []string{"REASON", "AT", "DETAIL"},
 			rows:   [][]string{{string(r.Reason.Code), orDash(string(r.Reason.Bank)), orDash(r.Reason.Detail)}},
 		}
-		tables = []table{head, reason, legs}
+		return []table{head, reason, legs}
 	}
-	return p.one(transferToJSON(r), r.Transfer.ID.String(), tables...)
+	return []table{head, legs}
 }
 
 func yesNo(b bool) string {

@@ -28,6 +28,58 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Consistency says how new the answer to a read must be.
+type Consistency int32
+
+const (
+	Consistency_CONSISTENCY_UNSPECIFIED Consistency = 0
+	// All that had happened when the read came. Needs a leader.
+	Consistency_CONSISTENCY_LINEARIZABLE Consistency = 1
+	// What the asked node has applied, however old. Needs nobody else, if that node holds a replica of the transfer's coordinator.
+	Consistency_CONSISTENCY_STALE Consistency = 2
+)
+
+// Enum value maps for Consistency.
+var (
+	Consistency_name = map[int32]string{
+		0: "CONSISTENCY_UNSPECIFIED",
+		1: "CONSISTENCY_LINEARIZABLE",
+		2: "CONSISTENCY_STALE",
+	}
+	Consistency_value = map[string]int32{
+		"CONSISTENCY_UNSPECIFIED":  0,
+		"CONSISTENCY_LINEARIZABLE": 1,
+		"CONSISTENCY_STALE":        2,
+	}
+)
+
+func (x Consistency) Enum() *Consistency {
+	p := new(Consistency)
+	*p = x
+	return p
+}
+
+func (x Consistency) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Consistency) Descriptor() protoreflect.EnumDescriptor {
+	return file_quorate_v1_transfer_proto_enumTypes[0].Descriptor()
+}
+
+func (Consistency) Type() protoreflect.EnumType {
+	return &file_quorate_v1_transfer_proto_enumTypes[0]
+}
+
+func (x Consistency) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Consistency.Descriptor instead.
+func (Consistency) EnumDescriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{0}
+}
+
 // Direction is seen from the leg's account.
 type Direction int32
 
@@ -62,11 +114,11 @@ func (x Direction) String() string {
 }
 
 func (Direction) Descriptor() protoreflect.EnumDescriptor {
-	return file_quorate_v1_transfer_proto_enumTypes[0].Descriptor()
+	return file_quorate_v1_transfer_proto_enumTypes[1].Descriptor()
 }
 
 func (Direction) Type() protoreflect.EnumType {
-	return &file_quorate_v1_transfer_proto_enumTypes[0]
+	return &file_quorate_v1_transfer_proto_enumTypes[1]
 }
 
 func (x Direction) Number() protoreflect.EnumNumber {
@@ -75,7 +127,7 @@ func (x Direction) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Direction.Descriptor instead.
 func (Direction) EnumDescriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{0}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{1}
 }
 
 // TransferState is how far a transfer has come. A decided one never changes.
@@ -115,11 +167,11 @@ func (x TransferState) String() string {
 }
 
 func (TransferState) Descriptor() protoreflect.EnumDescriptor {
-	return file_quorate_v1_transfer_proto_enumTypes[1].Descriptor()
+	return file_quorate_v1_transfer_proto_enumTypes[2].Descriptor()
 }
 
 func (TransferState) Type() protoreflect.EnumType {
-	return &file_quorate_v1_transfer_proto_enumTypes[1]
+	return &file_quorate_v1_transfer_proto_enumTypes[2]
 }
 
 func (x TransferState) Number() protoreflect.EnumNumber {
@@ -128,7 +180,7 @@ func (x TransferState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TransferState.Descriptor instead.
 func (TransferState) EnumDescriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{1}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{2}
 }
 
 // Outcome says whether the request has taken effect.
@@ -168,11 +220,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_quorate_v1_transfer_proto_enumTypes[2].Descriptor()
+	return file_quorate_v1_transfer_proto_enumTypes[3].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_quorate_v1_transfer_proto_enumTypes[2]
+	return &file_quorate_v1_transfer_proto_enumTypes[3]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -181,7 +233,7 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{2}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{3}
 }
 
 type SubmitTransferRequest struct {
@@ -461,8 +513,10 @@ func (x *CancelTransferResponse) GetTransfer() *Transfer {
 }
 
 type GetTransferRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Linearizable if unset.
+	Consistency   Consistency `protobuf:"varint,2,opt,name=consistency,proto3,enum=quorate.v1.Consistency" json:"consistency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -504,9 +558,18 @@ func (x *GetTransferRequest) GetId() string {
 	return ""
 }
 
+func (x *GetTransferRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_CONSISTENCY_UNSPECIFIED
+}
+
 type GetTransferResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Transfer      *Transfer              `protobuf:"bytes,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Transfer *Transfer              `protobuf:"bytes,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	// The read was to be stale: more may have happened meanwhile.
+	Stale         bool `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -546,6 +609,13 @@ func (x *GetTransferResponse) GetTransfer() *Transfer {
 		return x.Transfer
 	}
 	return nil
+}
+
+func (x *GetTransferResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
 }
 
 // TransferSpec is what a client wants to happen.
@@ -1130,11 +1200,13 @@ const file_quorate_v1_transfer_proto_rawDesc = "" +
 	"\x15CancelTransferRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"J\n" +
 	"\x16CancelTransferResponse\x120\n" +
-	"\btransfer\x18\x01 \x01(\v2\x14.quorate.v1.TransferR\btransfer\"$\n" +
+	"\btransfer\x18\x01 \x01(\v2\x14.quorate.v1.TransferR\btransfer\"_\n" +
 	"\x12GetTransferRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"G\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
+	"\vconsistency\x18\x02 \x01(\x0e2\x17.quorate.v1.ConsistencyR\vconsistency\"]\n" +
 	"\x13GetTransferResponse\x120\n" +
-	"\btransfer\x18\x01 \x01(\v2\x14.quorate.v1.TransferR\btransfer\"\x96\x01\n" +
+	"\btransfer\x18\x01 \x01(\v2\x14.quorate.v1.TransferR\btransfer\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\"\x96\x01\n" +
 	"\fTransferSpec\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12#\n" +
 	"\x04legs\x18\x02 \x03(\v2\x0f.quorate.v1.LegR\x04legs\x123\n" +
@@ -1176,7 +1248,11 @@ const file_quorate_v1_transfer_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1c\n" +
 	"\tretryable\x18\x03 \x01(\bR\tretryable\x12-\n" +
-	"\aoutcome\x18\x04 \x01(\x0e2\x13.quorate.v1.OutcomeR\aoutcome*Q\n" +
+	"\aoutcome\x18\x04 \x01(\x0e2\x13.quorate.v1.OutcomeR\aoutcome*_\n" +
+	"\vConsistency\x12\x1b\n" +
+	"\x17CONSISTENCY_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18CONSISTENCY_LINEARIZABLE\x10\x01\x12\x15\n" +
+	"\x11CONSISTENCY_STALE\x10\x02*Q\n" +
 	"\tDirection\x12\x19\n" +
 	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fDIRECTION_DEBIT\x10\x01\x12\x14\n" +
@@ -1209,62 +1285,64 @@ func file_quorate_v1_transfer_proto_rawDescGZIP() []byte {
 	return file_quorate_v1_transfer_proto_rawDescData
 }
 
-var file_quorate_v1_transfer_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_quorate_v1_transfer_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_quorate_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_quorate_v1_transfer_proto_goTypes = []any{
-	(Direction)(0),                  // 0: quorate.v1.Direction
-	(TransferState)(0),              // 1: quorate.v1.TransferState
-	(Outcome)(0),                    // 2: quorate.v1.Outcome
-	(*SubmitTransferRequest)(nil),   // 3: quorate.v1.SubmitTransferRequest
-	(*SubmitTransferResponse)(nil),  // 4: quorate.v1.SubmitTransferResponse
-	(*SubmitTransfersRequest)(nil),  // 5: quorate.v1.SubmitTransfersRequest
-	(*SubmitTransfersResponse)(nil), // 6: quorate.v1.SubmitTransfersResponse
-	(*CancelTransferRequest)(nil),   // 7: quorate.v1.CancelTransferRequest
-	(*CancelTransferResponse)(nil),  // 8: quorate.v1.CancelTransferResponse
-	(*GetTransferRequest)(nil),      // 9: quorate.v1.GetTransferRequest
-	(*GetTransferResponse)(nil),     // 10: quorate.v1.GetTransferResponse
-	(*TransferSpec)(nil),            // 11: quorate.v1.TransferSpec
-	(*Leg)(nil),                     // 12: quorate.v1.Leg
-	(*Transfer)(nil),                // 13: quorate.v1.Transfer
-	(*Reason)(nil),                  // 14: quorate.v1.Reason
-	(*Shortfall)(nil),               // 15: quorate.v1.Shortfall
-	(*TransferResult)(nil),          // 16: quorate.v1.TransferResult
-	(*Error)(nil),                   // 17: quorate.v1.Error
-	(*durationpb.Duration)(nil),     // 18: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 19: google.protobuf.Timestamp
+	(Consistency)(0),                // 0: quorate.v1.Consistency
+	(Direction)(0),                  // 1: quorate.v1.Direction
+	(TransferState)(0),              // 2: quorate.v1.TransferState
+	(Outcome)(0),                    // 3: quorate.v1.Outcome
+	(*SubmitTransferRequest)(nil),   // 4: quorate.v1.SubmitTransferRequest
+	(*SubmitTransferResponse)(nil),  // 5: quorate.v1.SubmitTransferResponse
+	(*SubmitTransfersRequest)(nil),  // 6: quorate.v1.SubmitTransfersRequest
+	(*SubmitTransfersResponse)(nil), // 7: quorate.v1.SubmitTransfersResponse
+	(*CancelTransferRequest)(nil),   // 8: quorate.v1.CancelTransferRequest
+	(*CancelTransferResponse)(nil),  // 9: quorate.v1.CancelTransferResponse
+	(*GetTransferRequest)(nil),      // 10: quorate.v1.GetTransferRequest
+	(*GetTransferResponse)(nil),     // 11: quorate.v1.GetTransferResponse
+	(*TransferSpec)(nil),            // 12: quorate.v1.TransferSpec
+	(*Leg)(nil),                     // 13: quorate.v1.Leg
+	(*Transfer)(nil),                // 14: quorate.v1.Transfer
+	(*Reason)(nil),                  // 15: quorate.v1.Reason
+	(*Shortfall)(nil),               // 16: quorate.v1.Shortfall
+	(*TransferResult)(nil),          // 17: quorate.v1.TransferResult
+	(*Error)(nil),                   // 18: quorate.v1.Error
+	(*durationpb.Duration)(nil),     // 19: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 20: google.protobuf.Timestamp
 }
 var file_quorate_v1_transfer_proto_depIdxs = []int32{
-	11, // 0: quorate.v1.SubmitTransferRequest.transfer:type_name -> quorate.v1.TransferSpec
-	13, // 1: quorate.v1.SubmitTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	11, // 2: quorate.v1.SubmitTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
-	16, // 3: quorate.v1.SubmitTransfersResponse.results:type_name -> quorate.v1.TransferResult
-	13, // 4: quorate.v1.CancelTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	13, // 5: quorate.v1.GetTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	12, // 6: quorate.v1.TransferSpec.legs:type_name -> quorate.v1.Leg
-	18, // 7: quorate.v1.TransferSpec.timeout:type_name -> google.protobuf.Duration
-	0,  // 8: quorate.v1.Leg.direction:type_name -> quorate.v1.Direction
-	12, // 9: quorate.v1.Transfer.legs:type_name -> quorate.v1.Leg
-	1,  // 10: quorate.v1.Transfer.state:type_name -> quorate.v1.TransferState
-	14, // 11: quorate.v1.Transfer.reason:type_name -> quorate.v1.Reason
-	19, // 12: quorate.v1.Transfer.created_at:type_name -> google.protobuf.Timestamp
-	19, // 13: quorate.v1.Transfer.decided_at:type_name -> google.protobuf.Timestamp
-	15, // 14: quorate.v1.Reason.shortfall:type_name -> quorate.v1.Shortfall
-	13, // 15: quorate.v1.TransferResult.transfer:type_name -> quorate.v1.Transfer
-	17, // 16: quorate.v1.TransferResult.error:type_name -> quorate.v1.Error
-	2,  // 17: quorate.v1.Error.outcome:type_name -> quorate.v1.Outcome
-	3,  // 18: quorate.v1.TransferService.SubmitTransfer:input_type -> quorate.v1.SubmitTransferRequest
-	5,  // 19: quorate.v1.TransferService.SubmitTransfers:input_type -> quorate.v1.SubmitTransfersRequest
-	7,  // 20: quorate.v1.TransferService.CancelTransfer:input_type -> quorate.v1.CancelTransferRequest
-	9,  // 21: quorate.v1.TransferService.GetTransfer:input_type -> quorate.v1.GetTransferRequest
-	4,  // 22: quorate.v1.TransferService.SubmitTransfer:output_type -> quorate.v1.SubmitTransferResponse
-	6,  // 23: quorate.v1.TransferService.SubmitTransfers:output_type -> quorate.v1.SubmitTransfersResponse
-	8,  // 24: quorate.v1.TransferService.CancelTransfer:output_type -> quorate.v1.CancelTransferResponse
-	10, // 25: quorate.v1.TransferService.GetTransfer:output_type -> quorate.v1.GetTransferResponse
-	22, // [22:26] is the sub-list for method output_type
-	18, // [18:22] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	12, // 0: quorate.v1.SubmitTransferRequest.transfer:type_name -> quorate.v1.TransferSpec
+	14, // 1: quorate.v1.SubmitTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	12, // 2: quorate.v1.SubmitTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
+	17, // 3: quorate.v1.SubmitTransfersResponse.results:type_name -> quorate.v1.TransferResult
+	14, // 4: quorate.v1.CancelTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	0,  // 5: quorate.v1.GetTransferRequest.consistency:type_name -> quorate.v1.Consistency
+	14, // 6: quorate.v1.GetTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	13, // 7: quorate.v1.TransferSpec.legs:type_name -> quorate.v1.Leg
+	19, // 8: quorate.v1.TransferSpec.timeout:type_name -> google.protobuf.Duration
+	1,  // 9: quorate.v1.Leg.direction:type_name -> quorate.v1.Direction
+	13, // 10: quorate.v1.Transfer.legs:type_name -> quorate.v1.Leg
+	2,  // 11: quorate.v1.Transfer.state:type_name -> quorate.v1.TransferState
+	15, // 12: quorate.v1.Transfer.reason:type_name -> quorate.v1.Reason
+	20, // 13: quorate.v1.Transfer.created_at:type_name -> google.protobuf.Timestamp
+	20, // 14: quorate.v1.Transfer.decided_at:type_name -> google.protobuf.Timestamp
+	16, // 15: quorate.v1.Reason.shortfall:type_name -> quorate.v1.Shortfall
+	14, // 16: quorate.v1.TransferResult.transfer:type_name -> quorate.v1.Transfer
+	18, // 17: quorate.v1.TransferResult.error:type_name -> quorate.v1.Error
+	3,  // 18: quorate.v1.Error.outcome:type_name -> quorate.v1.Outcome
+	4,  // 19: quorate.v1.TransferService.SubmitTransfer:input_type -> quorate.v1.SubmitTransferRequest
+	6,  // 20: quorate.v1.TransferService.SubmitTransfers:input_type -> quorate.v1.SubmitTransfersRequest
+	8,  // 21: quorate.v1.TransferService.CancelTransfer:input_type -> quorate.v1.CancelTransferRequest
+	10, // 22: quorate.v1.TransferService.GetTransfer:input_type -> quorate.v1.GetTransferRequest
+	5,  // 23: quorate.v1.TransferService.SubmitTransfer:output_type -> quorate.v1.SubmitTransferResponse
+	7,  // 24: quorate.v1.TransferService.SubmitTransfers:output_type -> quorate.v1.SubmitTransfersResponse
+	9,  // 25: quorate.v1.TransferService.CancelTransfer:output_type -> quorate.v1.CancelTransferResponse
+	11, // 26: quorate.v1.TransferService.GetTransfer:output_type -> quorate.v1.GetTransferResponse
+	23, // [23:27] is the sub-list for method output_type
+	19, // [19:23] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_quorate_v1_transfer_proto_init() }
@@ -1281,7 +1359,7 @@ func file_quorate_v1_transfer_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_v1_transfer_proto_rawDesc), len(file_quorate_v1_transfer_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -45,7 +45,7 @@ type TransferServiceClient interface {
 	// really happened. An id that nobody knows is closed for ever, so that a submission that was lost can never take effect.
 	// DEADLINE_EXCEEDED: the outcome isn't known yet; cancel, get or submit again.
 	CancelTransfer(ctx context.Context, in *CancelTransferRequest, opts ...grpc.CallOption) (*CancelTransferResponse, error)
-	// GetTransfer says what is known of a transfer, linearizably.
+	// GetTransfer says what is known of a transfer: linearizably, or on request as the asked node knows it.
 	GetTransfer(ctx context.Context, in *GetTransferRequest, opts ...grpc.CallOption) (*GetTransferResponse, error)
 }
 
@@ -112,7 +112,7 @@ type TransferServiceServer interface {
 	// really happened. An id that nobody knows is closed for ever, so that a submission that was lost can never take effect.
 	// DEADLINE_EXCEEDED: the outcome isn't known yet; cancel, get or submit again.
 	CancelTransfer(context.Context, *CancelTransferRequest) (*CancelTransferResponse, error)
-	// GetTransfer says what is known of a transfer, linearizably.
+	// GetTransfer says what is known of a transfer: linearizably, or on request as the asked node knows it.
 	GetTransfer(context.Context, *GetTransferRequest) (*GetTransferResponse, error)
 	mustEmbedUnimplementedTransferServiceServer()
 }
