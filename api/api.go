@@ -55,7 +55,7 @@ type Status struct {
 // GroupStatus is one Raft group that this node has a replica of.
 type GroupStatus struct {
 	Group   string // "coordinator/0", "bank/HOME"
-	Role    string // leader, follower, candidate, pre-candidate, learner
+	Role    string // leader, follower, candidate, pre-candidate, learner; repairing: it lost what it had acknowledged and doesn't vote yet
 	Leader  uint64 // zero: unknown
 	Term    uint64
 	Commit  uint64

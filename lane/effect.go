@@ -113,7 +113,8 @@ func (Forward) isMessage()      {}
 func (ForwardReply) isMessage() {}
 
 // Report is a fact for logs and metrics: LeaderChanged, LeadershipOffered, BankViolated, BankBreakerMoved, MessageRefused,
-// SnapshotBegun, SnapshotUnreadable, SnapshotInstalled or CheckpointBegun. The host chooses words and level.
+// SnapshotBegun, SnapshotUnreadable, SnapshotInstalled,
+// ReplicaIncomplete, ReplicaRepaired or CheckpointBegun. The host chooses words and level.
 type Report interface{ isReport() }
 
 // LeaderChanged says who leads a group now, as this node sees it (zero: nobody known).
@@ -166,6 +167,18 @@ type SnapshotInstalled struct {
 	Applied raft.Index
 }
 
+// ReplicaIncomplete says that this node's replica starts without what it had promised in terms up to Until. It neither votes nor
+// campaigns until the other members have given it everything.
+type ReplicaIncomplete struct {
+	Group GroupID
+	Until raft.Term
+}
+
+// ReplicaRepaired says that it votes again.
+type ReplicaRepaired struct {
+	Group GroupID
+}
+
 // CheckpointBegun says that a checkpoint is on its way to the disk.
 type CheckpointBegun struct {
 	Group   GroupID
@@ -181,4 +194,6 @@ func (MessageRefused) isReport()     {}
 func (SnapshotBegun) isReport()      {}
 func (SnapshotUnreadable) isReport() {}
 func (SnapshotInstalled) isReport()  {}
+func (ReplicaIncomplete) isReport()  {}
+func (ReplicaRepaired) isReport()    {}
 func (CheckpointBegun) isReport()    {}

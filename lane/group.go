@@ -19,6 +19,8 @@ type group struct {
 	host    machineHost
 	touched bool
 
+	incomplete bool // it lost what it had acknowledged, and doesn't vote yet
+
 	leading bool      // this node leads, and its state is as new as any answer already given
 	term    raft.Term // of the reign, while leading
 	leader  raft.NodeID
@@ -84,6 +86,9 @@ func (l *Lane) addGroup(cfg Config, id GroupID, members []raft.NodeID, newHost f
 	if err != nil {
 		return fmt.Errorf("start group %s: %w", id, err)
 	}
+	if g.incomplete = engine.Incomplete(); g.incomplete {
+		l.report(ReplicaIncomplete{Group: id, Until: state.Lost})
+	}
 	appliedTerm, logBytes := logUpTo(&state)
 	g.replica = replica.New(replica.Config{
 		Engine:            engine,
@@ -132,6 +137,7 @@ func (l *Lane) run(g *group) {
 		return
 	}
 	l.carryOut(g, &out)
+	l.watchRepair(g)
 	l.watchLeadership(g)
 	for _, id := range out.Reads {
 		l.finishReads(g, id)
@@ -162,6 +168,28 @@ func (l *Lane) carryOut(g *group, out *replica.Output) {
 	l.effects.Writes = append(l.effects.Writes, write)
 	if out.Write.Applied != 0 {
 		l.report(CheckpointBegun{Group: g.id, Applied: out.Write.Applied, Keys: len(out.Write.State)})
+	}
+}
+
+// watchRepair tells when a replica is whole again.
+func (l *Lane) watchRepair(g *group) {
+	if g.incomplete && !g.replica.Engine().Incomplete() {
+		g.incomplete = false
+		l.report(ReplicaRepaired{Group: g.id})
+	}
+}
+
+// askForRepair has the members hear of a replica that needs them and asks for no votes: a leader of an earlier term steps down, and one that rests wakes.
+func (l *Lane) askForRepair(g *group) {
+	engine := g.replica.Engine()
+	if !g.incomplete || engine.Leader() != 0 {
+		return
+	}
+	members := engine.Members()
+	for _, m := range members.Members() {
+		if m != l.node {
+			l.send(m, RaftMessage{Group: g.id, Message: raft.Message{Kind: raft.AppendReply, From: l.node, To: m, Term: engine.Term(), Reject: true}})
+		}
 	}
 }
 

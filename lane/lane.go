@@ -153,6 +153,9 @@ func (l *Lane) tick() (counted int) {
 			g.replica.Engine().Tick()
 		}
 		g.host.tick()
+		if l.ticks%l.limits.ElectionTicks < counted {
+			l.askForRepair(g)
+		}
 		l.spread(g)
 		l.handOver(g)
 		l.enqueue(g)

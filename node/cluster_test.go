@@ -17,6 +17,7 @@ import (
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/node"
+	"github.com/quorate/quorate/storage"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -27,6 +28,7 @@ type cluster struct {
 	nodes   []*node.Node // nil: down
 	limits  lane.Limits  // zero: the usual ones
 	logger  *slog.Logger // nil: silent
+	storage storage.Options
 }
 
 // engines are what a cluster may run on: one for all nodes, or each node another than its neighbour, as when a cluster changes over.
@@ -98,7 +100,7 @@ func freeAddresses(t testing.TB, n int) []string {
 
 func (c *cluster) start(i int) {
 	c.t.Helper()
-	n, err := node.Start(c.configs[i], node.Options{Limits: c.limits, Logger: c.logger})
+	n, err := node.Start(c.configs[i], node.Options{Limits: c.limits, Logger: c.logger, Storage: c.storage})
 	if err != nil {
 		c.t.Fatalf("start node %d: %v", i+1, err)
 	}

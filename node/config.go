@@ -109,6 +109,22 @@ func (c *Config) Validate() error {
 	return directory.Validate()
 }
 
+// aloneHere names a group of this node that too few others have for them to give it back; "": there is none.
+func (c *Config) aloneHere() lane.GroupID {
+	d, self := c.Directory(), raft.NodeID(c.Node)
+	for shard, members := range d.Coordinators {
+		if slices.Contains(members, self) && len(members) < 3 {
+			return lane.CoordinatorGroup(shard)
+		}
+	}
+	for _, b := range d.Banks {
+		if slices.Contains(b.Members, self) && len(b.Members) < 3 {
+			return lane.BankGroup(b.Bank)
+		}
+	}
+	return ""
+}
+
 func (n *NodeConfig) validate(earlier []NodeConfig) error {
 	if n.ID == 0 {
 		return fmt.Errorf("id: it is missing or zero. why: node ids start at 1")

@@ -157,30 +157,16 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 	if storageOptions.Logger == nil {
 		storageOptions.Logger = n.log
 	}
-	store, err := storage.Open(n.config.DataDir, storage.Identity{Cluster: n.config.Cluster, Node: id}, storageOptions)
-	if err != nil {
+	var err error
+	if n.store, n.lane, err = n.restore(opts, storageOptions); err != nil {
 		return err
 	}
-	n.store = store
-	if store.Created() {
-		n.log.Warn("new data directory: right for a node that was never a member before; a member that lost its disk must come back under a new id", "data_dir", n.config.DataDir)
-	}
-	n.lane, err = lane.New(lane.Config{
-		Node:      id,
-		Seed:      opts.Seed,
-		Directory: n.config.Directory(),
-		Limits:    opts.Limits,
-		NewEngine: n.config.newEngine,
-		Restore:   func(g lane.GroupID) (raft.State, lane.Reader, error) { return restore(store, g) },
-	})
-	if err != nil {
-		return errors.Join(err, store.Close())
-	}
+	store := n.store
 	n.disk = newDisk(store)
 	n.disk.send = n.send
 	n.disk.persisted = func(events []lane.Event) { n.inbox.add(events...) }
 	n.disk.failed = n.fail
-	n.snapshots = newSnapshots(store, func(e lane.Event) { n.inbox.add(e) })
+	n.snapshots = newSnapshots(store, func(e lane.Event) { n.inbox.add(e) }, n.fail)
 	n.calls.open = map[uint64]*call{}
 	n.calls.next = rand.Uint64() >> 1 // far from the numbers of any earlier life
 	n.transport, err = transport.Start(transport.Config{
@@ -195,6 +181,51 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 		return errors.Join(err, store.Close())
 	}
 	return nil
+}
+
+// restore opens the store and the lane on it. If that shows damage, and the other members have all that is here, the store is set aside:
+// they give it back, and until then this node votes in none of its groups.
+func (n *Node) restore(opts Options, disk storage.Options) (*storage.Store, *lane.Lane, error) {
+	store, l, err := n.openStore(opts, disk)
+	if !errors.Is(err, storage.ErrDamaged) {
+		return store, l, err
+	}
+	if alone := n.config.aloneHere(); alone != "" {
+		return nil, nil, fmt.Errorf("%w; %s is on fewer than three nodes, so the others can't give everything back", err, alone)
+	}
+	aside, asideErr := storage.SetAside(n.config.DataDir, n.identity(), disk.FS)
+	if asideErr != nil {
+		return nil, nil, errors.Join(err, asideErr)
+	}
+	n.log.Error("stored data damaged: set aside, and this node's replicas are repaired by the other members", "aside", aside, "err", err)
+	return n.openStore(opts, disk)
+}
+
+func (n *Node) identity() storage.Identity {
+	return storage.Identity{Cluster: n.config.Cluster, Node: raft.NodeID(n.config.Node)}
+}
+
+// openStore leaves nothing open on error.
+func (n *Node) openStore(opts Options, disk storage.Options) (*storage.Store, *lane.Lane, error) {
+	store, err := storage.Open(n.config.DataDir, n.identity(), disk)
+	if err != nil {
+		return nil, nil, err
+	}
+	if store.Created() {
+		n.log.Warn("new data directory: right for a node that was never a member before; a member that lost its disk must come back under a new id", "data_dir", n.config.DataDir)
+	}
+	l, err := lane.New(lane.Config{
+		Node:      raft.NodeID(n.config.Node),
+		Seed:      opts.Seed,
+		Directory: n.config.Directory(),
+		Limits:    opts.Limits,
+		NewEngine: n.config.newEngine,
+		Restore:   func(g lane.GroupID) (raft.State, lane.Reader, error) { return restore(store, g) },
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, store.Close())
+	}
+	return store, l, nil
 }
 
 // newEngine makes the engine of one group's replica.

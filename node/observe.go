@@ -34,6 +34,10 @@ func (n *Node) observe(report lane.Report) {
 		n.log.Warn("snapshot can't be read", "group", r.Group, "member", r.Member, "err", r.Err)
 	case lane.SnapshotInstalled:
 		n.log.Info("snapshot installed", "group", r.Group, "applied", r.Applied)
+	case lane.ReplicaIncomplete:
+		n.log.Error("replica lost what it had acknowledged: it does not vote until it is repaired", "group", r.Group, "term", r.Until)
+	case lane.ReplicaRepaired:
+		n.log.Info("replica repaired: it votes again", "group", r.Group)
 	case lane.CheckpointBegun:
 		n.log.Debug("checkpoint begun", "group", r.Group, "applied", r.Applied, "keys", r.Keys)
 	}

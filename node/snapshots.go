@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -14,9 +15,10 @@ import (
 // snapshots reads what other members are sent, beside the loop and beside the disk. For each of them it keeps a view of
 // the store open, so that all chunks are of one moment.
 type snapshots struct {
-	store *storage.Store
-	read  func(lane.Event) // hears of every chunk
-	open  map[receiver]*opened
+	store  *storage.Store
+	read   func(lane.Event) // hears of every chunk
+	failed func(error)      // hears of damage
+	open   map[receiver]*opened
 
 	mu      sync.Mutex // guards asked and closed
 	asked   []lane.ReadSnapshot
@@ -45,8 +47,8 @@ const (
 	snapshotsMax = 64
 )
 
-func newSnapshots(store *storage.Store, read func(lane.Event)) *snapshots {
-	return &snapshots{store: store, read: read, open: map[receiver]*opened{}, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+func newSnapshots(store *storage.Store, read func(lane.Event), failed func(error)) *snapshots {
+	return &snapshots{store: store, read: read, failed: failed, open: map[receiver]*opened{}, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 }
 
 // ask queues what a step wants read. It never blocks: an engine asks for one chunk at a time for each member, and again only after
@@ -99,6 +101,9 @@ func (s *snapshots) run() {
 		for i := range asked {
 			r := &asked[i]
 			chunk, err := s.chunk(r)
+			if errors.Is(err, storage.ErrDamaged) {
+				s.failed(err)
+			}
 			s.read(lane.SnapshotRead{Group: r.Group, To: r.To, Chunk: chunk, Err: err})
 		}
 	}

@@ -40,6 +40,10 @@ type State struct {
 	Entries    []Entry // consecutive, from Compacted.Index+1
 	Applied    Index   // what the state machine's checkpoint contains; ≥ Compacted.Index
 	Membership []byte  // as Raft.Membership returned it when the checkpoint was taken; nil: Config.Voters
+
+	// Lost says that what was promised in terms up to this one may be missing here: a damaged disk was replaced by an empty one. The node neither
+	// votes nor campaigns until its log ends with an entry of a later term. HardState.Term must be later. Zero: nothing is missing.
+	Lost Term
 }
 
 // maxTerm and maxIndex bound what a peer may claim, so that adding to it never overflows.
@@ -111,6 +115,8 @@ func (s *State) verify() error {
 		return fmt.Errorf("%w: the log ends with %d@%d, but the term is %d", ErrBadState, prev.Index, prev.Term, hs.Term)
 	case hs.Accepted > hs.Term:
 		return fmt.Errorf("%w: accepted a log of term %d in term %d", ErrBadState, hs.Accepted, hs.Term)
+	case s.Lost != 0 && hs.Term <= s.Lost:
+		return fmt.Errorf("%w: promises up to term %d are lost, but the term is %d", ErrBadState, s.Lost, hs.Term)
 	case hs.Vote != 0 && hs.Term == 0:
 		return fmt.Errorf("%w: a vote for node %d in term 0", ErrBadState, hs.Vote)
 	case hs.Commit > prev.Index:

@@ -57,6 +57,7 @@ type Raft struct {
 	sinceHeard    int    // since a leader was heard, a vote granted, or a campaign begun
 	timeout       int    // of this wait, ElectionTicks..2×ElectionTicks−1
 	sinceBeat     int    // leader: since the last heartbeat
+	lost          Term   // see State.Lost
 	quietUntil    uint64 // leases: no vote before, for a leader may count on the one that we were before a restart
 	votes         map[NodeID]bool
 	voteCast      func(NodeID) (granted, said bool)
@@ -114,6 +115,7 @@ func New(cfg Config) (*Raft, error) {
 		cfg: cfg, id: cfg.ID, role: Follower,
 		term: hs.Term, vote: hs.Vote, accepted: hs.Accepted, durableTerm: hs.Term, handedHS: hs,
 		chance: cfg.Seed ^ uint64(cfg.ID)*0x9e3779b97f4a7c15,
+		lost:   s.Lost,
 		votes:  map[NodeID]bool{},
 		limits: progress.Limits{Messages: cfg.MaxInflightMessages, Bytes: cfg.MaxInflightBytes},
 	}

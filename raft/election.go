@@ -26,9 +26,15 @@ func (r *Raft) tickElection() {
 // votes by a membership that the others have left. And with a disk that hangs it could not keep what it promises.
 func (r *Raft) mayCampaign() bool {
 	asking := r.role == Candidate && r.durableTerm < r.term // nobody was asked yet: the requests wait for the disk
-	return r.voters.Has(r.id) && !asking && !r.diskHangs() && r.install == nil &&
+	return r.voters.Has(r.id) && !r.Incomplete() && !asking && !r.diskHangs() && r.install == nil &&
 		!r.log.hasMembership(r.log.applied, r.log.commit)
 }
+
+// Incomplete says whether entries that this node once acknowledged may be missing from its log (State.Lost). Whoever was elected in a later term was so
+// without its vote, so by the healthy alone, and has them all; and so has a log that ends with an entry of that term. What it
+// acknowledges meanwhile is true: it has what that leader has, up to there. Source: the recovery of a faulty replica in "Viewstamped
+// Replication Revisited" §4.3, where the others tell what this node's own note of its term tells here.
+func (r *Raft) Incomplete() bool { return r.lost != 0 && r.log.lastID().Term <= r.lost }
 
 // sticky says whether requests for votes are ignored: the leader is well as far as this node knows (Ongaro §4.2.3).
 func (r *Raft) sticky() bool {
@@ -94,7 +100,7 @@ func (r *Raft) handleVote(m *Message) {
 	last := r.log.lastID()
 	upToDate := m.LogTerm > last.Term || m.LogTerm == last.Term && m.Index >= last.Index
 	switch {
-	case !free || !upToDate:
+	case !free || !upToDate || r.Incomplete():
 		r.refuseVote(m)
 	case m.Kind == PreVote:
 		r.send(Message{Kind: PreVoteReply, To: m.From, Term: m.Term})

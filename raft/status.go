@@ -13,6 +13,7 @@ type Status struct {
 	First   Index
 	Match   map[NodeID]Index // leader only
 
+	Incomplete  bool              // it lost what it had acknowledged, and neither votes nor campaigns yet
 	Durable     Index             // the log is durable here up to this entry
 	TransferTo  NodeID            // leader only: who shall take over; zero: nobody
 	Handed      bool              // leader only: the leader before handed the group over, no timeout was needed
@@ -26,7 +27,7 @@ func (r *Raft) Status() Status {
 	s := Status{
 		ID: r.id, Role: r.role, Term: r.term, Vote: r.vote, Leader: r.leader,
 		Commit: r.log.commit, Applied: r.log.applied, Last: r.log.last(), First: r.log.compacted.Index + 1,
-		Durable: r.log.stable,
+		Incomplete: r.Incomplete(), Durable: r.log.stable,
 	}
 	if r.role == Leader {
 		s.TransferTo, s.Handed, s.Uncommitted = r.transferTo, r.handed, r.uncommitted

@@ -27,4 +27,5 @@ type Engine interface {
 	Term() raft.Term
 	Leader() raft.NodeID
 	LeaderReady() bool
+	Incomplete() bool
 }

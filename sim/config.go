@@ -26,11 +26,12 @@ type Config struct {
 type plant string
 
 const (
-	forgetVotes plant = "the disk forgets who was voted for"
-	forgetTail  plant = "the disk loses the last entries of a synced write"
-	noIsYes     plant = "the network turns a bank's no into a yes"
-	otherEnd    plant = "a node answers aborted for committed"
-	halfInstall plant = "the disk installs a part of a snapshot over the old state"
+	forgetVotes  plant = "the disk forgets who was voted for"
+	forgetTail   plant = "the disk loses the last entries of a synced write"
+	noIsYes      plant = "the network turns a bank's no into a yes"
+	otherEnd     plant = "a node answers aborted for committed"
+	votesBlindly plant = "a node that lost its disk votes as if it had not"
+	halfInstall  plant = "the disk installs a part of a snapshot over the old state"
 )
 
 // Faults says what may go wrong and how often. Chances are from 0 to 1, mean times simulated.
@@ -46,6 +47,7 @@ type Faults struct {
 	SlowDisk        int
 	StalledDisk     int
 	ClockJump       int // forwards
+	LostDisk        int // a node crashes and finds what it stored of a group damaged
 
 	CrashPoint   float64 // chance per step or sync that the node crashes in the middle of it
 	ClockDrift   float64 // largest difference of a clock's rate from 1
@@ -80,7 +82,7 @@ func DrawFaults(seed uint64) *Faults {
 		SlowDisk: weight(), StalledDisk: weight(), ClockJump: weight(), Eclipse: weight(),
 		CrashPoint: chance(0.01), ClockDrift: chance(0.2), ClockSkew: time.Duration(chance(2000)) * time.Millisecond,
 		LostAnswers: chance(0.3), Impatience: chance(0.3), EagerReaders: rng.IntN(2) == 0,
-		DamagedChunk: chance(0.5),
+		DamagedChunk: chance(0.5), LostDisk: weight(),
 	}
 }
 
@@ -137,6 +139,18 @@ func drawShape(cfg *Config) shape {
 		s.think *= 20
 	}
 	return s
+}
+
+// places says where each group's members are.
+func (s *shape) places() map[lane.GroupID][]raft.NodeID {
+	places := map[lane.GroupID][]raft.NodeID{}
+	for shard, members := range s.directory.Coordinators {
+		places[lane.CoordinatorGroup(shard)] = members
+	}
+	for _, b := range s.directory.Banks {
+		places[lane.BankGroup(b.Bank)] = b.Members
+	}
+	return places
 }
 
 func someNodes(rng *rand.Rand, of, count int) []raft.NodeID {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -38,6 +39,7 @@ type stored struct {
 	members   []byte
 	kv        map[string][]byte
 	staged    map[string][]byte // of a snapshot that isn't complete
+	lost      raft.Term         // promises up to this term are lost
 }
 
 func newDisk(h *host, rng *rand.Rand) *disk {
@@ -57,7 +59,7 @@ func (d *disk) of(id lane.GroupID) *stored {
 func (d *disk) restore(id lane.GroupID) (raft.State, lane.Reader, error) {
 	d.h.restoring = id
 	s := d.of(id)
-	state := raft.State{HardState: s.hard, Compacted: s.compacted, Entries: cloneEntries(s.entries), Applied: s.applied, Membership: slices.Clone(s.members)}
+	state := raft.State{HardState: s.hard, Compacted: s.compacted, Entries: cloneEntries(s.entries), Applied: s.applied, Membership: slices.Clone(s.members), Lost: s.lost}
 	return state, s, nil
 }
 
@@ -158,6 +160,37 @@ func (d *disk) crash() {
 			d.h.w.counts.SnapshotsCut++
 		}
 	}
+}
+
+// lose damages what is stored of one group, so that all but its term is given up. One member of a group may be so at a
+// time: a majority must be healthy.
+func (d *disk) lose(places map[lane.GroupID][]raft.NodeID) {
+	var groups []lane.GroupID
+	for _, id := range slices.Sorted(maps.Keys(d.groups)) {
+		whole := func(n raft.NodeID) bool { s := d.h.w.host(n).disk.groups[id]; return s == nil || !s.incomplete() }
+		if members := places[id]; len(members) >= 3 && d.groups[id].hard.Term > 0 && !slices.ContainsFunc(members, func(n raft.NodeID) bool { return !whole(n) }) {
+			groups = append(groups, id)
+		}
+	}
+	if len(groups) == 0 {
+		return
+	}
+	s := d.groups[groups[d.rng.IntN(len(groups))]]
+	d.h.w.counts.DisksLost++
+	d.h.w.trace.note(d.h.w.now, "loses its data", d.h.id, 0, s.group, uint64(s.hard.Term))
+	*s = stored{disk: d, group: s.group, kv: map[string][]byte{}, lost: s.hard.Term, hard: raft.HardState{Term: s.hard.Term + 1}}
+	if d.h.w.cfg.plant == votesBlindly {
+		s.lost = 0
+	}
+}
+
+// incomplete says whether the log still lacks what was lost.
+func (s *stored) incomplete() bool {
+	last := s.compacted.Term
+	if n := len(s.entries); n > 0 {
+		last = s.entries[n-1].Term
+	}
+	return s.lost != 0 && last <= s.lost
 }
 
 func (s *stored) last() raft.Index { return s.compacted.Index + raft.Index(len(s.entries)) }

@@ -3,7 +3,7 @@ package sim
 import "time"
 
 // Planted lists the faults that RunPlanted can put into a world.
-var Planted = []string{string(forgetVotes), string(forgetTail), string(noIsYes), string(otherEnd), string(halfInstall)}
+var Planted = []string{string(forgetVotes), string(forgetTail), string(noIsYes), string(otherEnd), string(halfInstall), string(votesBlindly)}
 
 // RunPlanted is Run with a fault that the judges must find.
 func RunPlanted(seed uint64, fault string) Result {

@@ -241,6 +241,11 @@ func (h *host) report(r lane.Report) {
 		h.w.trace.note(h.w.now, "installs a snapshot", h.id, 0, r, uint64(r.Applied))
 	case lane.SnapshotUnreadable: // a view that a restart or a newer snapshot has closed
 		h.w.trace.note(h.w.now, "can't read a snapshot", h.id, r.Member, r, hashString(r.Err.Error()))
+	case lane.ReplicaIncomplete:
+		h.w.trace.note(h.w.now, "is incomplete", h.id, 0, r, uint64(r.Until))
+	case lane.ReplicaRepaired:
+		h.w.counts.Repaired++
+		h.w.trace.note(h.w.now, "is repaired", h.id, 0, r, hashString(string(r.Group)))
 	case lane.LeaderChanged:
 		h.w.counts.Elections++
 		h.w.trace.note(h.w.now, "sees a leader", h.id, 0, r, uint64(r.Term)<<8^uint64(r.Leader))

@@ -42,7 +42,7 @@ func (n *nemesis) strike() {
 	}{
 		{f.Crash, n.crash}, {f.CrashAll, n.crashAll}, {f.Pause, n.pause}, {f.Partition, n.partition}, {f.OneWay, n.oneWay},
 		{f.SlowDisk, n.slowDisk}, {f.StalledDisk, n.stalledDisk}, {f.ClockJump, n.clockJump},
-		{f.Eclipse, n.eclipse},
+		{f.Eclipse, n.eclipse}, {f.LostDisk, n.lostDisk},
 	}
 	sum := 0
 	for _, c := range choices {
@@ -65,6 +65,13 @@ func (n *nemesis) strike() {
 
 func (n *nemesis) crash(h *host) {
 	h.crash("")
+	n.w.after(n.downtime(), h.restart)
+}
+
+// lostDisk crashes a node and damages what it remembers of one group.
+func (n *nemesis) lostDisk(h *host) {
+	h.crash("and loses data")
+	h.disk.lose(n.w.shape.places())
 	n.w.after(n.downtime(), h.restart)
 }
 

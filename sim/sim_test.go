@@ -46,9 +46,11 @@ func TestSeeds(t *testing.T) {
 		sum.SnapshotsCut += r.SnapshotsCut
 		sum.SnapshotsInstalled += r.SnapshotsInstalled
 		sum.ChunksRefused += r.ChunksRefused
+		sum.DisksLost += r.DisksLost
+		sum.Repaired += r.Repaired
 	}
-	if *seeds >= 200 && (sum.SnapshotsInstalled == 0 || sum.SnapshotsCut == 0 || sum.ChunksRefused == 0) {
-		t.Errorf("no member fell behind the log, none crashed in the middle of a snapshot, or no damaged chunk came by: %+v", sum)
+	if *seeds >= 200 && (sum.SnapshotsInstalled == 0 || sum.SnapshotsCut == 0 || sum.ChunksRefused == 0 || sum.Repaired == 0) {
+		t.Errorf("no member fell behind the log, none crashed in the middle of a snapshot, no damaged chunk came by, or no lost disk was repaired: %+v", sum)
 	}
 	t.Logf("%d seeds, %.0f simulated seconds per second\n%+v", *seeds, sum.Simulated.Seconds()/time.Since(began).Seconds(), sum)
 }

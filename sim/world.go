@@ -45,6 +45,8 @@ type Counts struct {
 	Aborted    uint64
 	Unknown    uint64 // answers that were no outcome
 
+	DisksLost          uint64 // of one group each
+	Repaired           uint64 // they vote again
 	SnapshotsBegun     uint64
 	SnapshotsCut       uint64 // crashes of a node that had a part of a snapshot
 	SnapshotsInstalled uint64

@@ -75,6 +75,10 @@ func (s *Store) Commit(updates []GroupUpdate) error {
 		s.endTurn()
 		return s.fuse.blow("commit", err)
 	}
+	if err := s.terms.raise(s.fuse, updates); err != nil {
+		s.endTurn()
+		return s.fuse.blow("commit", err)
+	}
 	bytes := c.batch.Len() // before Pebble keeps a large batch for itself
 	if c.batch.Empty() {
 		s.free = append(s.free, c)

@@ -29,7 +29,10 @@ var (
 	ErrClosed = errors.New("the store is closed")
 )
 
-const toRepair = "don't start this node on it again: rebuild the node from the other members under a new id, or restore a backup"
+// errGaveUp is a panic of Pebble, which is how it answers some damaged files.
+var errGaveUp = errors.New("pebble gave up")
+
+const toRepair = "the other members can repair it if each of its groups is on three nodes or more; otherwise rebuild the node under a new id, or restore a backup"
 
 // damagedFile wraps what Pebble says about its own files; only what it calls corruption is damage of ours.
 func damagedFile(dir string, err error) error {

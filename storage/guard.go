@@ -52,7 +52,7 @@ func (f *fuse) run(do func() error) error {
 	go func() {
 		defer func() {
 			if cause := recover(); cause != nil {
-				done <- fmt.Errorf("pebble gave up: %v", cause)
+				done <- fmt.Errorf("%w: %v", errGaveUp, cause)
 			}
 		}()
 		done <- do()

@@ -40,6 +40,9 @@ func lookBeforeOpening(dir string, fs vfs.FS, lock *pebble.Lock) (id Identity, e
 	if err != nil {
 		return Identity{}, false, err
 	}
+	if err := checkLogEnds(fs, dir); err != nil {
+		return Identity{}, false, errors.Join(err, db.Close())
+	}
 	id, err = readIdentity(dir, db)
 	if errors.Is(err, errNoIdentity) {
 		return Identity{}, false, db.Close()

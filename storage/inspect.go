@@ -54,6 +54,7 @@ func Inspect(dir string, opts Options) (Description, error) {
 		return Description{}, errors.Join(err, lock.Close())
 	}
 	d, err := describe(dir, db)
+	err = errors.Join(err, checkLogEnds(fs, dir))
 	return d, errors.Join(err, db.Close(), lock.Close())
 }
 

@@ -22,7 +22,7 @@ func (s *Store) Load(name string) (raft.State, error) {
 		return raft.State{}, err
 	}
 	defer s.endTurn()
-	state, err := loadState(s.db, name)
+	state, err := s.loadState(name)
 	if err != nil {
 		return raft.State{}, err
 	}
@@ -38,7 +38,7 @@ func (s *Store) group(name string) (*group, error) {
 	if g, ok := s.groups[name]; ok {
 		return g, nil
 	}
-	state, err := loadState(s.db, name)
+	state, err := s.loadState(name)
 	if err != nil {
 		return nil, err
 	}
@@ -48,6 +48,18 @@ func (s *Store) group(name string) (*group, error) {
 	}
 	s.groups[name] = g
 	return g, nil
+}
+
+// loadState adds what the store itself can't remember: which promises went with the one before it. From now on the term is a later one.
+func (s *Store) loadState(name string) (raft.State, error) {
+	state, err := loadState(s.db, name)
+	if err != nil {
+		return raft.State{}, err
+	}
+	if state.Lost = s.terms.lostIn(name); state.Lost != 0 && state.HardState.Term <= state.Lost {
+		state.HardState.Term, state.HardState.Vote = state.Lost+1, 0
+	}
+	return state, nil
 }
 
 // newGroup is a group as it was loaded. A snapshot that was being gathered is of no use after a restart: it goes

@@ -19,12 +19,12 @@ const (
 
 // pebbleOptions chooses for two kinds of data: log entries, large and dead within seconds, and state, small,
 // long-lived and read one key at a time.
-func pebbleOptions(opts Options, f *fuse, log *logger, m *meter, lock *pebble.Lock) *pebble.Options {
+func pebbleOptions(opts Options, s *Store, log *logger) *pebble.Options {
 	o := formatOptions(opts)
-	o.FS = guardFS{FS: opts.FS, fuse: f}
-	o.Lock = lock
+	o.FS = guardFS{FS: opts.FS, fuse: s.fuse}
+	o.Lock = s.lock
 	o.Logger = log
-	o.EventListener = listener(f, log, m)
+	o.EventListener = listener(s, log)
 
 	// A log entry that is compacted away before its memtable is flushed is written once, to the write-ahead log, and never
 	// again. So the memtable is as large as a node can afford; docs/storage.md has the measurement.
@@ -87,11 +87,14 @@ func openReadOnly(dir string, fs vfs.FS, lock *pebble.Lock) (*pebble.DB, error) 
 
 // listener hears what Pebble does in the background. A failed flush or compaction would be tried again for ever
 // while commits pile up behind it: it is as fatal as a failed commit.
-func listener(f *fuse, log *logger, m *meter) *pebble.EventListener {
+func listener(s *Store, log *logger) *pebble.EventListener {
+	f, m := s.fuse, &s.meter
 	return &pebble.EventListener{
 		BackgroundError: func(err error) { _ = f.blow("background work", err) },
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			_ = f.blow("background work", fmt.Errorf("%w: %s: %w; %s", ErrDamaged, info.Path, info.Details, toRepair))
+			damage := fmt.Errorf("%w: %s: %w; %s", ErrDamaged, info.Path, info.Details, toRepair)
+			s.terms.condemn(f, damage)
+			_ = f.blow("reading", damage)
 		},
 		DiskSlow: func(info vfs.DiskSlowInfo) {
 			m.slow.Add(1)

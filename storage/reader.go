@@ -154,7 +154,9 @@ func scanState(db pebble.Reader, prefix []byte, slot byte, from, to []byte, fn f
 
 func (r *Reader) failed(err error) error {
 	if pebble.IsCorruptionError(err) {
-		return fmt.Errorf("%w: state of group %s: %w; %s", ErrDamaged, r.group, err, toRepair)
+		err = fmt.Errorf("%w: state of group %s: %w; %s", ErrDamaged, r.group, err, toRepair)
+		r.store.terms.condemn(r.store.fuse, err)
+		return err
 	}
 	return fmt.Errorf("read state of group %s: %w", r.group, err)
 }

@@ -33,6 +33,7 @@ type Store struct {
 	fuse    *fuse
 	reserve uint64 // zero: by the size of the file system
 	created bool
+	terms   *terms
 	meter   meter
 
 	// using is held for reading by every call, so that Close waits for the last one.
@@ -92,8 +93,25 @@ func lockDirectory(dir string, fs vfs.FS) (*pebble.Lock, error) {
 }
 
 func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Store, error) {
-	found, exists, err := lookBeforeOpening(dir, opts.FS, lock)
+	terms, err := readTerms(opts.FS, dir)
 	if err != nil {
+		return nil, err
+	}
+	if terms.owner != (Identity{}) {
+		if err := terms.owner.mustBe(id, dir); err != nil {
+			return nil, err
+		}
+	}
+	if terms.damaged != "" {
+		return nil, fmt.Errorf("%w: %s: %s; %s", ErrDamaged, dir, terms.damaged, toRepair)
+	}
+	var found Identity
+	var exists bool
+	err = newFuse(nil, nil).run(func() (err error) { // a panic too is an answer
+		found, exists, err = lookBeforeOpening(dir, opts.FS, lock)
+		return err
+	})
+	if err = terms.contradicts(dir, exists, err); err != nil {
 		return nil, err
 	}
 	if exists {
@@ -101,24 +119,47 @@ func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Stor
 			return nil, err
 		}
 	}
-	s := &Store{dir: dir, fs: opts.FS, lock: lock, reserve: opts.ReserveBytes, created: !exists, turn: make(chan struct{}, 1), groups: map[string]*group{}, readers: map[string]*Reader{}}
+	s := &Store{terms: terms, dir: dir, fs: opts.FS, lock: lock, reserve: opts.ReserveBytes, created: !exists, turn: make(chan struct{}, 1), groups: map[string]*group{}, readers: map[string]*Reader{}}
 	log := newLogger(opts.Logger)
 	s.fuse = newFuse(log.fatal, log.full)
 	log.fuse = s.fuse
 	err = s.fuse.run(func() (err error) {
-		if s.db, err = pebble.Open(dir, pebbleOptions(opts, s.fuse, log, &s.meter, lock)); err != nil {
+		if s.db, err = pebble.Open(dir, pebbleOptions(opts, s, log)); err != nil {
 			return err
 		}
-		return s.sign(id)
+		if s.created { // the first log of a new store is of Pebble's oldest format, which says nothing of what was synced
+			if err = s.db.Close(); err != nil {
+				return err
+			}
+			if s.db, err = pebble.Open(dir, pebbleOptions(opts, s, log)); err != nil {
+				return err
+			}
+		}
+		return errors.Join(s.sign(id), s.noteTerms(id))
 	})
 	if cause := s.fuse.err(); cause != nil {
 		return nil, cause
 	}
 	if err != nil {
-		return nil, damagedFile(dir, err)
+		return nil, terms.contradicts(dir, exists, damagedFile(dir, err))
 	}
 	s.fuse.full.patient.Store(true)
 	return s, nil
+}
+
+// noteTerms begins the note of terms with what the store says: versions before have left none.
+func (s *Store) noteTerms(id Identity) error {
+	names, err := listGroups(s.dir, s.db)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		hard, err := record(s.db, name, groupPrefix(name), kindHardState, "hard state", decodeHardState)
+		if err == nil { // what is damaged is told by Load, and the note has it from earlier
+			s.terms.term[name] = max(s.terms.term[name], hard.Term)
+		}
+	}
+	return s.terms.begin(guardFS{FS: s.fs, fuse: s.fuse}, s.dir, id)
 }
 
 // sign writes whose store this is and of what format, also into one that an older version wrote.
@@ -167,7 +208,7 @@ func (s *Store) Close() error {
 	for _, r := range s.readers { // nobody reads any more
 		_ = r.drop() // after a failed read there is nothing left of it that could fail
 	}
-	err := s.fuse.run(s.db.Close)
+	err := s.fuse.run(func() error { return errors.Join(s.db.Close(), s.terms.close()) })
 	if cause := s.fuse.err(); cause != nil {
 		return cause
 	}

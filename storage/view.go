@@ -1,8 +1,6 @@
 package storage
 
 import (
-	"fmt"
-
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/quorate/quorate/raft"
@@ -75,7 +73,7 @@ func (v *View) Scan(from []byte, fn func(key, value []byte) bool) error {
 	}
 	defer v.store.leave()
 	if err := scanState(v.pinned, v.prefix, v.slot, from, nil, fn); err != nil {
-		return fmt.Errorf("read the checkpoint of group %s: %w", v.group, err)
+		return v.store.Reader(v.group).failed(err)
 	}
 	return nil
 }

@@ -140,7 +140,7 @@ func (b *nodeBackend) Status(ctx context.Context) (api.Status, error) {
 	}
 	for _, g := range a.Status.Groups {
 		s.Groups = append(s.Groups, api.GroupStatus{
-			Group: string(g.Group), Role: g.Raft.Role.String(), Leader: uint64(g.Raft.Leader), Term: uint64(g.Raft.Term),
+			Group: string(g.Group), Role: roleOf(&g.Raft), Leader: uint64(g.Raft.Leader), Term: uint64(g.Raft.Term),
 			Commit: uint64(g.Raft.Commit), Applied: uint64(g.Raft.Applied), Members: nodeNumbers(g.Members),
 		})
 	}
@@ -231,4 +231,12 @@ func since(before, after storage.Latency) storage.Latency {
 		lately.Buckets[i] -= before.Buckets[i]
 	}
 	return lately
+}
+
+// roleOf says what a replica is to its group.
+func roleOf(s *raft.Status) string {
+	if s.Incomplete {
+		return "repairing"
+	}
+	return s.Role.String()
 }

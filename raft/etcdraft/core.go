@@ -40,11 +40,12 @@ type Raft struct {
 
 	// Time, in ticks.
 	ticks      uint64
-	chance     uint64 // state of the generator of election timeouts
-	sinceHeard int    // since a leader was heard, a vote granted, or a campaign begun
-	timeout    int    // of this wait, ElectionTicks..2×ElectionTicks−1
-	handed     bool   // the last campaign was asked for by the leader before
-	quietUntil uint64 // leases: no vote before, for a leader may count on the one that we were before a restart
+	chance     uint64    // state of the generator of election timeouts
+	sinceHeard int       // since a leader was heard, a vote granted, or a campaign begun
+	timeout    int       // of this wait, ElectionTicks..2×ElectionTicks−1
+	handed     bool      // the last campaign was asked for by the leader before
+	lost       raft.Term // see raft.State
+	quietUntil uint64    // leases: no vote before, for a leader may count on the one that we were before a restart
 
 	lead    leading
 	arrival arrival // of a snapshot, chunk by chunk
@@ -99,7 +100,7 @@ func New(cfg raft.Config) (*Raft, error) {
 	hs := s.HardState
 	r := &Raft{
 		cfg: cfg, id: cfg.ID, term: hs.Term, vote: hs.Vote, accepted: hs.Accepted, durableTerm: hs.Term, handedHS: hs,
-		chance: cfg.Seed ^ uint64(cfg.ID)*0x9e3779b97f4a7c15,
+		lost: s.Lost, chance: cfg.Seed ^ uint64(cfg.ID)*0x9e3779b97f4a7c15,
 	}
 	r.log = log{compacted: s.Compacted, entries: slices.Clip(s.Entries), shadow: entriesToEtcd(s.Entries)}
 	r.log.handed, r.log.stable = r.log.last(), r.log.last()
@@ -163,7 +164,7 @@ func (r *Raft) step(m *raft.Message) error {
 	case raft.Snapshot:
 		return r.stepSnapshot(m)
 	case raft.PreVote, raft.Vote:
-		if r.ticks < r.quietUntil && !m.Transfer {
+		if r.ticks < r.quietUntil && !m.Transfer || r.Incomplete() {
 			return nil
 		}
 	case raft.PreVoteReply, raft.VoteReply:

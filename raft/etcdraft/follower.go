@@ -56,8 +56,11 @@ func (r *Raft) tickElection() {
 // votes by a membership that the others have left. And with a disk that hangs it could not keep what it promises.
 func (r *Raft) mayCampaign() bool {
 	asking := r.state == etcd.StateCandidate && r.durableTerm < r.term // nobody was asked yet: the requests wait for the disk
-	return r.voters.Has(r.id) && !asking && !r.diskHangs() && r.install == nil && !r.log.membershipIn(r.log.applied, r.log.commit)
+	return r.voters.Has(r.id) && !r.Incomplete() && !asking && !r.diskHangs() && r.install == nil && !r.log.membershipIn(r.log.applied, r.log.commit)
 }
+
+// Incomplete says whether entries that this node once acknowledged may be missing from its log, as raft.Raft does.
+func (r *Raft) Incomplete() bool { return r.lost != 0 && r.log.lastID().Term <= r.lost }
 
 // diskHangs says whether a write is overdue.
 func (r *Raft) diskHangs() bool {

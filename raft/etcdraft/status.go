@@ -16,7 +16,7 @@ func (r *Raft) Status() raft.Status {
 	s := raft.Status{
 		ID: r.id, Role: r.Role(), Term: r.term, Vote: r.vote, Leader: r.leader,
 		Commit: r.log.commit, Applied: r.log.applied, Last: r.log.last(), First: r.log.compacted.Index + 1,
-		Durable: r.log.stable,
+		Incomplete: r.Incomplete(), Durable: r.log.stable,
 	}
 	if r.state == etcd.StateLeader {
 		s.TransferTo, s.Handed = raft.NodeID(r.core.BasicStatus().LeadTransferee), r.handed

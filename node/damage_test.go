@@ -1,0 +1,125 @@
+package node_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/node"
+	"github.com/quorate/quorate/storage"
+)
+
+// TestADamagedMemberIsRepairedByTheOthers damages the files of one node by hand and starts it under load. It must find the damage, at once or when it
+// comes by, lose nothing that was acknowledged, vote in no group before it has got everything from the others, and then be counted on.
+func TestADamagedMemberIsRepairedByTheOthers(t *testing.T) {
+	for _, damage := range []struct {
+		name, engine string
+		files        string
+		spoil        func(t *testing.T, file string)
+	}{
+		{"a bit of the write-ahead log", "quorate", "*.log", flipBit},
+		{"bits of the tables", "etcd", "*.sst", flipBits},
+		{"bits of the manifest", "mixed", "MANIFEST-*", flipBits},
+		{"tables that are gone", "mixed", "*.sst", func(t *testing.T, file string) {
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(damage.name, func(t *testing.T) {
+			c := newCluster(t, 3, damage.engine)
+			c.limits, c.storage = shortLogs(), storage.Options{MemTableBytes: 128 << 10} // tables within moments
+			for i := range c.configs {
+				c.configs[i].Banks = []node.BankConfig{{ID: "A", Nodes: []uint64{1, 2, 3}}, {ID: "B", Nodes: []uint64{1, 2, 3}}, {ID: "C", Nodes: []uint64{1, 2, 3}}}
+				c.start(i)
+			}
+			c.openWorkload()
+			tr := c.startTraffic(7, 0, 1)
+			dir := c.configs[2].DataDir
+			eventually(t, time.Minute, "no tables", func() bool { return len(filesOf(t, dir, "*.sst")) > 1 && tr.count() > 500 })
+			c.kill(2)
+			for _, file := range filesOf(t, dir, damage.files) {
+				damage.spoil(t, file)
+			}
+			c.start(2)
+			eventually(t, 2*time.Minute, "the node isn't repaired", func() bool { return c.repaired(2) })
+			if kept := filesOf(t, dir, filepath.Join("damaged-1", damage.files)); len(kept) == 0 && !strings.Contains(damage.name, "gone") {
+				t.Error("the damaged files weren't kept")
+			}
+			tr.stop()
+			tr.wait.Wait()
+			c.mustSettle(tr, 2)
+			// Now nothing goes on without its vote.
+			c.kill(0)
+			again := c.startTraffic(8, 1, 2)
+			eventually(t, time.Minute, "no traffic with the repaired node's vote", func() bool { return again.count() > 200 })
+			again.stop()
+			again.wait.Wait()
+			c.mustSettle(tr, 1)
+			c.mustSettle(again, 2)
+		})
+	}
+}
+
+// repaired starts a node again if it has found damage, as whoever watches over it does, and says whether it is whole after damage.
+func (c *cluster) repaired(i int) bool {
+	c.t.Helper()
+	select {
+	case <-c.nodes[i].Failed():
+		c.t.Logf("it ends: %.300s", c.nodes[i].Err())
+		_ = c.nodes[i].Stop() // that is why it ended
+		c.start(i)
+	default:
+	}
+	if len(filesOf(c.t, c.configs[i].DataDir, "damaged-1")) == 0 {
+		return false
+	}
+	for _, s := range c.groups(i) {
+		if s.Incomplete || s.Leader == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func filesOf(t testing.TB, dir, pattern string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// flipBit turns one bit in the middle of what was written to a file.
+func flipBit(t *testing.T, file string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if written := len(bytes.TrimRight(b, "\x00")); written > 0 {
+		b[written/2] ^= 4
+	}
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// flipBits turns one bit in each 300 bytes of a file, but for its end, where a crash may have cut it off.
+func flipBits(t *testing.T, file string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 40; i < len(b)*3/4; i += 300 {
+		b[i] ^= 4
+	}
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,126 @@
+package storage_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/storage"
+)
+
+// damagedStore has promised something in term 7 of group a, and its files are ruined.
+func damagedStore(t *testing.T) *vfs.MemFS {
+	t.Helper()
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	mustCommit(t, s, storage.GroupUpdate{Group: "a", HardState: &raft.HardState{Term: 3, Vote: 2}, Entries: entries(3, 1, 4)})
+	mustCommit(t, s, storage.GroupUpdate{Group: "a", HardState: &raft.HardState{Term: 7, Vote: 1}})
+	mustClose(t, s)
+	ruin(t, fs, "MANIFEST")
+	return fs
+}
+
+func ruin(t *testing.T, fs *vfs.MemFS, prefix string) {
+	t.Helper()
+	list, err := fs.List(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range list {
+		if strings.HasPrefix(name, prefix) {
+			b, err := fs.UnsafeGetFileDataBuffer(fs.PathJoin(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range b {
+				b[i] ^= 0x55
+			}
+		}
+	}
+}
+
+func TestAStoreThatIsSetAsideIsFollowedByOneThatKnowsWhatWasLost(t *testing.T) {
+	fs := damagedStore(t)
+	if _, err := storage.Open(dir, node1, storage.Options{FS: fs}); !errors.Is(err, storage.ErrDamaged) {
+		t.Fatalf("open: %v", err)
+	}
+	if _, err := storage.SetAside(dir, storage.Identity{Cluster: "test", Node: 9}, fs); !errors.Is(err, storage.ErrWrongNode) {
+		t.Errorf("another node's: %v", err)
+	}
+	for _, want := range []string{"damaged-1", "damaged-2"} { // a crash may have it done twice
+		aside, err := storage.SetAside(dir, node1, fs)
+		if err != nil || !strings.HasSuffix(aside, want) {
+			t.Fatalf("got %q, %v", aside, err)
+		}
+	}
+	if list, err := fs.List(fs.PathJoin(dir, "damaged-1")); err != nil || len(list) == 0 {
+		t.Errorf("the damaged files are gone: %v", err)
+	}
+	for range 2 { // also after another start
+		s := mustOpen(t, fs)
+		wantState(t, s, "a", raft.State{HardState: raft.HardState{Term: 8}, Lost: 7})
+		wantState(t, s, "b", raft.State{})
+		mustClose(t, s)
+	}
+	s := mustOpen(t, fs)
+	mustCommit(t, s, storage.GroupUpdate{Group: "a", HardState: &raft.HardState{Term: 12, Vote: 2}})
+	mustClose(t, s)
+	s = mustOpen(t, fs)
+	wantState(t, s, "a", raft.State{HardState: raft.HardState{Term: 12, Vote: 2}, Lost: 7})
+	mustClose(t, s)
+}
+
+func TestWithoutTheNoteOfTermsNothingIsSetAside(t *testing.T) {
+	fs := damagedStore(t)
+	if err := fs.Remove(fs.PathJoin(dir, "terms")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := storage.SetAside(dir, node1, fs); !errors.Is(err, storage.ErrDamaged) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Any bit of the note may turn: what it says stays, or it is refused.
+func TestTheNoteOfTermsSurvivesAChangedBit(t *testing.T) {
+	for at := 0; ; at++ {
+		fs := damagedStore(t)
+		b, err := fs.UnsafeGetFileDataBuffer(fs.PathJoin(dir, "terms"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at >= len(b) {
+			return
+		}
+		b[at] ^= 0x04
+		if _, err = storage.SetAside(dir, node1, fs); errors.Is(err, storage.ErrDamaged) {
+			continue
+		}
+		if err != nil {
+			t.Fatalf("byte %d: %v", at, err)
+		}
+		s := mustOpen(t, fs)
+		wantState(t, s, "a", raft.State{HardState: raft.HardState{Term: 8}, Lost: 7})
+		mustClose(t, s)
+	}
+}
+
+func TestFormat1OfTheNoteOfTermsGoldenBytes(t *testing.T) {
+	fs := damagedStore(t)
+	b, err := fs.UnsafeGetFileDataBuffer(fs.PathJoin(dir, "terms"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `quorate-terms 1 "test" 1 e6eb25d4
+quorate-terms 1 "test" 1 bdb533e6
+term "a" 3 6ad1b89a
+term "a" 3 9e950b66
+term "a" 7 7865912b
+term "a" 7 0d19585e
+`
+	if string(b) != want {
+		t.Errorf("got\n%swant\n%s", b, want)
+	}
+}
