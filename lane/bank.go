@@ -134,7 +134,7 @@ func (b *bankHost) tick() {
 }
 
 func (b *bankHost) idle() bool {
-	return len(b.commands) == 0 && len(b.proposed) == 0 && b.ledger.OpenHolds() == 0
+	return b.held.by == 0 && len(b.commands) == 0 && len(b.proposed) == 0 && b.ledger.OpenHolds() == 0
 }
 
 func (b *bankHost) afterApply() {}

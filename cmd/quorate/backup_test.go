@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -30,9 +31,15 @@ var backupBanks = []transfer.BankID{"east", "north", "west"}
 
 func layOut(t *testing.T, name string) *servedCluster {
 	t.Helper()
-	places, err := freePlaces(3)
-	if err != nil {
-		t.Fatal(err)
+	places := make([]node.NodeConfig, 3)
+	for i := range places {
+		places[i].ID = uint64(i + 1)
+		for _, address := range []*string{&places[i].Peer, &places[i].GRPC, &places[i].HTTP} {
+			var err error
+			if *address, err = ports.free(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	c := &servedCluster{t: t}
 	dir := t.TempDir()
@@ -209,7 +216,7 @@ func TestABackupUnderLoadIsOfOneMoment(t *testing.T) {
 	dir := t.TempDir()
 	var saved []string
 	var known []map[transfer.ID]transfer.State
-	for i := range 3 {
+	for i := range 2 {
 		known = append(known, b.sofar())
 		saved = append(saved, filepath.Join(dir, fmt.Sprint(i)))
 		mustRun(t, "backup", "create", saved[i], "--server", old.servers())
@@ -301,6 +308,14 @@ func TestBanksMayBeCutFarApartWhileTheyHoldTheirCommits(t *testing.T) {
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+	lead, err := nodes.leaders(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := &clusterCut{}
+	if err := cut.open(ctx, lead.banks, 1); !errors.Is(err, transfer.ErrBusy) && !errors.Is(err, transfer.ErrNoLeader) {
+		t.Errorf("banks that hold nothing are cut: %v", err)
 	}
 	b.stop()
 	b.wait.Wait()
