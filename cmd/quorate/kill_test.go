@@ -69,6 +69,7 @@ func configOf(id uint64, places []node.NodeConfig, data string) string {
 	for _, bank := range killBanks {
 		fmt.Fprintf(&b, "  - {id: %s, nodes: [1, 2, 3]}\n", bank)
 	}
+	fmt.Fprintln(&b, "  - {id: lone, nodes: [3]}")
 	return b.String()
 }
 
