@@ -53,10 +53,11 @@ type NodeConfig struct {
 	HTTP string `koanf:"http"` // host:port for clients that speak HTTP
 }
 
-// BankConfig says which nodes hold a bank: one, or a majority of which must be up.
+// BankConfig says which nodes hold a bank, or how many: one, or several of which a majority must be up.
 type BankConfig struct {
-	ID    string   `koanf:"id"`
-	Nodes []uint64 `koanf:"nodes"`
+	ID       string   `koanf:"id"`
+	Nodes    []uint64 `koanf:"nodes"`
+	Replicas int      `koanf:"replicas"` // instead of Nodes: on so many of them, each bank of the list beginning with another one
 }
 
 // Bounds of a cluster for now.
@@ -151,6 +152,15 @@ func (b *BankConfig) validate(c *Config) error {
 	if err := transfer.ValidateName(b.ID); err != nil {
 		return fmt.Errorf("id: %w", err)
 	}
+	if b.Replicas != 0 {
+		if len(b.Nodes) > 0 {
+			return fmt.Errorf("bank %s has nodes and replicas. why: one says which nodes, the other how many. try: leave one of them out", b.ID)
+		}
+		if most := min(replicasMax, len(c.Nodes)); b.Replicas < 0 || b.Replicas > most {
+			return fmt.Errorf("replicas of bank %s: %d. why: each is on a node of its own, and a bank has 1 to %d. try: replicas: %d", b.ID, b.Replicas, most, most)
+		}
+		return nil
+	}
 	if len(b.Nodes) == 0 || len(b.Nodes) > replicasMax {
 		return fmt.Errorf("nodes of bank %s: there are %d. why: a bank has 1 to %d replicas", b.ID, len(b.Nodes), replicasMax)
 	}
@@ -188,8 +198,18 @@ func (c *Config) Directory() lane.Directory {
 	for range max(1, c.Coordinators) {
 		d.Coordinators = append(d.Coordinators, nodeIDs(coordinators))
 	}
-	for _, b := range c.Banks {
-		d.Banks = append(d.Banks, lane.BankPlace{Bank: transfer.BankID(b.ID), Members: nodeIDs(b.Nodes)})
+	all := make([]uint64, len(c.Nodes))
+	for i, n := range c.Nodes {
+		all[i] = n.ID
+	}
+	sorted := nodeIDs(all)
+	for i, b := range c.Banks {
+		members := nodeIDs(b.Nodes)
+		for k := range b.Replicas {
+			members = append(members, sorted[(i+k)%len(sorted)])
+		}
+		slices.Sort(members)
+		d.Banks = append(d.Banks, lane.BankPlace{Bank: transfer.BankID(b.ID), Members: members})
 	}
 	slices.SortFunc(d.Banks, func(a, b lane.BankPlace) int { return strings.Compare(string(a.Bank), string(b.Bank)) })
 	return d

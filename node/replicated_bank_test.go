@@ -14,7 +14,7 @@ func mustSurviveANode(t *testing.T, engine string) {
 	t.Helper()
 	c := newCluster(t, 3, engine)
 	for i := range c.configs {
-		c.configs[i].Banks = []node.BankConfig{{ID: "A", Nodes: []uint64{1, 2, 3}}, {ID: "B", Nodes: []uint64{1, 2, 3}}, {ID: "C", Nodes: []uint64{1, 2, 3}}}
+		c.configs[i].Banks = []node.BankConfig{{ID: "A", Replicas: 3}, {ID: "B", Nodes: []uint64{1, 2, 3}}, {ID: "C", Replicas: 3}}
 		c.start(i)
 	}
 	c.openWorkload()
