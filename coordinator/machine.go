@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/internal/mutant"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -168,7 +169,7 @@ func (m *Machine) touch(r *Record) {
 // find looks a record up in memory, then in what is stored; nil if the id is unknown. What only the reader
 // knows is settled and will never change again.
 func (m *Machine) find(id transfer.ID) (*Record, error) {
-	if r, ok := m.records[id]; ok || m.reader == nil || m.absent[id] {
+	if r, ok := m.records[id]; ok || m.reader == nil || m.absent[id] || mutant.On(mutant.ForgetFinished) {
 		return r, nil
 	}
 	return m.readFinished(id)

@@ -6,13 +6,14 @@ import (
 	"unicode/utf8"
 
 	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/internal/mutant"
 	"github.com/quorate/quorate/transfer"
 )
 
 // prepare answers rules 1 to 3 of the law.
 func (l *Ledger) prepare(q *bank.Request, ordinal int) (bank.Answer, error) {
 	if h := l.holds.byID[q.ID]; h != nil {
-		if h.fingerprint != q.Fingerprint {
+		if h.fingerprint != q.Fingerprint && !mutant.On(mutant.PrepareOtherContent) {
 			return no(q, conflictReason(q.ID)), nil
 		}
 		return answer(q, bank.Yes), nil
@@ -35,6 +36,9 @@ func (l *Ledger) prepare(q *bank.Request, ordinal int) (bank.Answer, error) {
 	}
 	if reason.Code != "" {
 		l.holds.recycle(h)
+		if mutant.On(mutant.NoIsNotFinal) {
+			return no(q, reason), nil
+		}
 		final := reason // a copy of its own: only a refusal pays for the allocation
 		l.finish(finished{id: q.ID, prepared: true, fingerprint: q.Fingerprint, state: refused, reason: &final})
 		return no(q, reason), nil
@@ -83,6 +87,11 @@ func (l *Ledger) commit(q *bank.Request) (bank.Answer, error) {
 	}
 	for i := range h.legs {
 		a, amount := h.legs[i].account, h.legs[i].amountMinor
+		if mutant.On(mutant.EntryWithoutLeg) && i > 0 && i == len(h.legs)-1 {
+			a.reserve(amount, -1)
+			l.touch(a)
+			break
+		}
 		a.post(amount)
 		a.checkFreed()
 		l.touch(a)
@@ -102,7 +111,9 @@ func (l *Ledger) commit(q *bank.Request) (bank.Answer, error) {
 // rollback answers rule 5. A refusal becomes a rollback too: from then on that is what a prepare hears.
 func (l *Ledger) rollback(q *bank.Request) (bank.Answer, error) {
 	if h := l.holds.byID[q.ID]; h != nil {
-		h.reserveAll(-1)
+		if !mutant.On(mutant.RollbackKeepsHeld) {
+			h.reserveAll(-1)
+		}
 		for i := range h.legs {
 			h.legs[i].account.checkFreed()
 			l.touch(h.legs[i].account)
@@ -115,6 +126,7 @@ func (l *Ledger) rollback(q *bank.Request) (bank.Answer, error) {
 		return bank.Answer{}, err
 	}
 	switch {
+	case !known && mutant.On(mutant.RollbackWithoutTombstone):
 	case !known:
 		l.finish(finished{id: q.ID, state: rolledBack})
 	case f.state == committed:

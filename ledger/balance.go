@@ -7,6 +7,7 @@ import (
 
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/internal/mutant"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -61,6 +62,15 @@ func (a *account) refuse(leg *transfer.Leg) transfer.Reason {
 	}
 	if leg.Direction == transfer.Debit {
 		available, limited := a.AvailableMinor()
+		if mutant.On(mutant.HoldsAreSpendable) {
+			available += a.HeldMinor
+		}
+		if mutant.On(mutant.IncomingIsSpendable) {
+			available += a.IncomingMinor
+		}
+		if mutant.On(mutant.OverdraftIsFree) {
+			limited = false
+		}
 		if limited && available < leg.AmountMinor {
 			reason := reasonOf(transfer.ErrInsufficientFunds, "account %s has %s %s available, the debit needs %s", a.ID,
 				transfer.FormatMinor(available, a.Currency), a.Currency, transfer.FormatMinor(leg.AmountMinor, a.Currency))

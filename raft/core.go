@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/internal/mutant"
 	"github.com/quorate/quorate/raft/membership"
 	"github.com/quorate/quorate/raft/progress"
 	"github.com/quorate/quorate/raft/quorum"
@@ -118,6 +119,9 @@ func New(cfg Config) (*Raft, error) {
 		lost:   s.Lost,
 		votes:  map[NodeID]bool{},
 		limits: progress.Limits{Messages: cfg.MaxInflightMessages, Bytes: cfg.MaxInflightBytes},
+	}
+	if mutant.On(mutant.ForgetVote) {
+		r.vote = 0
 	}
 	r.log = log{compacted: s.Compacted, entries: s.Entries[:len(s.Entries):len(s.Entries)]}
 	r.log.handed, r.log.stable = r.log.last(), r.log.last()
@@ -281,6 +285,9 @@ func (r *Raft) send(m Message) {
 	out := &r.messages
 	if r.term > r.durableTerm || m.Kind == Vote || (m.Kind == VoteReply || m.Kind == AppendReply) && !m.Reject {
 		out = &r.durable
+	}
+	if mutant.On(mutant.VoteBeforeDurable) && m.Kind == VoteReply || mutant.On(mutant.AckBeforeDurable) && m.Kind == AppendReply {
+		out = &r.messages
 	}
 	if len(*out) == cap(*out) {
 		*out = append(make([]Message, 0, max(messageBlock, 2*len(*out))), *out...)

@@ -1,6 +1,9 @@
 package raft
 
-import "github.com/quorate/quorate/raft/quorum"
+import (
+	"github.com/quorate/quorate/internal/mutant"
+	"github.com/quorate/quorate/raft/quorum"
+)
 
 // newTimeout draws the wait until the next campaign (Ongaro §3.4) from the injected seed (splitmix64).
 func (r *Raft) newTimeout() {
@@ -97,8 +100,14 @@ func (r *Raft) askForVotes(m Message) {
 // handleVote answers Vote and PreVote. A learner answers too: it may be a voter already and not know it.
 func (r *Raft) handleVote(m *Message) {
 	free := r.vote == m.From || r.vote == 0 && r.leader == 0 || m.Kind == PreVote && m.Term > r.term
+	if mutant.On(mutant.VoteTwice) {
+		free = true
+	}
 	last := r.log.lastID()
 	upToDate := m.LogTerm > last.Term || m.LogTerm == last.Term && m.Index >= last.Index
+	if mutant.On(mutant.VoteForOldLogs) {
+		upToDate = true
+	}
 	switch {
 	case !free || !upToDate || r.Incomplete():
 		r.refuseVote(m)

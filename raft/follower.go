@@ -1,6 +1,10 @@
 package raft
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/quorate/quorate/internal/mutant"
+)
 
 // handleAppend takes the leader's entries if they join on to ours (Ongaro §3.5). What of them is here already stays
 // as it is: a repeated or overtaken message must never cut off what came after it.
@@ -11,12 +15,16 @@ func (r *Raft) handleAppend(m *Message) error {
 		r.ack(r.log.commit) // everything up to the commit is the same in every log
 		return nil
 	}
-	if !r.log.matches(prev) {
+	if !r.log.matches(prev) && !mutant.On(mutant.MatchAnything) {
 		return r.refuseAppend(m)
 	}
 	last := prev.Index + Index(len(m.Entries))
-	if fresh := r.fresh(m.Entries); len(fresh) > 0 {
-		if fresh[0].Index <= r.log.commit {
+	fresh := r.fresh(m.Entries)
+	if mutant.On(mutant.CutOnRepeat) {
+		fresh = m.Entries
+	}
+	if len(fresh) > 0 {
+		if fresh[0].Index <= r.log.commit && !mutant.On(mutant.CutOnRepeat) {
 			return fmt.Errorf("%w: node %d has %d@%d, committed here is another entry", ErrUnsafe, m.From, fresh[0].Index, fresh[0].Term)
 		}
 		r.log.replace(fresh)

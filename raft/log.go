@@ -1,6 +1,10 @@
 package raft
 
-import "sort"
+import (
+	"sort"
+
+	"github.com/quorate/quorate/internal/mutant"
+)
 
 // log is the entries in memory, and how far each stage has come:
 //
@@ -95,7 +99,9 @@ func (l *log) cut(to Index) {
 	l.handed = min(l.handed, to)
 	l.stable = min(l.stable, to)
 	for i := l.first; i < len(l.writes); i++ {
-		l.writes[i].last = min(l.writes[i].last, to)
+		if !mutant.On(mutant.VouchForReplaced) {
+			l.writes[i].last = min(l.writes[i].last, to)
+		}
 	}
 }
 

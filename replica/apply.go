@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/internal/mutant"
 	"github.com/quorate/quorate/raft"
 )
 
@@ -12,7 +13,7 @@ func (r *Replica) apply(entries []raft.Entry) error {
 	for i := range entries {
 		e := &entries[i]
 		invariant.Holds(e.Index == r.applied.Index+1, "entry %d is to be applied after %d", e.Index, r.applied.Index)
-		if e.Kind == raft.Normal {
+		if e.Kind == raft.Normal && !(mutant.On(mutant.SkipFirstAfterStart) && e.Index == r.policy.Applied+1) {
 			if err := r.machine.Apply(*e); err != nil {
 				return fmt.Errorf("apply entry %d of term %d: %w", e.Index, e.Term, err)
 			}

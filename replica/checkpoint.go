@@ -1,6 +1,9 @@
 package replica
 
-import "github.com/quorate/quorate/raft"
+import (
+	"github.com/quorate/quorate/internal/mutant"
+	"github.com/quorate/quorate/raft"
+)
 
 // checkpoint decides when the machine's changes are written back and how much of the log
 // is then no longer needed.
@@ -46,6 +49,9 @@ func (c *checkpoint) addTo(r *Replica, w *Write) {
 	if due && c.writing.Index == 0 && r.applied.Index > c.durable {
 		w.State = r.machine.Checkpoint()
 		w.Applied = r.applied.Index
+		if mutant.On(mutant.CheckpointBehind) {
+			w.Applied--
+		}
 		w.Members = r.engine.Membership()
 		c.writing = point{r.applied, c.logged}
 		c.entries, c.bytes = 0, 0
@@ -57,6 +63,9 @@ func (c *checkpoint) addTo(r *Replica, w *Write) {
 // member may hold back: that member gets a snapshot. The engine is asked first: what it still needs stays on the disk, and is
 // tried again with the next write.
 func (c *checkpoint) compact(r *Replica, w *Write) {
+	if mutant.On(mutant.CompactAhead) && r.applied.Index > c.durable {
+		c.points = append(c.points, point{r.applied, c.logged})
+	}
 	if len(c.points) == 0 {
 		return
 	}

@@ -75,7 +75,7 @@ func (j *answerJudge) fateOf(id transfer.ID) *fate {
 
 // heard judges an answer at the moment when the node gives it.
 func (j *answerJudge) heard(q *question, a *lane.Answer) {
-	if errors.Is(a.Err, transfer.ErrInternal) {
+	if errors.Is(a.Err, transfer.ErrInternal) && !errors.Is(a.Err, errRotten) {
 		j.w.fail("no answer is an internal error", "%T: %v", q.ask, a.Err)
 	}
 	switch ask := q.ask.(type) {

@@ -8,8 +8,8 @@ import (
 // epoch is when every simulated world begins.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// clock is one node's idea of the time: it starts wrong by some skew, runs too fast or too slow, and may jump forwards. While a
-// node runs it never goes back, as the monotonic clock that production reads doesn't; after a restart it may.
+// clock is one node's idea of the time: it starts wrong by some skew, runs too fast or too slow, and may jump. Production measures
+// waits by a clock that never goes back; here a node that jumped back waits until its clock has caught up.
 type clock struct {
 	skew time.Duration
 	rate float64

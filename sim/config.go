@@ -14,13 +14,63 @@ import (
 // Config is what a run is made from. Only Seed is needed: everything that is left out is drawn from it.
 type Config struct {
 	Seed     uint64
-	Duration time.Duration     // of traffic and faults, simulated; zero: 8 s. What comes after, until all is settled, isn't counted
+	Duration time.Duration // of traffic and faults, simulated; zero: 8 s. What comes after, until all is settled, isn't counted
+	Cluster  Cluster
 	Faults   *Faults           // nil: drawn from the seed
-	Nodes    int               // 3 to 5; zero: drawn
 	Watch    func(line string) // hears every event; nil: nobody
 
-	plant plant // a fault that must be found: tests show with it that the judges see
+	only      []fault // of a schedule: no other fault happens
+	scheduled bool
+	plant     plant // a fault that must be found: tests show with it that the judges see
 }
+
+func (c *Config) duration() time.Duration {
+	if c.Duration == 0 {
+		return 8 * time.Second
+	}
+	return c.Duration
+}
+
+// Cluster says who is there. What is zero is drawn from the seed.
+type Cluster struct {
+	Nodes       int // 3 to 5
+	Shards      int // coordinator groups, of three nodes each; 1 to 3
+	Banks       int // 2 to 6
+	BankMembers int // replicas of every bank: 1 or 3
+	Clients     int // 1 to 1000
+}
+
+func (c *Cluster) knobs() []knob {
+	return []knob{{"nodes", &c.Nodes}, {"shards", &c.Shards}, {"banks", &c.Banks}, {"bank-members", &c.BankMembers}, {"clients", &c.Clients}}
+}
+
+// ParseCluster reads name=value[,name=value…]; "" leaves everything to the seed.
+func ParseCluster(text string) (Cluster, error) {
+	var c Cluster
+	if text == "" {
+		return c, nil
+	}
+	if err := parseKnobs(text, c.knobs()); err != nil {
+		return c, err
+	}
+	within := func(v, least, most int) bool { return v == 0 || v >= least && v <= most }
+	switch {
+	case !within(c.Nodes, 3, nodesMax):
+		return c, fmt.Errorf("nodes=%d: 3 to %d are possible", c.Nodes, nodesMax)
+	case !within(c.Shards, 1, 3):
+		return c, fmt.Errorf("shards=%d: 1 to 3 are possible", c.Shards)
+	case !within(c.Banks, 2, 6):
+		return c, fmt.Errorf("banks=%d: 2 to 6 are possible", c.Banks)
+	case c.BankMembers != 0 && c.BankMembers != 1 && c.BankMembers != 3:
+		return c, fmt.Errorf("bank-members=%d: 1 or 3 are possible", c.BankMembers)
+	case !within(c.Clients, 1, 1000):
+		return c, fmt.Errorf("clients=%d: 1 to 1000 are possible", c.Clients)
+	}
+	return c, nil
+}
+
+// String is what ParseCluster reads.
+func (c Cluster) String() string { return formatKnobs(c.knobs()) }
 
 // plant is a lie that the world tells the lanes, outside the failure assumption.
 type plant string
@@ -34,58 +84,6 @@ const (
 	halfInstall  plant = "the disk installs a part of a snapshot over the old state"
 )
 
-// Faults says what may go wrong and how often. Chances are from 0 to 1, mean times simulated.
-type Faults struct {
-	Loss, Duplication, Reordering float64 // of one message
-
-	MeanTimeToFault time.Duration // between two of the following, chosen by weight; zero: none happen
-	Crash, CrashAll int
-	Pause           int // a node stands still for a while, its memory intact
-	Partition       int // symmetric
-	OneWay          int // a link carries nothing in one direction
-	Eclipse         int // a node is frozen and cut off, and wakes up before it can hear anybody
-	SlowDisk        int
-	StalledDisk     int
-	ClockJump       int // forwards
-	LostDisk        int // a node crashes and finds what it stored of a group damaged
-
-	CrashPoint   float64 // chance per step or sync that the node crashes in the middle of it
-	ClockDrift   float64 // largest difference of a clock's rate from 1
-	ClockSkew    time.Duration
-	LostAnswers  float64 // a client doesn't hear its answer
-	Impatience   float64 // a client doesn't wait for it
-	DamagedChunk float64 // of a piece of a snapshot: one bit of it arrives wrong
-	EagerReaders bool    // readers show a checkpoint while its sync is still under way, as the production store may
-}
-
-// NoFaults is a world where only time passes.
-func NoFaults() *Faults { return &Faults{} }
-
-// DrawFaults chooses what goes wrong under a seed. Each kind is absent in some seeds, so that no kind hides another.
-func DrawFaults(seed uint64) *Faults {
-	rng := stream(seed, streamFaults)
-	chance := func(most float64) float64 {
-		if rng.IntN(2) == 0 {
-			return 0
-		}
-		return most * rng.Float64() * rng.Float64()
-	}
-	weight := func() int { return max(0, rng.IntN(6)-2) }
-	between := 60 + rng.IntN(1500)
-	if rng.IntN(4) == 0 { // a storm: hardly a leader lives to see its successor's entries
-		between = 15 + rng.IntN(100)
-	}
-	return &Faults{
-		Loss: chance(0.3), Duplication: chance(0.3), Reordering: chance(0.5),
-		MeanTimeToFault: time.Duration(between) * time.Millisecond,
-		Crash:           weight(), CrashAll: weight() / 2, Pause: weight(), Partition: weight(), OneWay: weight(),
-		SlowDisk: weight(), StalledDisk: weight(), ClockJump: weight(), Eclipse: weight(),
-		CrashPoint: chance(0.01), ClockDrift: chance(0.2), ClockSkew: time.Duration(chance(2000)) * time.Millisecond,
-		LostAnswers: chance(0.3), Impatience: chance(0.3), EagerReaders: rng.IntN(2) == 0,
-		DamagedChunk: chance(0.5), LostDisk: weight(),
-	}
-}
-
 // Streams of chance: each part of the world draws from its own, so that a change of one leaves the others as they were.
 const (
 	streamFaults = iota + 1
@@ -95,7 +93,8 @@ const (
 	streamNemesis
 	streamTraffic
 	streamHosts   = 1 << 8
-	streamClients = 1 << 9
+	streamBounds  = 1 << 9
+	streamStrikes = 1 << 32
 )
 
 func stream(seed, part uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, part)) }
@@ -115,23 +114,29 @@ type shape struct {
 
 func drawShape(cfg *Config) shape {
 	rng := stream(cfg.Seed, streamShape)
-	s := shape{nodes: cfg.Nodes, clients: 3 + rng.IntN(10), accounts: 2 + rng.IntN(8), amountMax: 60, overdraft: int64(20 + rng.IntN(1000))}
-	if s.nodes == 0 {
-		s.nodes = 3 + rng.IntN(3)
+	s := shape{clients: 3 + rng.IntN(10), accounts: 2 + rng.IntN(8), amountMax: 60, overdraft: int64(20 + rng.IntN(1000))}
+	given := func(v, drawn int) int {
+		if v != 0 {
+			return v
+		}
+		return drawn
 	}
+	s.clients = given(cfg.Cluster.Clients, s.clients)
+	s.nodes = given(cfg.Cluster.Nodes, 3+rng.IntN(3))
 	s.think = time.Duration(15+rng.IntN(120)) * time.Millisecond
 	if rng.IntN(2) == 0 {
 		s.skew = 1 + rng.Float64()
 	}
-	for range 1 + rng.IntN(3) {
+	for range given(cfg.Cluster.Shards, 1+rng.IntN(3)) {
 		s.directory.Coordinators = append(s.directory.Coordinators, someNodes(rng, s.nodes, 3))
 	}
-	for i := range 2 + rng.IntN(5) {
+	for i := range given(cfg.Cluster.Banks, 2+rng.IntN(5)) {
 		id := transfer.BankID(fmt.Sprintf("BANK%d", i+1))
 		members := 1
 		if rng.IntN(3) == 0 {
 			members = 3
 		}
+		members = given(cfg.Cluster.BankMembers, members)
 		s.banks = append(s.banks, id)
 		s.directory.Banks = append(s.directory.Banks, lane.BankPlace{Bank: id, Members: someNodes(rng, s.nodes, members)})
 	}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -19,13 +20,17 @@ type disk struct {
 	h       *host
 	rng     *rand.Rand
 	groups  map[lane.GroupID]*stored
+	order   []*stored                      // the same, as they were first written or restored
 	pending []lane.GroupWrite              // handed over by the lane
 	syncing []lane.GroupWrite              // the disk is busy with these
 	sums    []uint64                       // of syncing and pending, taken when they were handed over
 	latency time.Duration                  // of an ordinary sync
-	views   map[receiver]*replica.Outgoing // snapshots that this node sends
 	slow    time.Duration                  // until then each sync takes a hundred times as long
 	stalled time.Duration                  // until then no sync ends
+	full    time.Duration                  // until then there is no room: no sync ends, and no process starts
+	low     bool                           // there is little room
+	failing bool                           // the next sync fails
+	views   map[receiver]*replica.Outgoing // snapshots that this node sends
 }
 
 // stored is what is durable of one group.
@@ -40,6 +45,7 @@ type stored struct {
 	kv        map[string][]byte
 	staged    map[string][]byte // of a snapshot that isn't complete
 	lost      raft.Term         // promises up to this term are lost
+	rotten    bool              // checksums don't match until it is mended
 }
 
 func newDisk(h *host, rng *rand.Rand) *disk {
@@ -51,14 +57,55 @@ func (d *disk) of(id lane.GroupID) *stored {
 	if s == nil {
 		s = &stored{disk: d, group: id, kv: map[string][]byte{}}
 		d.groups[id] = s
+		d.order = append(d.order, s)
 	}
 	return s
+}
+
+// setLow says whether there is little room, and tells the node.
+func (d *disk) setLow(low bool) {
+	if d.low == low {
+		return
+	}
+	d.low = low
+	d.h.w.trace.note(d.h.w.now, "space", d.h.id, 0, low, 0)
+	d.tellSpace()
+}
+
+func (d *disk) tellSpace() {
+	if d.h.lane != nil {
+		d.h.inbox = append(d.h.inbox, lane.SpaceChanged{Low: d.low})
+		d.h.poke()
+	}
+}
+
+// mend ends everything that ails the disk.
+func (d *disk) mend() {
+	d.slow, d.stalled, d.full, d.failing = 0, d.h.w.now, 0, false
+	d.setLow(false)
+	for _, s := range d.order {
+		s.rotten = false
+	}
+}
+
+// errRotten is what a checksum says of damaged bytes.
+var errRotten = errors.New("the checksum doesn't match")
+
+// sound says whether a group can be read. Judges see through the damage.
+func (s *stored) sound() error {
+	if s.rotten && !s.disk.h.w.judging {
+		return fmt.Errorf("%w: group %s", errRotten, s.group)
+	}
+	return nil
 }
 
 // restore is what a starting lane finds.
 func (d *disk) restore(id lane.GroupID) (raft.State, lane.Reader, error) {
 	d.h.restoring = id
 	s := d.of(id)
+	if err := s.sound(); err != nil {
+		return raft.State{}, nil, err
+	}
 	state := raft.State{HardState: s.hard, Compacted: s.compacted, Entries: cloneEntries(s.entries), Applied: s.applied, Membership: slices.Clone(s.members), Lost: s.lost}
 	return state, s, nil
 }
@@ -91,6 +138,11 @@ func (d *disk) start() {
 func (d *disk) finish() {
 	if d.h.w.now < d.stalled {
 		d.h.later(d.stalled, d.finish)
+		return
+	}
+	if d.failing {
+		d.failing = false
+		d.h.stop("at a sync that fails")
 		return
 	}
 	writes := d.syncing
@@ -264,6 +316,9 @@ func (s *stored) shown() []replica.KV {
 
 // Get looks one key up.
 func (s *stored) Get(key []byte) (value []byte, ok bool, err error) {
+	if err := s.sound(); err != nil {
+		return nil, false, err
+	}
 	early := s.shown()
 	for i := len(early) - 1; i >= 0; i-- {
 		if string(early[i].Key) == string(key) {
@@ -276,6 +331,9 @@ func (s *stored) Get(key []byte) (value []byte, ok bool, err error) {
 
 // Scan calls fn for from ≤ key < to, in order.
 func (s *stored) Scan(from, to []byte, fn func(key, value []byte) bool) error {
+	if err := s.sound(); err != nil {
+		return err
+	}
 	kv := s.kv
 	if early := s.shown(); early != nil {
 		kv = make(map[string][]byte, len(s.kv))

@@ -23,6 +23,7 @@ type host struct {
 	clock clock
 	disk  *disk
 
+	limits    lane.Limits
 	life      uint64     // counts starts: what an earlier life has begun never reaches a later one
 	lane      *lane.Lane // nil: the process is down
 	inbox     []lane.Event
@@ -39,22 +40,30 @@ type host struct {
 func newHost(w *world, id raft.NodeID) *host {
 	h := &host{w: w, id: id, rng: stream(w.cfg.Seed, streamHosts+uint64(id))}
 	h.clock = newClock(h.rng, w.faults)
+	h.limits = w.limits
 	h.disk = newDisk(h, h.rng)
 	h.stepCost = time.Duration(10+h.rng.IntN(200)) * time.Microsecond
 	return h
 }
 
-// start begins a life with what the disk remembers.
+// start begins a life with what the disk remembers. As in production, a process on a full or damaged disk doesn't start.
 func (h *host) start() {
+	limits := h.bounds()
 	l, err := lane.New(lane.Config{
-		Node: h.id, Seed: h.rng.Uint64(), Directory: h.w.shape.directory, Limits: h.w.limits,
+		Node: h.id, Seed: h.rng.Uint64(), Directory: h.w.shape.directory, Limits: limits,
 		NewEngine: h.newEngine, Restore: h.disk.restore,
 	})
+	if errors.Is(err, errRotten) || h.w.now < h.disk.full {
+		h.w.trace.note(h.w.now, "can't start", h.id, 0, nil, h.life)
+		h.w.after(300*time.Millisecond, h.restart)
+		return
+	}
 	if err != nil {
 		h.w.fail("a node starts from its own disk", "node %d: %v", h.id, err)
 		return
 	}
 	h.life++
+	h.limits = limits
 	h.lane, h.inbox, h.due, h.frozen, h.thaw = l, nil, false, 0, nil
 	h.asked, h.forgotten = map[uint64]*question{}, nil
 	if h.rng.IntN(2) == 0 {
@@ -62,8 +71,19 @@ func (h *host) start() {
 	}
 	h.w.trace.note(h.w.now, "starts", h.id, 0, nil, h.life)
 	h.w.judge.started(h)
+	h.disk.tellSpace()
 	h.tick()
 	h.poke()
+}
+
+// bounds are those of the life that begins: the same as ever, or others that a member may have beside its peers.
+func (h *host) bounds() lane.Limits {
+	if h.life == 0 || !h.w.mischief.dares(rebound, h.rng, h.w.faults.NewBounds) {
+		return h.limits
+	}
+	l := drawLimits(h.w.cfg.Seed + streamBounds + h.life)
+	l.TickInterval, l.ElectionTicks, l.HeartbeatTicks = h.limits.TickInterval, h.limits.ElectionTicks, h.limits.HeartbeatTicks
+	return l
 }
 
 // forgetAccounts makes the banks of this life read accounts from the disk again and again.
@@ -107,12 +127,17 @@ func (h *host) installCrashPoint(where string) bool {
 }
 
 func (h *host) crashWith(p float64, where string) bool {
-	if p == 0 || h.w.calm || h.rng.Float64() >= p {
+	if !h.w.mischief.dares(crashPoint, h.rng, p) {
 		return false
 	}
-	h.crash(where)
-	h.w.after(h.w.nemesis.downtime(), h.restart)
+	h.stop(where)
 	return true
+}
+
+// stop ends a life, and somebody starts the process again after a while.
+func (h *host) stop(where string) {
+	h.crash(where)
+	h.w.after(downtime(h.rng), h.restart)
 }
 
 func (h *host) restart() {
@@ -179,6 +204,10 @@ func (h *host) step() {
 	effects := h.lane.Step(h.clock.at(h.w.now), events)
 	clear(events)
 	h.spare = events
+	if errors.Is(effects.Fatal, errRotten) {
+		h.stop("at damaged bytes")
+		return
+	}
 	if effects.Fatal != nil {
 		h.w.fail("a node with a sound disk never has to stop", "node %d: %v", h.id, effects.Fatal)
 		return

@@ -36,6 +36,7 @@ func (j *judge) onSend(from raft.NodeID, s *lane.Send) {
 
 // started sees a node that has come back with what its disk remembered.
 func (j *judge) started(h *host) {
+	defer j.seeThrough()()
 	for _, r := range h.lane.Inspect() {
 		j.goThrough(h, &r)
 	}
@@ -44,10 +45,17 @@ func (j *judge) started(h *host) {
 // afterStep sees a node after each step.
 func (j *judge) afterStep(h *host) { j.raft.afterStep(h) }
 
+// seeThrough lets judges read damaged disks until the returned function is called.
+func (j *judge) seeThrough() (end func()) {
+	j.w.judging = true
+	return func() { j.w.judging = false }
+}
+
 func (j *judge) due() bool { return j.w.now-j.lookedAt >= lookEvery }
 
 // look is the round that judges make now and then.
 func (j *judge) look() {
+	defer j.seeThrough()()
 	j.lookedAt = j.w.now
 	j.money.look()
 	j.turn++

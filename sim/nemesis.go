@@ -5,17 +5,44 @@ import (
 	"time"
 )
 
-// nemesis brings the faults, one after another, and takes most of them back after a while.
+// nemesis brings the faults, one after another, and takes most of them back after a while. Each strike has dice of its own, so that
+// the others stay the same without it.
 type nemesis struct {
 	w   *world
+	rng *rand.Rand // of the times between strikes
+}
+
+// blow is one strike: whom it hits, and its dice.
+type blow struct {
+	*nemesis
 	rng *rand.Rand
+	h   *host
 }
 
 func newNemesis(w *world) *nemesis { return &nemesis{w: w, rng: stream(w.cfg.Seed, streamNemesis)} }
 
 func (n *nemesis) begin() {
+	for range n.w.faults.Quiet {
+		begin := time.Duration(n.rng.Int64N(int64(n.w.cfg.duration())))
+		length := time.Duration(n.rng.Int64N(int64(2 * time.Second)))
+		n.w.at(begin, n.hush)
+		n.w.at(begin+length, n.resume)
+	}
 	if n.w.faults.MeanTimeToFault > 0 {
 		n.w.after(n.pauseBetween(), n.strike)
+	}
+}
+
+// hush begins a quiet phase: what goes on goes on, and nothing new goes wrong.
+func (n *nemesis) hush() {
+	if n.w.hushed++; n.w.hushed == 1 {
+		n.w.stormy, n.w.faults = n.w.faults, n.w.faults.calmed()
+	}
+}
+
+func (n *nemesis) resume() {
+	if n.w.hushed--; n.w.hushed == 0 && !n.w.calm {
+		n.w.faults = n.w.stormy
 	}
 }
 
@@ -23,26 +50,40 @@ func (n *nemesis) pauseBetween() time.Duration {
 	return time.Duration(n.rng.ExpFloat64() * float64(n.w.faults.MeanTimeToFault))
 }
 
-func (n *nemesis) downtime() time.Duration {
-	if n.rng.IntN(4) == 0 {
-		return time.Duration(n.rng.Int64N(int64(4 * time.Second)))
+// downtime is how long a fault lasts: mostly not for long.
+func downtime(rng *rand.Rand) time.Duration {
+	if rng.IntN(4) == 0 {
+		return time.Duration(rng.Int64N(int64(4 * time.Second)))
 	}
-	return time.Duration(n.rng.Int64N(int64(300 * time.Millisecond)))
+	return time.Duration(rng.Int64N(int64(300 * time.Millisecond)))
 }
 
-// strike chooses one fault by weight.
+func (b *blow) downtime() time.Duration { return downtime(b.rng) }
+
+// strike lets one fault happen, chosen by weight.
 func (n *nemesis) strike() {
 	if n.w.calm {
 		return
 	}
-	f := n.w.faults
+	n.w.after(n.pauseBetween(), n.strike)
+	if n.w.hushed > 0 || !n.w.mischief.dare(strike, true) {
+		return
+	}
+	rng := stream(n.w.cfg.Seed, streamStrikes+uint64(n.w.mischief.occasion[strike]))
+	b := &blow{n, rng, n.w.hosts[rng.IntN(len(n.w.hosts))]}
+	b.fall()
+}
+
+func (b *blow) fall() {
+	f := b.w.faults
 	choices := []struct {
 		weight int
-		do     func(*host)
+		do     func()
 	}{
-		{f.Crash, n.crash}, {f.CrashAll, n.crashAll}, {f.Pause, n.pause}, {f.Partition, n.partition}, {f.OneWay, n.oneWay},
-		{f.SlowDisk, n.slowDisk}, {f.StalledDisk, n.stalledDisk}, {f.ClockJump, n.clockJump},
-		{f.Eclipse, n.eclipse}, {f.LostDisk, n.lostDisk},
+		{f.Crash, b.crash}, {f.CrashAll, b.crashAll}, {f.Pause, b.pause},
+		{f.Partition, b.partition}, {f.OneWay, b.oneWay}, {f.Bridge, b.bridge}, {f.Ring, b.ring}, {f.Eclipse, b.eclipse},
+		{f.SlowDisk, b.slowDisk}, {f.StalledDisk, b.stalledDisk}, {f.FailedSync, b.failedSync}, {f.FullDisk, b.fullDisk},
+		{f.BitRot, b.bitRot}, {f.ClockJump, b.clockJump}, {f.LostDisk, b.lostDisk},
 	}
 	sum := 0
 	for _, c := range choices {
@@ -51,92 +92,146 @@ func (n *nemesis) strike() {
 	if sum == 0 {
 		return
 	}
-	n.w.counts.Faults++
-	victim := n.w.hosts[n.rng.IntN(len(n.w.hosts))]
-	at := n.rng.IntN(sum)
+	b.w.counts.Strikes++
+	at := b.rng.IntN(sum)
 	for _, c := range choices {
 		if at -= c.weight; at < 0 {
-			c.do(victim)
-			break
+			c.do()
+			return
 		}
 	}
-	n.w.after(n.pauseBetween(), n.strike)
 }
 
-func (n *nemesis) crash(h *host) {
-	h.crash("")
-	n.w.after(n.downtime(), h.restart)
+func (b *blow) crash() {
+	b.h.crash("")
+	b.w.after(b.downtime(), b.h.restart)
 }
 
 // lostDisk crashes a node and damages what it remembers of one group.
-func (n *nemesis) lostDisk(h *host) {
-	h.crash("and loses data")
-	h.disk.lose(n.w.shape.places())
-	n.w.after(n.downtime(), h.restart)
+func (b *blow) lostDisk() {
+	b.h.crash("and loses data")
+	b.h.disk.lose(b.w.shape.places())
+	b.w.after(b.downtime(), b.h.restart)
 }
 
 // crashAll is a power cut.
-func (n *nemesis) crashAll(*host) {
-	for _, h := range n.w.hosts {
+func (b *blow) crashAll() {
+	for _, h := range b.w.hosts {
 		h.crash("with all")
-		n.w.after(n.downtime(), h.restart)
+		b.w.after(b.downtime(), h.restart)
 	}
 }
 
-func (n *nemesis) pause(h *host) { h.freeze(n.w.now + n.downtime()) }
+func (b *blow) pause() { b.h.freeze(b.w.now + b.downtime()) }
 
-// partition parts the nodes in two, at random.
-func (n *nemesis) partition(*host) {
-	side := make([]bool, len(n.w.hosts)+1)
-	for i := range side {
-		side[i] = n.rng.IntN(2) == 0
-	}
-	for from, row := range n.w.net.cut {
+// part cuts every link between two nodes for which joined says no, and heals after a while.
+func (b *blow) part(shape string, joined func(a, b int) bool) {
+	for from, row := range b.w.net.cut {
 		for to := range row {
-			if side[from] != side[to] {
+			if from != to && !joined(from, to) {
 				row[to] = true
 			}
 		}
 	}
-	n.w.trace.note(n.w.now, "partition", 0, 0, side, 0)
-	n.w.after(n.downtime(), n.w.net.heal)
+	b.w.trace.note(b.w.now, shape, 0, 0, nil, 0)
+	b.w.after(b.downtime(), b.w.net.heal)
 }
 
-func (n *nemesis) oneWay(h *host) {
-	to := n.w.hosts[n.rng.IntN(len(n.w.hosts))]
-	n.w.net.cut[h.id][to.id] = true
-	n.w.trace.note(n.w.now, "one way cut", h.id, to.id, nil, 0)
-	n.w.after(n.downtime(), n.w.net.heal)
+// sides puts every node on one of two, at random.
+func (b *blow) sides() []bool {
+	side := make([]bool, len(b.w.hosts)+1)
+	for i := range side {
+		side[i] = b.rng.IntN(2) == 0
+	}
+	return side
+}
+
+func (b *blow) partition() {
+	side := b.sides()
+	b.part("partition", func(a, b int) bool { return side[a] == side[b] })
+}
+
+func (b *blow) bridge() {
+	side, middle := b.sides(), int(b.h.id)
+	b.part("bridge", func(a, b int) bool { return side[a] == side[b] || a == middle || b == middle })
+}
+
+// ring: in a group of three of five nodes it may cut any of the pairs.
+func (b *blow) ring() {
+	place := b.rng.Perm(len(b.w.hosts))
+	b.part("ring", func(from, to int) bool {
+		if from == 0 || to == 0 {
+			return true // there is no node 0
+		}
+		distance := (place[from-1] - place[to-1] + len(place)) % len(place)
+		return distance == 1 || distance == len(place)-1
+	})
+}
+
+func (b *blow) oneWay() {
+	to := b.w.hosts[b.rng.IntN(len(b.w.hosts))]
+	b.w.net.cut[b.h.id][to.id] = true
+	b.w.trace.note(b.w.now, "one way cut", b.h.id, to.id, nil, 0)
+	b.w.after(b.downtime(), b.w.net.heal)
 }
 
 // eclipse freezes a node and cuts it off for longer: when it wakes up, it may still believe that it leads.
-func (n *nemesis) eclipse(h *host) {
-	frozen := time.Duration(n.rng.Int64N(int64(2 * time.Second)))
-	for _, other := range n.w.hosts {
-		n.w.net.cut[h.id][other.id], n.w.net.cut[other.id][h.id] = true, true
+func (b *blow) eclipse() {
+	frozen := time.Duration(b.rng.Int64N(int64(2 * time.Second)))
+	for _, other := range b.w.hosts {
+		b.w.net.cut[b.h.id][other.id], b.w.net.cut[other.id][b.h.id] = true, true
 	}
-	h.freeze(n.w.now + frozen)
-	n.w.after(frozen+time.Duration(n.rng.Int64N(int64(2*time.Second))), n.w.net.heal)
+	b.h.freeze(b.w.now + frozen)
+	b.w.after(frozen+time.Duration(b.rng.Int64N(int64(2*time.Second))), b.w.net.heal)
 }
 
-func (n *nemesis) slowDisk(h *host) { h.disk.slow = n.w.now + n.downtime() }
+func (b *blow) slowDisk() { b.h.disk.slow = b.w.now + b.downtime() }
 
-func (n *nemesis) stalledDisk(h *host) { h.disk.stalled = n.w.now + n.downtime() }
+func (b *blow) stalledDisk() { b.h.disk.stalled = b.w.now + b.downtime() }
 
-func (n *nemesis) clockJump(h *host) {
-	h.clock.jump(time.Duration(n.rng.Int64N(int64(3 * time.Second))))
+func (b *blow) failedSync() { b.h.disk.failing = true }
+
+// fullDisk: the node hears that there is little room left, and a little later there is none.
+func (b *blow) fullDisk() {
+	d := b.h.disk
+	fullAt := b.w.now + time.Duration(b.rng.Int64N(int64(300*time.Millisecond)))
+	roomAt := fullAt + b.downtime()
+	d.setLow(true)
+	b.w.at(fullAt, func() {
+		if !b.w.calm {
+			d.full = max(d.full, roomAt)
+			d.stalled = max(d.stalled, roomAt)
+		}
+	})
+	b.w.at(roomAt, func() { d.setLow(b.w.now < d.full) })
+}
+
+// bitRot spoils what one group has stored. It is noticed when it is read.
+func (b *blow) bitRot() {
+	groups := b.h.disk.order
+	if len(groups) == 0 {
+		return
+	}
+	s := groups[b.rng.IntN(len(groups))]
+	s.rotten = true
+	b.w.trace.note(b.w.now, "rots", b.h.id, 0, s.group, 0)
+	b.w.after(2*b.downtime(), func() { s.rotten = false })
+}
+
+func (b *blow) clockJump() {
+	by := around(b.rng, 3*time.Second)
+	b.w.trace.note(b.w.now, "clock jumps", b.h.id, 0, by, uint64(by))
+	b.h.clock.jump(by)
 }
 
 // end heals what can be healed: from here on, everything must settle.
 func (n *nemesis) end() {
 	n.w.calm = true
 	n.w.trace.note(n.w.now, "calm", 0, 0, nil, 0)
-	f := *n.w.faults
-	f.Loss, f.Duplication, f.Reordering, f.DamagedChunk, f.LostAnswers, f.Impatience = 0, 0, 0, 0, 0, 0
-	n.w.faults = &f
+	n.w.faults = n.w.faults.calmed()
 	n.w.net.heal()
 	for _, h := range n.w.hosts {
-		h.disk.slow, h.disk.stalled = 0, n.w.now
+		h.disk.mend()
 		h.restart()
 	}
 }

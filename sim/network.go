@@ -42,16 +42,21 @@ func (n *network) send(from raft.NodeID, sends []lane.Send) {
 	for i := range sends {
 		s := &sends[i]
 		n.w.judge.onSend(from, s)
-		if n.cut[from][s.To] || n.chance(n.w.faults.Loss) {
+		if n.cut[from][s.To] || n.dares(lost, n.w.faults.Loss) {
 			n.w.trace.note(n.w.now, "lost →", from, s.To, s.Message, digest(s.Message))
 			continue
 		}
+		if n.dares(damaged, n.w.faults.Damage) { // package transport finds it by its checksum, and drops it
+			n.w.trace.note(n.w.now, "damaged →", from, s.To, s.Message, digest(s.Message))
+			n.w.counts.Damaged++
+			continue
+		}
 		n.w.trace.note(n.w.now, "→", from, s.To, s.Message, digest(s.Message))
-		if n.chance(n.w.faults.Duplication) {
+		if n.dares(doubled, n.w.faults.Duplication) {
 			n.w.counts.Duplicated++
 			n.deliver(from, s.To, n.w.now+n.delay(from, s.To)+n.wandering(), []lane.Message{clone(s.Message)})
 		}
-		if n.chance(n.w.faults.Reordering) {
+		if n.dares(reordered, n.w.faults.Reordering) {
 			n.deliver(from, s.To, n.w.now+n.delay(from, s.To)+n.wandering(), []lane.Message{clone(s.Message)})
 			continue
 		}
@@ -66,7 +71,7 @@ func (n *network) send(from raft.NodeID, sends []lane.Send) {
 	}
 }
 
-func (n *network) chance(p float64) bool { return p > 0 && n.rng.Float64() < p }
+func (n *network) dares(k kind, p float64) bool { return n.w.mischief.dares(k, n.rng, p) }
 
 func (n *network) delay(from, to raft.NodeID) time.Duration {
 	return n.latency[from][to] + time.Duration(n.rng.Int64N(int64(300*time.Microsecond)))
@@ -101,7 +106,7 @@ func (n *network) deliver(from, to raft.NodeID, at time.Duration, packet []lane.
 // damage turns one bit of a piece of a snapshot: nothing else is bound to be checked by its receiver, streams have checksums of their own.
 func (n *network) damage(message lane.Message) {
 	m, ok := message.(lane.RaftMessage)
-	if !ok || m.Message.Snapshot == nil || len(m.Message.Snapshot.Data) == 0 || !n.chance(n.w.faults.DamagedChunk) {
+	if !ok || m.Message.Snapshot == nil || len(m.Message.Snapshot.Data) == 0 || !n.dares(spoiled, n.w.faults.DamagedChunk) {
 		return
 	}
 	data := m.Message.Snapshot.Data

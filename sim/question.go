@@ -33,7 +33,7 @@ func (w *world) put(h *host, patience time.Duration, ask lane.Ask, then func(*la
 	w.trace.note(w.now, "is asked", h.id, 0, ask, q.request)
 	h.inbox = append(h.inbox, lane.Asked{Request: q.request, Until: h.clock.at(w.now).Add(patience), Ask: ask})
 	h.poke()
-	if w.traffic.rng.Float64() < w.faults.Impatience {
+	if w.mischief.dares(impatient, w.traffic.rng, w.faults.Impatience) {
 		patience = time.Duration(w.traffic.rng.Int64N(int64(patience)))
 	}
 	w.after(patience+patience/4, q.lost) // the node may stand still for longer
@@ -42,7 +42,7 @@ func (w *world) put(h *host, patience time.Duration, ask lane.Ask, then func(*la
 // answered: what the node says is judged, whether or not the client hears it.
 func (q *question) answered(a *lane.Answer) {
 	q.w.judge.answers.heard(q, a)
-	if q.w.traffic.rng.Float64() < q.w.faults.LostAnswers {
+	if q.w.mischief.dares(unheard, q.w.traffic.rng, q.w.faults.LostAnswers) {
 		q.w.after(time.Second, q.lost)
 		return
 	}

@@ -33,21 +33,7 @@ func TestSeeds(t *testing.T) {
 				return
 			}
 		}
-		sum.Simulated += r.Simulated
-		sum.Steps += r.Steps
-		sum.Messages += r.Messages
-		sum.Crashes += r.Crashes
-		sum.Faults += r.Faults
-		sum.Asked += r.Asked
-		sum.Committed += r.Committed
-		sum.Aborted += r.Aborted
-		sum.Unknown += r.Unknown
-		sum.SnapshotsBegun += r.SnapshotsBegun
-		sum.SnapshotsCut += r.SnapshotsCut
-		sum.SnapshotsInstalled += r.SnapshotsInstalled
-		sum.ChunksRefused += r.ChunksRefused
-		sum.DisksLost += r.DisksLost
-		sum.Repaired += r.Repaired
+		sum.Add(&r.Counts)
 	}
 	if *seeds >= 200 && (sum.SnapshotsInstalled == 0 || sum.SnapshotsCut == 0 || sum.ChunksRefused == 0 || sum.Repaired == 0) {
 		t.Errorf("no member fell behind the log, none crashed in the middle of a snapshot, no damaged chunk came by, or no lost disk was repaired: %+v", sum)
@@ -82,7 +68,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 
 func TestAWorldWithoutFaultsRefusesNobody(t *testing.T) {
 	for s := uint64(1); s <= 3; s++ {
-		r := sim.Run(sim.Config{Seed: s, Faults: sim.NoFaults(), Nodes: 3})
+		r := sim.Run(sim.Config{Seed: s, Faults: sim.NoFaults(), Cluster: sim.Cluster{Nodes: 3}})
 		if r.Failure != nil {
 			report(t, r.Failure)
 		}

@@ -18,17 +18,21 @@ type world struct {
 	shape  shape
 	limits lane.Limits
 
-	now     time.Duration // since epoch, by a clock that nobody in the world can see
-	queue   queue
-	net     *network
-	hosts   []*host
-	nemesis *nemesis
-	traffic *traffic
-	judge   *judge
-	trace   trace
-	counts  Counts
-	calm    bool // faults have ended
-	failure *Failure
+	now      time.Duration // since epoch, by a clock that nobody in the world can see
+	queue    queue
+	net      *network
+	hosts    []*host
+	nemesis  *nemesis
+	traffic  *traffic
+	judge    *judge
+	trace    trace
+	counts   Counts
+	calm     bool    // faults have ended
+	hushed   int     // quiet phases under way
+	stormy   *Faults // what goes wrong after them
+	judging  bool    // judges read the disks
+	mischief mischief
+	failure  *Failure
 }
 
 // Counts is what a run has seen.
@@ -37,9 +41,11 @@ type Counts struct {
 	Steps      uint64
 	Messages   uint64
 	Duplicated uint64
+	Damaged    uint64
 	Elections  uint64 // views of a changed leader, over all nodes
 	Crashes    uint64
-	Faults     uint64
+	Strikes    uint64 // faults that the nemesis brought
+	Faults     uint64 // all single faults, those of messages and clients included
 	Asked      uint64
 	Committed  uint64 // transfers that ended so
 	Aborted    uint64
@@ -53,12 +59,38 @@ type Counts struct {
 	ChunksRefused      uint64 // that were damaged on their way
 }
 
+// Add adds what another run has seen.
+func (c *Counts) Add(o *Counts) {
+	c.Simulated += o.Simulated
+	c.Steps += o.Steps
+	c.Messages += o.Messages
+	c.Duplicated += o.Duplicated
+	c.Damaged += o.Damaged
+	c.Elections += o.Elections
+	c.Crashes += o.Crashes
+	c.Strikes += o.Strikes
+	c.Faults += o.Faults
+	c.Asked += o.Asked
+	c.Committed += o.Committed
+	c.Aborted += o.Aborted
+	c.Unknown += o.Unknown
+	c.SnapshotsBegun += o.SnapshotsBegun
+	c.SnapshotsCut += o.SnapshotsCut
+	c.SnapshotsInstalled += o.SnapshotsInstalled
+	c.ChunksRefused += o.ChunksRefused
+	c.DisksLost += o.DisksLost
+	c.Repaired += o.Repaired
+}
+
 // Result is how a run ended. Trace is equal for equal seeds at the same commit.
 type Result struct {
 	Seed    uint64
 	Trace   uint64
 	Failure *Failure // nil: every promise held
 	Counts
+
+	faults   *Faults // what could go wrong
+	happened []fault // what went wrong
 }
 
 // Failure is a broken promise.
@@ -68,28 +100,33 @@ type Failure struct {
 	Invariant string   // the promise
 	Detail    string   // the numbers
 	Last      []string // events, oldest first
-	Replay    string   // the command that shows it again
 }
 
 func (f *Failure) Error() string {
-	return fmt.Sprintf("seed %#x at %v: %s: %s\nreplay: %s", f.Seed, f.At, f.Invariant, f.Detail, f.Replay)
+	return fmt.Sprintf("seed %#x at %v: %s: %s", f.Seed, f.At, f.Invariant, f.Detail)
 }
 
 // Run lives one world from its beginning to its first broken promise, or to its end.
 func Run(cfg Config) Result {
 	w := newWorld(cfg)
+	faults := w.faults
 	w.guard(w.run)
 	w.counts.Simulated = w.now
-	return Result{Seed: cfg.Seed, Trace: w.trace.hash, Failure: w.failure, Counts: w.counts}
+	w.counts.Faults = uint64(len(w.mischief.happened))
+	return Result{Seed: cfg.Seed, Trace: w.trace.hash, Failure: w.failure, Counts: w.counts, faults: faults, happened: w.mischief.happened}
 }
 
 func newWorld(cfg Config) *world {
-	if cfg.Duration == 0 {
-		cfg.Duration = 8 * time.Second
-	}
+	cfg.Duration = cfg.duration()
 	w := &world{cfg: cfg, faults: cfg.Faults, shape: drawShape(&cfg), limits: drawLimits(cfg.Seed)}
 	if w.faults == nil {
 		w.faults = DrawFaults(cfg.Seed)
+	}
+	if cfg.scheduled {
+		w.mischief.only = map[fault]bool{}
+		for _, f := range cfg.only {
+			w.mischief.only[f] = true
+		}
 	}
 	w.trace.watch = cfg.Watch
 	w.net = newNetwork(w, w.shape.nodes)
@@ -167,6 +204,5 @@ func (w *world) fail(promise, format string, args ...any) {
 	}
 	w.failure = &Failure{
 		Seed: w.cfg.Seed, At: w.now, Invariant: promise, Detail: fmt.Sprintf(format, args...), Last: w.trace.lines(),
-		Replay: fmt.Sprintf("go test ./sim -run TestOneSeed -v -seed %#x", w.cfg.Seed),
 	}
 }

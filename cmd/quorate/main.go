@@ -77,6 +77,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newDemo(),
 		newBench(),
+		newSim(),
 		newServer(),
 		newStatus(),
 		newVersion(),

@@ -7,13 +7,17 @@ import (
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/coordinator"
 	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/internal/mutant"
 	"github.com/quorate/quorate/transfer"
 )
 
 // isCommitted is the commit condition, and this is the only place that states it: staged by a quorum, accepted
 // by the machine, and every bank durably prepared. No abort may be on its way into the log.
 func (f *flight) isCommitted() bool {
-	if !f.staged || (f.phase != voting && f.phase != resolving) {
+	if mutant.On(mutant.CommitOnOneYes) && f.staged && f.phase == voting && f.slots[0].prepared {
+		return true
+	}
+	if !f.staged && !mutant.On(mutant.CommitUnstaged) || (f.phase != voting && f.phase != resolving) {
 		return false
 	}
 	for i := range f.slots {
@@ -38,7 +42,7 @@ func (d *Driver) decideIfCommitted(now time.Time, f *flight) {
 // decide puts the decision on its way into the log. Only what the machine has accepted as staged is decided: a decision
 // names an id, and must never meet another transfer under it.
 func (d *Driver) decide(f *flight, state transfer.State) {
-	invariant.Holds(f.staged, "transfer %s is decided %s before it is staged", f.transfer.ID, state)
+	invariant.Holds(f.staged || mutant.On(mutant.CommitUnstaged), "transfer %s is decided %s before it is staged", f.transfer.ID, state)
 	d.facts = append(d.facts, coordinator.Fact{Decide: &coordinator.Decision{ID: f.transfer.ID, State: state, Reason: f.reason, At: f.decidedAt}})
 }
 
@@ -64,6 +68,12 @@ func (d *Driver) proposeAbort(now time.Time, f *flight, reason transfer.Reason) 
 	}
 	if f.staged {
 		d.decide(f, transfer.Aborted)
+	}
+	if mutant.On(mutant.AbortOnNoAtOnce) {
+		for _, w := range f.waiters {
+			d.reply(Reply{Waiter: w, Record: transfer.Record{Transfer: f.transfer, State: transfer.Aborted, Reason: reason}})
+		}
+		f.waiters = nil
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/coordinator"
 	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/internal/mutant"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -31,6 +32,8 @@ func (d *Driver) recover(now time.Time, r *coordinator.Record) {
 	case f.transfer.Deadline.After(now):
 		d.deadlines.add(f)
 		d.ask(f, bank.Prepare)
+	case mutant.On(mutant.AbortOnGuess):
+		d.proposeAbort(now, f, d.lateReason(f))
 	default:
 		d.resolve(now, f)
 	}

@@ -8,16 +8,17 @@ import (
 // What stands above the waterline is dry, what stands below is wet.
 const importOrder = `
 # "a < b": b may import a, and everything a may import.  Third parties are named where they are allowed.
-NONE                                              < transfer, internal/invariant, raft/quorum, proto;
+NONE                                              < transfer, internal/invariant, internal/mutant, proto;
+internal/mutant                                   < raft/quorum;
 proto, transfer                                   < internal/wire;      # the runtime's primitives only
 raft/quorum                                       < raft/progress < raft/membership;
 raft/membership, internal/invariant               < raft;
 raft, cockroachdb/datadriven                      < raft/rafttest;
 raft, go.etcd.io/raft/v3                          < raft/etcdraft;
 transfer                                          < bank;
-transfer, internal/invariant, internal/wire       < coordinator;
+transfer, internal/invariant, internal/mutant, internal/wire < coordinator;
 coordinator, bank                                 < coordinator/driver;
-bank, internal/invariant, internal/wire           < ledger;
+bank, internal/invariant, internal/mutant, internal/wire < ledger;
 raft, internal/invariant                          < replica;            # knows neither ledger nor coordinator
 replica, coordinator/driver, ledger               < lane;
 bank                                              < sim/workload;

@@ -1,5 +1,7 @@
 package quorum
 
+import "github.com/quorate/quorate/internal/mutant"
+
 // NodeID names a member of a group. Zero is nobody. An id is never used again after its node is gone.
 type NodeID uint64
 
@@ -40,6 +42,9 @@ func (m Majority) Committed(acked func(NodeID) Index) Index {
 	for _, id := range m {
 		sorted = insert(sorted, acked(id))
 	}
+	if mutant.On(mutant.CommitByMinority) {
+		return sorted[len(m)-max(1, len(m)/2)]
+	}
 	// Ascending: the element here and all above it are more than half.
 	return sorted[len(m)-(len(m)/2+1)]
 }
@@ -59,6 +64,9 @@ func (m Majority) Vote(cast func(NodeID) (granted, said bool)) Result {
 		return Won
 	}
 	need := len(m)/2 + 1
+	if mutant.On(mutant.ElectByMinority) {
+		need = max(1, len(m)/2)
+	}
 	yes, open := 0, 0
 	for _, id := range m {
 		switch granted, said := cast(id); {
