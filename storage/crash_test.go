@@ -5,6 +5,7 @@ import (
 	"path"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -92,10 +93,10 @@ func TestACrashAtAnySyncLosesNothingAndTearsNothing(t *testing.T) {
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		unsynced := rapid.SampledFrom([]int{0, 30, 50, 90}).Draw(t, "unsynced percent")
 		var crashed *vfs.MemFS
-		armed := false
+		var armed atomic.Bool // asked in the background, too
 		fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
 			sync := op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo
-			if armed && sync && strings.HasSuffix(op.Path, ".log") {
+			if armed.Load() && sync && strings.HasSuffix(op.Path, ".log") {
 				crashed = disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: rng})
 			}
 			return nil
@@ -110,11 +111,12 @@ func TestACrashAtAnySyncLosesNothingAndTearsNothing(t *testing.T) {
 				u, now[i] = drawUpdate(t, names[i], now[i])
 				updates = append(updates, u)
 			}
-			armed, crashed = true, nil
+			crashed = nil
+			armed.Store(true)
 			if err := s.Commit(updates); err != nil {
 				t.Fatalf("commit: %v", err)
 			}
-			armed = false
+			armed.Store(false)
 			if crashed == nil {
 				t.Fatal("Commit returned without a sync")
 			}
