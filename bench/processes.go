@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -137,22 +138,13 @@ func cpuOf(roots []int) (sum time.Duration) {
 	parents, times := readProc()
 	for pid, used := range times {
 		for at := pid; at > 1; at = parents[at] {
-			if contains(roots, at) {
+			if slices.Contains(roots, at) {
 				sum += used
 				break
 			}
 		}
 	}
 	return sum
-}
-
-func contains(list []int, one int) bool {
-	for _, each := range list {
-		if each == one {
-			return true
-		}
-	}
-	return false
 }
 
 func readProc() (parents map[int]int, times map[int]time.Duration) {
