@@ -128,7 +128,7 @@ func (b *bankHost) loseWaiters(origins []origin) {
 }
 
 func (b *bankHost) tick() {
-	if b.held.by != 0 && !b.held.until.After(b.lane.now) {
+	if b.held.by != 0 && !b.inForce() {
 		b.releaseCommits()
 	}
 }

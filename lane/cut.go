@@ -37,7 +37,7 @@ type heldCommit struct {
 
 // holdCommits begins, prolongs or ends a hold.
 func (b *bankHost) holdCommits(a *HoldCommits) error {
-	inForce := b.held.by != 0 && b.held.until.After(b.lane.now)
+	inForce := b.inForce()
 	switch {
 	case a.Hold == 0 || a.For < 0 || a.For > b.lane.limits.HoldCommitsMax:
 		return fmt.Errorf("%w: commits are held for a name and up to %v, not %d and %v", transfer.ErrInvalidRequest, b.lane.limits.HoldCommitsMax, a.Hold, a.For)
@@ -55,6 +55,9 @@ func (b *bankHost) holdCommits(a *HoldCommits) error {
 	b.held.by, b.held.until = a.Hold, b.lane.now.Add(a.For)
 	return nil
 }
+
+// inForce says whether the bank executes no Commit now.
+func (b *bankHost) inForce() bool { return b.held.by != 0 && b.held.until.After(b.lane.now) }
 
 func (b *bankHost) holdBroken() error {
 	return fmt.Errorf("%w: bank %s didn't hold its commits all the while", transfer.ErrBusy, b.bank)
@@ -102,7 +105,7 @@ func (l *Lane) finishCuts(g *group) {
 		}
 		var err error
 		if c.cut.Hold != 0 {
-			if b, ok := g.host.(*bankHost); !ok || b.held.by != c.cut.Hold || !b.held.until.After(l.now) {
+			if b, ok := g.host.(*bankHost); !ok || b.held.by != c.cut.Hold || !b.inForce() {
 				err = fmt.Errorf("%w: %s didn't hold its commits all the while", transfer.ErrBusy, g.id)
 			}
 		}

@@ -90,8 +90,7 @@ func (l *Lane) allHaveAll(g *group) bool {
 	}
 	members := g.replica.Engine().Members()
 	return !slices.ContainsFunc(members.Members(), func(m raft.NodeID) bool {
-		silent, heard := s.SilentTicks[m]
-		return m != l.node && (s.Match[m] != s.Last || !heard || silent > uint64(2*l.limits.HeartbeatTicks))
+		return m != l.node && (s.Match[m] != s.Last || !l.heardLately(&s, m))
 	})
 }
 

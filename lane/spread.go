@@ -48,7 +48,11 @@ func (l *Lane) shouldPass(g *group) bool {
 		return false
 	}
 	s := g.replica.Engine().Status()
-	silent, heard := s.SilentTicks[preferred]
-	return !s.Handed && s.TransferTo == 0 &&
-		heard && silent <= uint64(2*l.limits.HeartbeatTicks) && uint64(s.Match[preferred])+l.limits.CaughtUpEntries >= uint64(s.Last)
+	return !s.Handed && s.TransferTo == 0 && l.heardLately(&s, preferred) && uint64(s.Match[preferred])+l.limits.CaughtUpEntries >= uint64(s.Last)
+}
+
+// heardLately says whether a leader has heard a member within two of its heartbeats.
+func (l *Lane) heardLately(s *raft.Status, member raft.NodeID) bool {
+	silent, heard := s.SilentTicks[member]
+	return heard && silent <= uint64(2*l.limits.HeartbeatTicks)
 }
