@@ -360,3 +360,9 @@ func (c *servedCluster) saveSlowly(ctx context.Context, nodes backupNodes, b *ba
 	}
 	return w.Finish(backup.Manifest{Cluster: cut.cluster, Coordinators: cut.coordinators, Groups: groups})
 }
+
+func ctxFor(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/api"
+	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/node"
 	"github.com/quorate/quorate/transfer"
 )
@@ -109,7 +110,7 @@ func (m *member) start() error {
 		n.Stop()
 		return err
 	}
-	m.node, m.server, m.books, m.isolated = n, server, newBackend(n), false
+	m.node, m.server, m.books, m.isolated = n, server, backend.New(n, buildVersion()), false
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quorate/quorate/api"
+	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/node"
 )
@@ -218,7 +219,7 @@ func serveAPI(n *node.Node, grpc, http net.Listener, logger *slog.Logger) (*api.
 		GRPC: grpc, HTTP: http, Version: buildVersion(), Reflection: true, Log: logger, Timeouts: timeoutsOf(n.Config()),
 		Admin:   &nodeAdmin{n},
 		OnPanic: func(recovered any, stack []byte) { dieOf(logger, recovered, stack) },
-	}, newBackend(n))
+	}, backend.New(n, buildVersion()))
 }
 
 // dieOf ends the process after a panic: it may have left anything behind.

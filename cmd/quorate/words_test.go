@@ -1,13 +1,10 @@
 package main
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/quorate/quorate/storage"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -70,44 +67,6 @@ func TestStrangersCannotMoveTheCursor(t *testing.T) {
 		if got := printable(text); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
-	}
-}
-
-func TestSyncMeterForgetsWhatIsLongAgo(t *testing.T) {
-	var m syncMeter
-	var counts storage.Metrics
-	at := time.Unix(0, 0)
-	look := func(after time.Duration) time.Duration {
-		t.Helper()
-		at = at.Add(after)
-		got, err := m.p99(at, func() (storage.Metrics, error) { return counts, nil })
-		if err != nil {
-			t.Fatal(err)
-		}
-		return got
-	}
-	commits := func(bucket int, n uint64) {
-		counts.CommitTime.Count += n
-		counts.CommitTime.Buckets[bucket] += n
-		counts.CommitTime.Max = max(counts.CommitTime.Max, counts.CommitTime.Bound(bucket))
-	}
-	commits(10, 1000)
-	slow := look(time.Hour)
-	if slow != counts.CommitTime.Bound(10) {
-		t.Errorf("slow commits: %v", slow)
-	}
-	commits(2, 100)
-	if got := look(syncInterval / 2); got != slow {
-		t.Errorf("within the interval: %v", got)
-	}
-	if got := look(syncInterval); got != counts.CommitTime.Bound(2) {
-		t.Errorf("fast commits later: %v", got)
-	}
-	if got := look(syncInterval); got != counts.CommitTime.Bound(2) {
-		t.Errorf("no commits at all: %v", got)
-	}
-	if _, err := m.p99(at.Add(time.Hour), func() (storage.Metrics, error) { return counts, storage.ErrClosed }); !errors.Is(err, storage.ErrClosed) {
-		t.Errorf("a closed store: %v", err)
 	}
 }
 

@@ -34,8 +34,9 @@ bank, pgx                                         < bank/postgres;
 bank                                              < bank/banktest;      # calls live banks: wet
 lane, raft/etcdraft, storage, transport           < node;
 transfer, bank, proto, grpc, huma                 < api;                # not node: it declares the interface it needs
+node, api                                         < backend;            # answers the faces by asking a node
 transfer, proto, grpc                             < client;
-node, sim, api, client, backup, console, bank/remote, bank/banktest < cmd/quorate;
+node, sim, api, backend, client, backup, console, bank/remote, bank/banktest < cmd/quorate;
 `
 
 // thirdParties says which import paths a name of the order stands for. A room that may import "proto" may

@@ -1,4 +1,7 @@
-package main
+// Package backend answers what the faces ask by asking a node.
+//
+// It joins api, which doesn't know node, to node, which doesn't know api, and decides nothing.
+package backend
 
 import (
 	"context"
@@ -16,17 +19,18 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// nodeBackend answers the faces of a node by asking its lane.
-type nodeBackend struct {
-	node  *node.Node
-	syncs syncMeter
+// Backend answers the faces of a node by asking its lane. It is an api.Backend.
+type Backend struct {
+	node    *node.Node
+	version string // of the program
+	syncs   syncMeter
 }
 
-// newBackend makes the backend of a running node. Keep it as long as the node: it remembers how long syncs took lately.
-func newBackend(n *node.Node) api.Backend { return &nodeBackend{node: n} }
+// New makes the backend of a running node. Keep it as long as the node: it remembers how long syncs took lately.
+func New(n *node.Node, version string) *Backend { return &Backend{node: n, version: version} }
 
 // Submit hands over all transfers in one event of the lane, so that they share a log entry and a sync.
-func (b *nodeBackend) Submit(ctx context.Context, transfers []transfer.Transfer) ([]transfer.Record, []error) {
+func (b *Backend) Submit(ctx context.Context, transfers []transfer.Transfer) ([]transfer.Record, []error) {
 	asks := make([]lane.Ask, len(transfers))
 	for i := range transfers {
 		asks[i] = lane.Submit{Transfer: &transfers[i]}
@@ -40,30 +44,30 @@ func (b *nodeBackend) Submit(ctx context.Context, transfers []transfer.Transfer)
 }
 
 // Cancel has a transfer aborted unless it is too late.
-func (b *nodeBackend) Cancel(ctx context.Context, id transfer.ID) (transfer.Record, error) {
+func (b *Backend) Cancel(ctx context.Context, id transfer.ID) (transfer.Record, error) {
 	a := b.ask(ctx, lane.CancelTransfer{ID: id})
 	return a.Transfer, a.Err
 }
 
 // Transfer reads one transfer.
-func (b *nodeBackend) Transfer(ctx context.Context, id transfer.ID) (transfer.Record, error) {
+func (b *Backend) Transfer(ctx context.Context, id transfer.ID) (transfer.Record, error) {
 	a := b.ask(ctx, lane.GetTransfer{ID: id})
 	return a.Transfer, a.Err
 }
 
 // StaleTransfer reads one transfer as this node knows it.
-func (b *nodeBackend) StaleTransfer(ctx context.Context, id transfer.ID) (transfer.Record, error) {
+func (b *Backend) StaleTransfer(ctx context.Context, id transfer.ID) (transfer.Record, error) {
 	a := b.ask(ctx, lane.GetTransfer{ID: id, Stale: true})
 	return a.Transfer, a.Err
 }
 
 // OpenAccount opens an account, or returns the one that exists with the same terms.
-func (b *nodeBackend) OpenAccount(ctx context.Context, at transfer.BankID, terms bank.Terms) (bank.Account, error) {
+func (b *Backend) OpenAccount(ctx context.Context, at transfer.BankID, terms bank.Terms) (bank.Account, error) {
 	return oneAccount(b.ask(ctx, lane.OpenAccount{Bank: at, Terms: terms}))
 }
 
 // Account reads one account.
-func (b *nodeBackend) Account(ctx context.Context, at transfer.BankID, id transfer.AccountID) (bank.Account, error) {
+func (b *Backend) Account(ctx context.Context, at transfer.BankID, id transfer.AccountID) (bank.Account, error) {
 	return oneAccount(b.read(ctx, at, lane.GetAccount{Bank: at, ID: id}))
 }
 
@@ -78,7 +82,7 @@ func oneAccount(a lane.Answer) (bank.Account, error) {
 }
 
 // Accounts lists accounts after an id.
-func (b *nodeBackend) Accounts(ctx context.Context, at transfer.BankID, after transfer.AccountID, limit int) ([]bank.Account, error) {
+func (b *Backend) Accounts(ctx context.Context, at transfer.BankID, after transfer.AccountID, limit int) ([]bank.Account, error) {
 	return pages(limit, func(limit int, got []bank.Account) ([]bank.Account, error) {
 		if len(got) > 0 {
 			after = got[len(got)-1].ID
@@ -89,7 +93,7 @@ func (b *nodeBackend) Accounts(ctx context.Context, at transfer.BankID, after tr
 }
 
 // Entries lists journal entries after a sequence number.
-func (b *nodeBackend) Entries(ctx context.Context, at transfer.BankID, afterSeq uint64, limit int) ([]bank.Entry, error) {
+func (b *Backend) Entries(ctx context.Context, at transfer.BankID, afterSeq uint64, limit int) ([]bank.Entry, error) {
 	return pages(limit, func(limit int, got []bank.Entry) ([]bank.Entry, error) {
 		if len(got) > 0 {
 			afterSeq = got[len(got)-1].Seq
@@ -116,13 +120,13 @@ func pages[T any](limit int, next func(limit int, got []T) ([]T, error)) ([]T, e
 }
 
 // Audit reads a bank's totals.
-func (b *nodeBackend) Audit(ctx context.Context, at transfer.BankID) (bank.Audit, error) {
+func (b *Backend) Audit(ctx context.Context, at transfer.BankID) (bank.Audit, error) {
 	a := b.read(ctx, at, lane.AuditBank{Bank: at})
 	return a.Audit, a.Err
 }
 
 // Status says what this node knows.
-func (b *nodeBackend) Status(ctx context.Context) (api.Status, error) {
+func (b *Backend) Status(ctx context.Context) (api.Status, error) {
 	a := b.ask(ctx, lane.GetStatus{})
 	if a.Err != nil {
 		return api.Status{}, a.Err
@@ -133,7 +137,7 @@ func (b *nodeBackend) Status(ctx context.Context) (api.Status, error) {
 	}
 	cfg := b.node.Config()
 	s := api.Status{
-		Cluster: cfg.Cluster, Node: cfg.Node, Version: buildVersion(), Started: b.node.Started(),
+		Cluster: cfg.Cluster, Node: cfg.Node, Version: b.version, Started: b.node.Started(),
 		InFlight: a.Status.Counts.InFlight, InDoubt: a.Status.Counts.InDoubt,
 		Committed: a.Status.Counts.Committed, Aborted: a.Status.Counts.Aborted,
 		LastSyncP99: p99, DiskFull: a.Status.LowSpace, DiskFree: b.node.Space().FreeBytes,
@@ -158,12 +162,12 @@ func nodeNumbers(ids []raft.NodeID) []uint64 {
 	return numbers
 }
 
-func (b *nodeBackend) ask(ctx context.Context, ask lane.Ask) lane.Answer {
+func (b *Backend) ask(ctx context.Context, ask lane.Ask) lane.Answer {
 	return b.node.Do(answerBefore(ctx), ask)[0]
 }
 
 // read asks a bank for something that changes nothing: when no answer comes, nothing is in doubt, and asking again is safe.
-func (b *nodeBackend) read(ctx context.Context, at transfer.BankID, ask lane.Ask) lane.Answer {
+func (b *Backend) read(ctx context.Context, at transfer.BankID, ask lane.Ask) lane.Answer {
 	a := b.ask(ctx, ask)
 	if errors.Is(a.Err, transfer.ErrOutcomeUnknown) {
 		a.Err = fmt.Errorf("%w: bank %s didn't answer in time", transfer.ErrNoLeader, at)

@@ -1,8 +1,9 @@
-package main
+package backend
 
 import (
 	"context"
 	"errors"
+	"net"
 	"path/filepath"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/client"
 	"github.com/quorate/quorate/node"
+	"github.com/quorate/quorate/storage"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -22,10 +24,7 @@ func startBackend(t *testing.T, nodes int) api.Backend {
 	for id := range uint64(nodes) {
 		place := node.NodeConfig{ID: id + 1}
 		for _, address := range []*string{&place.Peer, &place.GRPC, &place.HTTP} {
-			var err error
-			if *address, err = ports.free(); err != nil {
-				t.Fatal(err)
-			}
+			*address = freePort(t)
 		}
 		c.Nodes = append(c.Nodes, place)
 		bankNodes = append(bankNodes, id+1)
@@ -42,7 +41,38 @@ func startBackend(t *testing.T, nodes int) api.Backend {
 			t.Error(err)
 		}
 	})
-	return newBackend(n)
+	return New(n, "test")
+}
+
+// freePort is a loopback address where nobody listens at the moment.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+const patience = time.Minute
+
+// poll tries until it succeeds.
+func poll(t *testing.T, try func() error) error {
+	ctx := ctxFor(t, patience)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 func ctxFor(t *testing.T, d time.Duration) context.Context {
@@ -86,7 +116,7 @@ func TestBackendCarriesEveryQuestionToTheNode(t *testing.T) {
 	if r, err := b.Transfer(ctx, batch[1].ID); err != nil || r.State != transfer.Committed {
 		t.Errorf("read a transfer: %+v, %v", r, err)
 	}
-	err := poll(func() error { // a bank applies a decided transfer a moment after the client has heard of it
+	err := poll(t, func() error { // a bank applies a decided transfer a moment after the client has heard of it
 		if a, err := b.Account(ctx, "south", "bob"); err != nil || a.PostedMinor != 6 {
 			return errors.Join(errors.New("bob doesn't have 6 yet"), err)
 		}
@@ -156,5 +186,43 @@ func TestPagesGoOnUntilEnoughHasCome(t *testing.T) {
 	broken := errors.New("broken")
 	if got, err := pages(5, func(int, []int) ([]int, error) { return nil, broken }); got != nil || !errors.Is(err, broken) {
 		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+func TestSyncMeterForgetsWhatIsLongAgo(t *testing.T) {
+	var m syncMeter
+	var counts storage.Metrics
+	at := time.Unix(0, 0)
+	look := func(after time.Duration) time.Duration {
+		t.Helper()
+		at = at.Add(after)
+		got, err := m.p99(at, func() (storage.Metrics, error) { return counts, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	commits := func(bucket int, n uint64) {
+		counts.CommitTime.Count += n
+		counts.CommitTime.Buckets[bucket] += n
+		counts.CommitTime.Max = max(counts.CommitTime.Max, counts.CommitTime.Bound(bucket))
+	}
+	commits(10, 1000)
+	slow := look(time.Hour)
+	if slow != counts.CommitTime.Bound(10) {
+		t.Errorf("slow commits: %v", slow)
+	}
+	commits(2, 100)
+	if got := look(syncInterval / 2); got != slow {
+		t.Errorf("within the interval: %v", got)
+	}
+	if got := look(syncInterval); got != counts.CommitTime.Bound(2) {
+		t.Errorf("fast commits later: %v", got)
+	}
+	if got := look(syncInterval); got != counts.CommitTime.Bound(2) {
+		t.Errorf("no commits at all: %v", got)
+	}
+	if _, err := m.p99(at.Add(time.Hour), func() (storage.Metrics, error) { return counts, storage.ErrClosed }); !errors.Is(err, storage.ErrClosed) {
+		t.Errorf("a closed store: %v", err)
 	}
 }
