@@ -99,6 +99,9 @@ func accountAnswer(r *ledger.Result) Answer {
 	return Answer{Accounts: []bank.Account{r.Account}}
 }
 
+// Hash stands for the books.
+func (b *bankHost) Hash() uint64 { return b.ledger.Hash() }
+
 // Checkpoint returns what has changed.
 func (b *bankHost) Checkpoint() []replica.KV {
 	return stored(b.ledger.Checkpoint())
@@ -194,7 +197,9 @@ func (b *bankHost) readBooks(ask Ask) (answer Answer) {
 	case ListEntries:
 		answer.Entries, answer.Err = b.ledger.Entries(a.AfterSeq, min(a.Limit, b.lane.limits.PageMax))
 	case AuditBank:
-		answer.Audit = bank.Audit{Totals: b.ledger.Totals(), OpenHolds: uint64(b.ledger.OpenHolds()), LastEntry: b.ledger.LastEntry()}
+		answer.Audit = b.ledger.Audit()
+	case FindTransfers:
+		return b.findTransfers(a)
 	default:
 		answer.Err = fmt.Errorf("%w: a bank doesn't answer %T", transfer.ErrInvalidRequest, ask)
 	}

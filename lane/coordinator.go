@@ -63,6 +63,9 @@ func (c *coordinatorHost) Apply(e raft.Entry) error {
 	return nil
 }
 
+// Hash stands for the records.
+func (c *coordinatorHost) Hash() uint64 { return c.machine.Hash() }
+
 // Checkpoint returns what has changed.
 func (c *coordinatorHost) Checkpoint() []replica.KV {
 	return stored(c.machine.Checkpoint())

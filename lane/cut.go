@@ -17,7 +17,7 @@ import (
 // onlyHere says whether an ask is answered by this node or not at all.
 func onlyHere(ask Ask) bool {
 	switch ask.(type) {
-	case HoldCommits, Cut:
+	case HoldCommits, Cut, Examine, FindTransfers:
 		return true
 	}
 	return false

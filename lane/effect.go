@@ -56,6 +56,9 @@ type Answer struct {
 	Entries  []bank.Entry
 	Audit    bank.Audit
 	Status   Status
+	Hash     StateHash
+	Examined *Examined
+	Found    []bank.Result // one for each content; zero: nothing is known of it
 }
 
 // Message is what lanes say to each other: RaftMessage, BankRequests, BankAnswers, Inquiry, Forward,

@@ -53,7 +53,7 @@ func (Asked) isEvent()        {}
 func (Forgotten) isEvent()    {}
 
 // Ask is what a client may want: Submit, CancelTransfer, GetTransfer, OpenAccount, GetAccount, ListAccounts, ListEntries, AuditBank,
-// HoldCommits, Cut or GetStatus. The list is closed.
+// HoldCommits, Cut, HashReplica, Examine, FindTransfers or GetStatus. The list is closed.
 type Ask interface{ isAsk() }
 
 // Submit wants a transfer carried out, and waits for its outcome.
@@ -114,6 +114,33 @@ type Cut struct {
 	Hold  uint64
 }
 
+// HashReplica wants the state hash of this node's own replica as of an entry, once that is applied. An entry that is forgotten by then, or that
+// isn't applied in time, is answered with the newest one instead; so is index zero, at once.
+type HashReplica struct {
+	Group GroupID
+	Index raft.Index
+}
+
+// Examine wants all that a group has open, at least as new as any answer given before. A bank must have held its commits for Hold all the while. Only the
+// node that leads is asked.
+type Examine struct {
+	Group GroupID
+	Hold  uint64
+}
+
+// FindTransfers wants to know what a bank that holds its commits knows of transfers. Only the node that leads is asked.
+type FindTransfers struct {
+	Bank     transfer.BankID
+	Hold     uint64
+	Contents []Content
+}
+
+// Content is a transfer's id and which content is meant under it.
+type Content struct {
+	ID          transfer.ID
+	Fingerprint transfer.Fingerprint
+}
+
 // GetStatus reads what this node knows.
 type GetStatus struct{}
 
@@ -127,4 +154,7 @@ func (ListEntries) isAsk()    {}
 func (AuditBank) isAsk()      {}
 func (HoldCommits) isAsk()    {}
 func (Cut) isAsk()            {}
+func (HashReplica) isAsk()    {}
+func (Examine) isAsk()        {}
+func (FindTransfers) isAsk()  {}
 func (GetStatus) isAsk()      {}

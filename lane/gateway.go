@@ -52,6 +52,10 @@ func (w *gateway) add(l *Lane, asked Asked) {
 	}
 	w.open[asked.Request] = a
 	w.order = append(w.order, a)
+	if hash, ok := asked.Ask.(HashReplica); ok {
+		l.askHash(a, hash.Index)
+		return
+	}
 	w.dispatch(l, a)
 }
 
@@ -94,7 +98,7 @@ func (w *gateway) tick(l *Lane) {
 	kept := w.order[:0]
 	for _, a := range w.order {
 		if !a.closed && !a.Until.After(l.now) {
-			w.close(l, a, Answer{Err: a.tooLate()})
+			w.expire(l, a)
 		}
 		if a.closed {
 			continue
@@ -109,6 +113,15 @@ func (w *gateway) tick(l *Lane) {
 	w.order = kept
 }
 
+// expire answers who has waited long enough: a replica that hasn't come far enough says how far.
+func (w *gateway) expire(l *Lane, a *openAsk) {
+	if hash, ok := a.Ask.(HashReplica); ok {
+		w.close(l, a, Answer{Hash: l.groups[a.group].hashAt(hash.Index)})
+		return
+	}
+	w.close(l, a, Answer{Err: a.tooLate()})
+}
+
 // wait doubles with every time that the request was sent, up to fourfold: a leader that is alive and answers late has too much to do already.
 func (a *openAsk) wait(first time.Duration) time.Duration { return first << min(max(a.sent-1, 0), 2) }
 
@@ -116,7 +129,7 @@ func (a *openAsk) wait(first time.Duration) time.Duration { return first << min(
 func (w *gateway) leaderMoved(l *Lane, id GroupID) {
 	leader := l.leaderOf(id)
 	for _, a := range w.order {
-		if !a.closed && a.group == id && a.target != leader {
+		if _, hash := a.Ask.(HashReplica); !hash && !a.closed && a.group == id && a.target != leader {
 			w.dispatch(l, a)
 		}
 	}
@@ -256,7 +269,7 @@ func (l *Lane) serve(w waiter, id GroupID, ask Ask) {
 	switch a := ask.(type) {
 	case HoldCommits:
 		l.answer(w, Answer{Err: l.groups[id].host.(*bankHost).holdCommits(&a)})
-	case Cut:
+	case Cut, Examine, FindTransfers:
 		l.read(l.groups[id], w, ask)
 	default:
 		l.groups[id].host.serve(w, ask)

@@ -36,6 +36,7 @@ type group struct {
 
 	readID  uint64
 	cuts    []openCut             // wait for a checkpoint
+	hashed  []openHash            // wait for an entry to be applied
 	asked   []openRead            // wait for the next ReadIndex
 	reading map[uint64][]openRead // ReadIndex under way
 }
@@ -147,6 +148,7 @@ func (l *Lane) run(g *group) {
 	}
 	g.host.afterApply()
 	l.finishCuts(g)
+	l.finishHashes(g)
 }
 
 func (l *Lane) carryOut(g *group, out *replica.Output) {
@@ -253,12 +255,15 @@ func (l *Lane) finishReads(g *group, id uint64) {
 	reads := g.reading[id]
 	delete(g.reading, id)
 	for _, r := range reads {
-		cut, isCut := r.ask.(Cut)
-		switch {
-		case !g.leading:
+		if !g.leading {
 			l.lost(r.waiter, g.id)
-		case isCut:
-			l.beginCut(g, r.waiter, cut)
+			continue
+		}
+		switch ask := r.ask.(type) {
+		case Cut:
+			l.beginCut(g, r.waiter, ask)
+		case Examine:
+			l.examine(g, r.waiter, ask)
 		default:
 			g.host.answerRead(r.waiter, r.ask)
 		}

@@ -47,7 +47,13 @@ func (l *Lane) groupOf(ask Ask) GroupID {
 		return BankGroup(a.Bank)
 	case HoldCommits:
 		return BankGroup(a.Bank)
+	case FindTransfers:
+		return BankGroup(a.Bank)
 	case Cut:
+		return a.Group
+	case HashReplica:
+		return a.Group
+	case Examine:
 		return a.Group
 	}
 	return ""

@@ -3,6 +3,7 @@ package ledger
 import (
 	"time"
 
+	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -144,6 +145,43 @@ func (l *Ledger) OldHolds(before time.Time, limit int) []transfer.ID {
 		}
 	}
 	return ids
+}
+
+// OpenHold is a transfer that is prepared and undecided, as the bank knows it.
+type OpenHold struct {
+	ID          transfer.ID
+	Fingerprint transfer.Fingerprint
+	PreparedAt  time.Time
+}
+
+// Holds lists the transfers that are prepared and undecided, in the order in which they were prepared.
+func (l *Ledger) Holds() []OpenHold {
+	open := make([]OpenHold, 0, len(l.holds.byID))
+	for h := l.holds.oldest; h != nil; h = h.newer {
+		open = append(open, OpenHold{ID: h.id, Fingerprint: h.fingerprint, PreparedAt: timeOf(h.preparedNanos)})
+	}
+	return open
+}
+
+// Find says what the bank knows of a transfer with this content: Prepared, Committed, RolledBack, No if it was refused, or zero for
+// nothing. Unlike a Resolve it closes nothing.
+func (l *Ledger) Find(id transfer.ID, fingerprint transfer.Fingerprint) (bank.Result, error) {
+	if h := l.holds.byID[id]; h != nil {
+		if h.fingerprint != fingerprint {
+			return bank.RolledBack, nil
+		}
+		return bank.Prepared, nil
+	}
+	f, known, err := l.finished.find(l.reader, id)
+	switch {
+	case err != nil || !known:
+		return 0, err
+	case f.state == committed && f.fingerprint == fingerprint:
+		return bank.Committed, nil
+	case f.state == refused && f.fingerprint == fingerprint:
+		return bank.No, nil
+	}
+	return bank.RolledBack, nil
 }
 
 // OpenHolds counts the transfers that are prepared and undecided.

@@ -19,6 +19,7 @@ func (r *Replica) apply(entries []raft.Entry) error {
 			}
 		}
 		r.applied = raft.EntryID{Index: e.Index, Term: e.Term}
+		r.hashes.add(e.Index, r.machine.Hash())
 		r.checkpoint.count(e)
 	}
 	if len(entries) > 0 {

@@ -85,7 +85,11 @@ func (r *Replica) onInstalled(w *written) error {
 	r.catchup.installed = 0
 	r.applied = w.install
 	r.checkpoint.restart(w.install)
-	return r.machine.Reload()
+	if err := r.machine.Reload(); err != nil {
+		return err
+	}
+	r.hashes = newHashes(w.install.Index, r.machine.Hash())
+	return nil
 }
 
 // holding says whether members that are being brought up to date may still hold the log back. Whoever has the newest

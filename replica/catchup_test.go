@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc64"
 	"maps"
 	"slices"
 	"strings"
@@ -27,6 +28,14 @@ func (b *book) Apply(e raft.Entry) error {
 	b.pages[key] = string(e.Data)
 	b.dirty = append(b.dirty, replica.KV{Key: []byte(key), Value: e.Data})
 	return nil
+}
+
+// Hash adds up the pages.
+func (b *book) Hash() (sum uint64) {
+	for key, page := range b.pages {
+		sum += crc64.Checksum([]byte(key+page), crc64.MakeTable(crc64.ECMA))
+	}
+	return sum
 }
 
 func (b *book) Checkpoint() []replica.KV {

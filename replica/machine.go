@@ -9,6 +9,8 @@ type KV struct{ Key, Value []byte }
 type Machine interface {
 	// Apply executes one committed entry. An error means damaged bytes or a failing reader: the process must stop.
 	Apply(e raft.Entry) error
+	// Hash stands for the whole state: equal on machines that applied the same entries.
+	Hash() uint64
 	// Checkpoint returns what has changed since the last Checkpoint.
 	Checkpoint() []KV
 	// Checkpointed says that the last Checkpoint is durable and shown by the machine's reader.

@@ -30,6 +30,7 @@ type Replica struct {
 	policy  Config
 
 	applied    raft.EntryID
+	hashes     hashes
 	checkpoint checkpoint
 
 	seq       uint64    // of the last Write handed out
@@ -93,6 +94,7 @@ func New(cfg Config) *Replica {
 		machine:    cfg.Machine,
 		policy:     cfg,
 		applied:    raft.EntryID{Index: cfg.Applied, Term: cfg.AppliedTerm},
+		hashes:     newHashes(cfg.Applied, cfg.Machine.Hash()),
 		checkpoint: newCheckpoint(&cfg),
 	}
 }
