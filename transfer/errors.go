@@ -80,6 +80,13 @@ var (
 	ErrOrphaned          = newError("orphaned", KindRejected, "a bank asked for this id, no coordinator knew it, and it was closed for ever")
 )
 
+// What a change of the cluster's members may be refused with. Nothing was changed.
+var (
+	ErrUnknownNode       = newError("unknown_node", KindNotFound, "the cluster has no such node")
+	ErrUnknownGroup      = newError("unknown_group", KindNotFound, "the cluster has no such group")
+	ErrMembershipRefused = newError("membership_refused", KindRejected, "the cluster can't be changed that way")
+)
+
 // What the service may answer instead of an outcome.
 var (
 	ErrTransferNotFound = newError("transfer_not_found", KindNotFound, "no transfer has this id")

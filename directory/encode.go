@@ -1,0 +1,226 @@
+package directory
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+
+	"google.golang.org/protobuf/proto"
+
+	storev1 "github.com/quorate/quorate/proto/quorate/store/v1"
+	"github.com/quorate/quorate/raft"
+)
+
+// formatVersion is written into every entry and into the state. A reader refuses a newer one.
+const formatVersion = 1
+
+// What can be wrong with bytes.
+var (
+	ErrDamaged     = errors.New("directory: damaged bytes")
+	ErrNewerFormat = errors.New("directory: bytes of a newer format")
+)
+
+var deterministic = proto.MarshalOptions{Deterministic: true}
+
+// Encode makes one log entry of facts.
+func Encode(facts []Fact) []byte {
+	entry := &storev1.DirectoryEntry{Version: formatVersion}
+	for i := range facts {
+		entry.Facts = append(entry.Facts, factToProto(&facts[i]))
+	}
+	return mustMarshal(entry)
+}
+
+// Decode reads one log entry.
+func Decode(data []byte) ([]Fact, error) {
+	entry := &storev1.DirectoryEntry{}
+	if err := unmarshal(data, entry, entry.GetVersion); err != nil {
+		return nil, err
+	}
+	facts := make([]Fact, len(entry.Facts))
+	for i, f := range entry.Facts {
+		var err error
+		if facts[i], err = factFromProto(f); err != nil {
+			return nil, fmt.Errorf("fact %d: %w", i+1, err)
+		}
+	}
+	return facts, nil
+}
+
+func mustMarshal(m proto.Message) []byte {
+	data, err := deterministic.Marshal(m)
+	if err != nil {
+		panic(err) // only strings that aren't UTF-8 could do that, and api lets none in
+	}
+	return data
+}
+
+func unmarshal(data []byte, into proto.Message, version func() uint32) error {
+	if err := proto.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	switch v := version(); {
+	case v == 0:
+		return fmt.Errorf("%w: no version", ErrDamaged)
+	case v > formatVersion:
+		return fmt.Errorf("%w: %d, this version reads up to %d", ErrNewerFormat, v, formatVersion)
+	}
+	return nil
+}
+
+func factToProto(f *Fact) *storev1.DirectoryFact {
+	switch {
+	case f.AddNode != nil:
+		a := f.AddNode.Addresses
+		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_AddNode{AddNode: &storev1.NodeFact{Id: uint64(f.AddNode.ID), Peer: a.Peer, Grpc: a.GRPC, Http: a.HTTP}}}
+	case f.Register != nil:
+		a := f.Register.Addresses
+		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_Register{Register: &storev1.NodeFact{Id: uint64(f.Register.ID), Disk: f.Register.Disk[:], Peer: a.Peer, Grpc: a.GRPC, Http: a.HTTP}}}
+	case f.Promote != 0:
+		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_Promote{Promote: uint64(f.Promote)}}
+	case f.Remove != 0:
+		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_Remove{Remove: uint64(f.Remove)}}
+	case f.Place != nil:
+		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_Place{Place: &storev1.PlaceFact{Group: f.Place.Group, Members: numbers(f.Place.Members)}}}
+	default:
+		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_Left{Left: &storev1.LeftFact{Group: f.Left.Group, Node: uint64(f.Left.Node)}}}
+	}
+}
+
+func factFromProto(f *storev1.DirectoryFact) (Fact, error) {
+	switch f := f.GetFact().(type) {
+	case *storev1.DirectoryFact_AddNode:
+		return Fact{AddNode: &AddNode{ID: raft.NodeID(f.AddNode.GetId()), Addresses: addressesOf(f.AddNode)}}, nil
+	case *storev1.DirectoryFact_Register:
+		disk, err := diskOf(f.Register.GetDisk())
+		return Fact{Register: &Register{ID: raft.NodeID(f.Register.GetId()), Disk: disk, Addresses: addressesOf(f.Register)}}, err
+	case *storev1.DirectoryFact_Promote:
+		return Fact{Promote: raft.NodeID(f.Promote)}, notZero(f.Promote)
+	case *storev1.DirectoryFact_Remove:
+		return Fact{Remove: raft.NodeID(f.Remove)}, notZero(f.Remove)
+	case *storev1.DirectoryFact_Place:
+		return Fact{Place: &Place{Group: f.Place.GetGroup(), Members: nodeIDs(f.Place.GetMembers())}}, nil
+	case *storev1.DirectoryFact_Left:
+		return Fact{Left: &Left{Group: f.Left.GetGroup(), Node: raft.NodeID(f.Left.GetNode())}}, nil
+	}
+	return Fact{}, fmt.Errorf("%w: a fact of no known kind", ErrDamaged)
+}
+
+func notZero(id uint64) error {
+	if id == 0 {
+		return fmt.Errorf("%w: node 0", ErrDamaged)
+	}
+	return nil
+}
+
+// located is a message with a node's addresses.
+type located interface {
+	GetPeer() string
+	GetGrpc() string
+	GetHttp() string
+}
+
+func addressesOf(p located) Addresses {
+	return Addresses{Peer: p.GetPeer(), GRPC: p.GetGrpc(), HTTP: p.GetHttp()}
+}
+
+func diskOf(b []byte) (disk Disk, err error) {
+	if copy(disk[:], b) != len(b) || len(b) != 0 && len(b) != len(disk) {
+		return Disk{}, fmt.Errorf("%w: a disk of %d bytes", ErrDamaged, len(b))
+	}
+	return disk, nil
+}
+
+func numbers(ids []raft.NodeID) []uint64 {
+	out := make([]uint64, len(ids))
+	for i, id := range ids {
+		out[i] = uint64(id)
+	}
+	return out
+}
+
+func nodeIDs(numbers []uint64) []raft.NodeID {
+	var out []raft.NodeID
+	for _, n := range numbers {
+		out = append(out, raft.NodeID(n))
+	}
+	return out
+}
+
+// KV is one key of the stored state.
+type KV struct{ Key, Value []byte }
+
+// keyState is the only key: the directory is small and changes rarely.
+var keyState = []byte{'d'}
+
+// Checkpoint returns the state, if it has changed since the last one.
+func (m *Machine) Checkpoint() []KV {
+	if !m.dirty {
+		return nil
+	}
+	m.dirty = false
+	return []KV{{Key: keyState, Value: m.encode()}}
+}
+
+// Hash stands for the state: replicas that have applied the same entries have the same.
+func (m *Machine) Hash() uint64 {
+	h := fnv.New64a()
+	for i := range m.nodes {
+		n := &m.nodes[i]
+		fmt.Fprintf(h, "%d %q %x %d %t\n", n.ID, n.Addresses.all(), n.Disk, n.Role, n.Coordinator)
+	}
+	for i := range m.groups {
+		g := &m.groups[i]
+		fmt.Fprintf(h, "%s %t %v %v %v %v %v\n", g.ID, g.Coordinator, g.Founding, g.Audience, g.Members, g.Leaving, g.Left)
+	}
+	return h.Sum64()
+}
+
+func (m *Machine) encode() []byte {
+	state := &storev1.DirectoryState{Version: formatVersion}
+	for i := range m.nodes {
+		n := &m.nodes[i]
+		p := &storev1.DirectoryNode{Id: uint64(n.ID), Peer: n.Addresses.Peer, Grpc: n.Addresses.GRPC, Http: n.Addresses.HTTP, Role: uint32(n.Role), Coordinator: n.Coordinator}
+		if n.Disk != (Disk{}) {
+			p.Disk = n.Disk[:]
+		}
+		state.Nodes = append(state.Nodes, p)
+	}
+	for i := range m.groups {
+		g := &m.groups[i]
+		state.Groups = append(state.Groups, &storev1.DirectoryGroup{
+			Id: g.ID, Coordinator: g.Coordinator, Founding: numbers(g.Founding), Audience: numbers(g.Audience),
+			Members: numbers(g.Members), Leaving: numbers(g.Leaving), Left: numbers(g.Left),
+		})
+	}
+	return mustMarshal(state)
+}
+
+// load brings the state back.
+func (m *Machine) load(reader Reader) (found bool, err error) {
+	data, found, err := reader.Get(keyState)
+	if err != nil || !found {
+		return false, err
+	}
+	state := &storev1.DirectoryState{}
+	if err := unmarshal(data, state, state.GetVersion); err != nil {
+		return false, err
+	}
+	for _, p := range state.Nodes {
+		n := Node{ID: raft.NodeID(p.GetId()), Addresses: addressesOf(p), Role: Role(p.GetRole()), Coordinator: p.GetCoordinator()}
+		if n.Disk, err = diskOf(p.GetDisk()); err != nil {
+			return false, err
+		}
+		if n.ID == 0 || n.Role < Learner || n.Role > Removed {
+			return false, fmt.Errorf("%w: node %d in role %d", ErrDamaged, n.ID, p.GetRole())
+		}
+		m.nodes = append(m.nodes, n)
+	}
+	for _, p := range state.Groups {
+		m.groups = append(m.groups, Group{
+			ID: p.GetId(), Coordinator: p.GetCoordinator(), Founding: nodeIDs(p.GetFounding()), Audience: nodeIDs(p.GetAudience()),
+			Members: nodeIDs(p.GetMembers()), Leaving: nodeIDs(p.GetLeaving()), Left: nodeIDs(p.GetLeft()),
+		})
+	}
+	return true, nil
+}
