@@ -70,11 +70,15 @@ type Write struct {
 	// Install makes what was kept aside the state, and drops the old state and the whole log, before Entries. Compact
 	// is the snapshot's last entry, Applied its index. All of it happens or nothing.
 	Install bool
+
+	// Retire drops all that there is of the group, for ever, and is alone in its Write. That the replica was here must be remembered: an empty one
+	// that comes back would break what this one has promised.
+	Retire bool
 }
 
 // Empty says that there is nothing to write.
 func (w *Write) Empty() bool {
-	return w.HardState == nil && len(w.Entries) == 0 && w.Applied == 0 && w.Compact.Index == 0 && len(w.Stage) == 0 && !w.StageAnew
+	return w.HardState == nil && len(w.Entries) == 0 && w.Applied == 0 && w.Compact.Index == 0 && len(w.Stage) == 0 && !w.StageAnew && !w.Retire
 }
 
 // Output is what a step has to say to the world.
@@ -97,6 +101,12 @@ func New(cfg Config) *Replica {
 		hashes:     newHashes(cfg.Applied, cfg.Machine.Hash()),
 		checkpoint: newCheckpoint(&cfg),
 	}
+}
+
+// Retire ends the replica's life with its last Write. Nothing may be called after it.
+func (r *Replica) Retire() Write {
+	r.seq++
+	return Write{Seq: r.seq, Retire: true}
 }
 
 // Engine gives access to the consensus engine for ticks, messages and questions.

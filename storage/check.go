@@ -8,6 +8,9 @@ import (
 // check holds an update against what the group has: the promises that checkLoaded relies on after a restart. It
 // runs in every commit, so the numbers of a message are gathered only once it is needed.
 func (g *group) check(u *GroupUpdate) {
+	if g.retired {
+		invariant.Fail("group %s is written after it was retired", u.Group)
+	}
 	base, last := g.compacted.Index, g.last
 	if u.Install {
 		if u.Compact.Index == 0 || u.Applied != u.Compact.Index {

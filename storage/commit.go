@@ -34,6 +34,10 @@ type GroupUpdate struct {
 	// Install makes what was kept aside the state, in the same commit as the rest of the update: the log and the state
 	// that the group had are dropped. Compact is the snapshot's last entry, and Applied its index. Entries and State come after it.
 	Install bool
+
+	// Retire drops everything that the group has here, for ever, and is alone in its update: Load returns ErrRetired from then on. What a
+	// replica has promised is gone with its data, so an empty one must never take its place.
+	Retire bool
 }
 
 // group is what Commit must know of a group to write its log: kept in step with what was handed to Pebble.
@@ -47,6 +51,7 @@ type group struct {
 	slot      byte          // where the state is
 	staged    bool          // the other slot may hold something
 	live      *atomic.Int32 // slot, as readers see it: changed once an installation is durable
+	retired   bool
 }
 
 // What a batch keeps of its buffer between two commits: a step's usual output fits; a large checkpoint gives its memory back.
@@ -178,6 +183,10 @@ func (s *Store) reuse(c *inFlight) error {
 
 // fill writes the update into the batch. Later operations of a batch win over earlier ones, so the order here matters.
 func (s *Store) fill(b *pebble.Batch, g *group, u *GroupUpdate) {
+	if u.Retire {
+		s.fillRetire(b, g, u.Group)
+		return
+	}
 	s.fillStage(b, g, u)
 	if u.Install {
 		s.install(b, g)
@@ -206,6 +215,13 @@ func (s *Store) fill(b *pebble.Batch, g *group, u *GroupUpdate) {
 	if u.Compact.Index > g.compacted.Index {
 		s.fillCompact(b, g, u.Compact, !u.Install)
 	}
+}
+
+func (s *Store) fillRetire(b *pebble.Batch, g *group, name string) {
+	g.retired = true
+	s.deleteRange(b, append(s.key[:0], g.prefix...), appendKind(s.end[:0], g.prefix, kindEnd))
+	key := retiredGroup(name)
+	s.set(b, key, seal(key, nil))
 }
 
 // fillEntries truncates, if there is anything to truncate, by a deletion of its own: nothing of the old tail may

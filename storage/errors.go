@@ -11,11 +11,12 @@ import (
 
 // Why a data directory is refused. Nothing was changed in it.
 var (
-	ErrWrongNode    = errors.New("this data directory belongs to another node")
-	ErrWrongCluster = errors.New("this data directory belongs to another cluster")
-	ErrNewerFormat  = errors.New("this data directory was written by a newer version")
-	ErrInUse        = errors.New("this data directory is in use by another process")
-	ErrForeign      = errors.New("this is not a data directory of Quorate")
+	ErrWrongNode     = errors.New("this data directory belongs to another node")
+	ErrWrongCluster  = errors.New("this data directory belongs to another cluster")
+	ErrWrongFounding = errors.New("this data directory is of a cluster that began otherwise")
+	ErrNewerFormat   = errors.New("this data directory was written by a newer version")
+	ErrInUse         = errors.New("this data directory is in use by another process")
+	ErrForeign       = errors.New("this is not a data directory of Quorate")
 )
 
 // What may go wrong later.
@@ -25,6 +26,8 @@ var (
 	// ErrFatal says that a write or a sync has failed: what is on disk is no longer known. The process must end;
 	// the store refuses everything from then on.
 	ErrFatal = errors.New("storage has failed and this process must end")
+	// ErrRetired says that the group's replica here was ended for ever (GroupUpdate.Retire).
+	ErrRetired = errors.New("the replica was retired")
 	// ErrClosed says that the store was used after Close.
 	ErrClosed = errors.New("the store is closed")
 )

@@ -13,7 +13,11 @@ var (
 	AppendIdentity  = appendIdentity
 	AppendEntryKey  = appendEntryKey
 	GroupPrefix     = groupPrefix
+	Seal            = seal
 )
+
+// DiskKey is where a directory's name is kept.
+const DiskKey = diskKey
 
 // Guarded is a file system behind a fuse, and what blows it.
 func Guarded(fs vfs.FS) (guarded vfs.FS, blow func(error)) {

@@ -18,6 +18,10 @@ import (
 type Identity struct {
 	Cluster string
 	Node    raft.NodeID
+
+	// Founding says how the cluster began, in words that an operator can compare. Two that differ are two clusters, or one whose configuration
+	// was changed where it can't be. Empty: not known.
+	Founding string
 }
 
 var errNoIdentity = errors.New("no identity record")
@@ -46,6 +50,9 @@ func lookBeforeOpening(dir string, fs vfs.FS, lock *pebble.Lock) (id Identity, e
 	id, err = readIdentity(dir, db)
 	if errors.Is(err, errNoIdentity) {
 		return Identity{}, false, db.Close()
+	}
+	if err == nil {
+		_, id.Founding, err = readDisk(db)
 	}
 	return id, true, errors.Join(err, db.Close())
 }
@@ -156,6 +163,11 @@ func (id Identity) mustBe(want Identity, dir string) error {
 		return refuse(ErrWrongNode, dir,
 			fmt.Sprintf("it belongs to node %d and this is node %d", id.Node, want.Node),
 			"point this node to its own data directory; a copied directory must never be started under another id")
+	}
+	if id.Founding != "" && want.Founding != "" && id.Founding != want.Founding {
+		return refuse(ErrWrongFounding, dir,
+			fmt.Sprintf("its cluster began with %s, and the configuration says %s", id.Founding, want.Founding),
+			"put the file back as it was when the cluster began; what has changed since is changed with quorate cluster")
 	}
 	return nil
 }

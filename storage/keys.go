@@ -21,6 +21,8 @@ import (
 //	01 n name 06 key             the machine's own bytes    by checkpoints, while slot 06 is live
 //	01 n name 07 key             the same in another slot   by checkpoints, while slot 07 is live
 //	01 n name 08                 which slot is live         by every installed snapshot; absent: 06
+//	02 n name                    retired: nothing           once, when the group's replica was ended
+//	03                           disk (diskid.go)           once, when the store is created
 //
 // A snapshot from another member is gathered in the slot that isn't live. Installing it copies nothing: the slots change places.
 // The index is 8 bytes, big-endian: the order of the keys is the order of the log. A group's log and its state are
@@ -29,6 +31,8 @@ const (
 	identityKey byte = 0x00
 	groupsFrom  byte = 0x01
 	groupsTo    byte = 0x02
+	retiredKey  byte = 0x02
+	diskKey     byte = 0x03
 
 	kindHardState byte = 0x01
 	kindApplied   byte = 0x02
@@ -54,6 +58,11 @@ func groupPrefix(name string) []byte {
 	prefix := make([]byte, 0, 2+len(name))
 	prefix = append(prefix, groupsFrom, byte(len(name)))
 	return append(prefix, name...)
+}
+
+// retiredGroup is the key of the record that a group's replica was here and was ended.
+func retiredGroup(name string) []byte {
+	return append([]byte{retiredKey, byte(len(name))}, name...)
 }
 
 // cutGroup splits a key into its group's name and the rest, which begins with the kind.

@@ -50,11 +50,14 @@ func (s *Store) group(name string) (*group, error) {
 	return g, nil
 }
 
-// loadState adds what the store itself can't remember: which promises went with the one before it. From now on the term is a later one.
+// loadState adds what the store itself can't remember: which promises and retirements went with the one before it. From now on the term is a later one.
 func (s *Store) loadState(name string) (raft.State, error) {
 	state, err := loadState(s.db, name)
 	if err != nil {
 		return raft.State{}, err
+	}
+	if state.HardState == (raft.HardState{}) && s.terms.isRetired(name) {
+		return raft.State{}, retiredError(name, true)
 	}
 	if state.Lost = s.terms.lostIn(name); state.Lost != 0 && state.HardState.Term <= state.Lost {
 		state.HardState.Term, state.HardState.Vote = state.Lost+1, 0
@@ -98,6 +101,9 @@ func loadState(r pebble.Reader, name string) (raft.State, error) {
 	if len(name) == 0 || len(name) > groupNameBytesMax {
 		return raft.State{}, fmt.Errorf("a group's name has 1 to %d bytes, got %d", groupNameBytesMax, len(name))
 	}
+	if retired, err := isRetired(r, name); err != nil || retired {
+		return raft.State{}, errors.Join(err, retiredError(name, retired))
+	}
 	state, err := loadRecords(r, name)
 	if err != nil {
 		return raft.State{}, err
@@ -108,6 +114,30 @@ func loadState(r pebble.Reader, name string) (raft.State, error) {
 	}
 	last := state.Compacted.Index + raft.Index(len(state.Entries))
 	return state, checkLoaded(name, &state, last)
+}
+
+// isRetired says whether the group's replica was ended here.
+func isRetired(r pebble.Reader, name string) (bool, error) {
+	key := retiredGroup(name)
+	value, closer, err := r.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, damagedRecord(name, "retirement", err)
+	}
+	defer closer.Close()
+	if _, err := unseal(key, value); err != nil {
+		return false, damagedRecord(name, "retirement", err)
+	}
+	return true, nil
+}
+
+func retiredError(name string, retired bool) error {
+	if !retired {
+		return nil
+	}
+	return fmt.Errorf("%w: group %s", ErrRetired, name)
 }
 
 // loadRecords reads all but the entries.

@@ -13,7 +13,7 @@ const asidePrefix = "damaged-"
 
 // SetAside moves the store out of the way after Open, Load or a Reader said ErrDamaged, into a directory within dir that it
 // returns. The next Open makes an empty one, whose groups have State.Lost: they neither vote nor campaign until they have got from the
-// other members whatever may have been lost. The caller must know that there are enough of those. It can be repeated after a crash.
+// other members whatever may have been lost; those that were retired stay so. The caller must know that there are enough of those. It can be repeated after a crash.
 //
 // It refuses (ErrDamaged) if the note of terms is missing or damaged too: then nothing says what this node has promised.
 func SetAside(dir string, id Identity, fs vfs.FS) (aside string, err error) {
@@ -44,7 +44,9 @@ func setAside(dir string, id Identity, fs vfs.FS) (aside string, err error) {
 		t.damaged = "set aside"
 	}
 	for group, term := range t.term {
-		t.lost[group] = term
+		if !t.isRetired(group) {
+			t.lost[group] = term
+		}
 	}
 	if err := errors.Join(t.begin(fs, dir, id), t.close()); err != nil {
 		return "", err

@@ -33,6 +33,7 @@ type Store struct {
 	fuse    *fuse
 	reserve uint64 // zero: by the size of the file system
 	created bool
+	disk    Disk
 	terms   *terms
 	meter   meter
 
@@ -135,7 +136,7 @@ func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Stor
 				return err
 			}
 		}
-		return errors.Join(s.sign(id), s.noteTerms(id))
+		return errors.Join(s.sign(id), s.name(id), s.noteTerms(id))
 	})
 	if cause := s.fuse.err(); cause != nil {
 		return nil, cause

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -26,8 +27,10 @@ import (
 // can change or go unnoticed; and each is written twice, so that the last can't either. A line that a crash has cut off was never relied on.
 //
 //	quorate-terms 1 "cluster" node     the first: format, identity
+//	disk "0f1e…" 0                     the name of the directory (diskid.go), in hexadecimal
 //	term "group" 7                     a commit of this term is on its way
 //	lost "group" 7                     what was promised up to this term is lost
+//	retired "group" 7                  the replica, last in this term, was ended for ever
 //	damaged "why"                      the store must not be used any more
 type terms struct {
 	fs   vfs.FS // guarded
@@ -35,8 +38,10 @@ type terms struct {
 
 	mu      sync.Mutex // guards the rest
 	owner   Identity   // zero: there is no file yet
+	disk    Disk       // zero: not known yet
 	term    map[string]raft.Term
 	lost    map[string]raft.Term
+	retired map[string]raft.Term
 	damaged string // why; "": it isn't
 	file    vfs.File
 	sum     uint32
@@ -49,7 +54,7 @@ const (
 
 // readTerms reads the file and changes nothing.
 func readTerms(fs vfs.FS, dir string) (*terms, error) {
-	t := &terms{path: fs.PathJoin(dir, termsFile), term: map[string]raft.Term{}, lost: map[string]raft.Term{}}
+	t := &terms{path: fs.PathJoin(dir, termsFile), term: map[string]raft.Term{}, lost: map[string]raft.Term{}, retired: map[string]raft.Term{}}
 	f, err := fs.Open(t.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return t, nil
@@ -118,10 +123,17 @@ func (t *terms) take(body string) error {
 	switch kind {
 	case "quorate-terms":
 		t.owner = Identity{Cluster: name, Node: raft.NodeID(n)}
+	case "disk":
+		disk, err := hex.DecodeString(name)
+		if err != nil || copy(t.disk[:], disk) != len(disk) || len(disk) != len(t.disk) {
+			return errShape
+		}
 	case "term":
 		t.term[name] = max(t.term[name], raft.Term(n))
 	case "lost":
 		t.lost[name] = max(t.lost[name], raft.Term(n))
+	case "retired":
+		t.retired[name] = max(t.retired[name], raft.Term(n))
 	default:
 		return errShape
 	}
@@ -140,11 +152,17 @@ func (t *terms) begin(fs vfs.FS, dir string, id Identity) error {
 	}
 	t.file = f
 	lines := []string{fmt.Sprintf("quorate-terms %d %q %d", termsFormat, id.Cluster, id.Node)}
+	if t.disk != (Disk{}) {
+		lines = append(lines, fmt.Sprintf("disk %q 0", hex.EncodeToString(t.disk[:])))
+	}
 	for _, group := range slices.Sorted(maps.Keys(t.term)) {
 		lines = append(lines, termLine(group, t.term[group]))
 	}
 	for _, group := range slices.Sorted(maps.Keys(t.lost)) {
 		lines = append(lines, fmt.Sprintf("lost %q %d", group, t.lost[group]))
+	}
+	for _, group := range slices.Sorted(maps.Keys(t.retired)) {
+		lines = append(lines, retiredLine(group, t.retired[group]))
 	}
 	if t.damaged != "" {
 		lines = append(lines, fmt.Sprintf("damaged %q", t.damaged))
@@ -164,6 +182,8 @@ func (t *terms) begin(fs vfs.FS, dir string, id Identity) error {
 
 func termLine(group string, term raft.Term) string { return fmt.Sprintf("term %q %d", group, term) }
 
+func retiredLine(group string, term raft.Term) string { return fmt.Sprintf("retired %q %d", group, term) }
+
 // write appends and syncs.
 func (t *terms) write(lines ...string) error {
 	var b []byte
@@ -179,7 +199,7 @@ func (t *terms) write(lines ...string) error {
 	return t.file.Sync()
 }
 
-// raise notes the terms that the updates bring. It usually has nothing to do.
+// raise notes the terms that the updates bring, and the replicas that they end. It usually has nothing to do.
 func (t *terms) raise(f *fuse, updates []GroupUpdate) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -189,6 +209,10 @@ func (t *terms) raise(f *fuse, updates []GroupUpdate) error {
 		if u.HardState != nil && u.HardState.Term > t.term[u.Group] {
 			t.term[u.Group] = u.HardState.Term
 			lines = append(lines, termLine(u.Group, u.HardState.Term))
+		}
+		if _, known := t.retired[u.Group]; u.Retire && !known {
+			t.retired[u.Group] = t.term[u.Group]
+			lines = append(lines, retiredLine(u.Group, t.term[u.Group]))
 		}
 	}
 	if len(lines) == 0 {
@@ -219,11 +243,19 @@ func (t *terms) contradicts(dir string, exists bool, err error) error {
 		return err
 	}
 	for group, term := range t.term {
-		if term > t.lost[group] {
+		if term > t.lost[group] && !t.isRetired(group) {
 			return fmt.Errorf("%w: in %s: the store is gone, group %s was in term %d; %s", ErrDamaged, dir, group, term, toRepair)
 		}
 	}
 	return nil
+}
+
+// isRetired says that the group's replica was ended here for ever, also when the store that knew it is lost.
+func (t *terms) isRetired(group string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, retired := t.retired[group]
+	return retired
 }
 
 // lostIn says up to which term the group's promises are lost.

@@ -107,20 +107,122 @@ func TestTheNoteOfTermsSurvivesAChangedBit(t *testing.T) {
 	}
 }
 
+// A replica that was ended for ever isn't lost with the store, and isn't there after it: its node may be out of the group.
+func TestWhatWasRetiredStaysSoWhenTheStoreIsSetAside(t *testing.T) {
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	disk := s.Disk()
+	mustCommit(t, s, storage.GroupUpdate{Group: "a", HardState: &raft.HardState{Term: 3, Vote: 2}})
+	mustCommit(t, s, storage.GroupUpdate{Group: "b", HardState: &raft.HardState{Term: 5, Vote: 1}})
+	mustCommit(t, s, storage.GroupUpdate{Group: "a", Retire: true})
+	mustClose(t, s)
+	ruin(t, fs, "MANIFEST")
+	if _, err := storage.SetAside(dir, node1, fs); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // also after another start
+		s = mustOpen(t, fs)
+		if _, err := s.Load("a"); !errors.Is(err, storage.ErrRetired) {
+			t.Errorf("the retired group: %v", err)
+		}
+		wantState(t, s, "b", raft.State{HardState: raft.HardState{Term: 6}, Lost: 5})
+		if s.Disk() != disk {
+			t.Errorf("the directory was %x and is %x: its note of terms has survived", disk, s.Disk())
+		}
+		mustClose(t, s)
+	}
+}
+
+// A crash between the note and the commit that drops the data leaves the replica as it was: it is retired again.
+func TestARetirementThatWasOnlyNotedHasNotHappened(t *testing.T) {
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	mustCommit(t, s, storage.GroupUpdate{Group: "a", HardState: &raft.HardState{Term: 3, Vote: 2}})
+	mustClose(t, s)
+	before := vfs.NewMem()
+	if _, err := vfs.Clone(fs, before, dir, dir); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, fs)
+	mustCommit(t, s, storage.GroupUpdate{Group: "a", Retire: true})
+	mustClose(t, s)
+	noted, err := fs.UnsafeGetFileDataBuffer(fs.PathJoin(dir, "terms"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, before, before.PathJoin(dir, "terms"), noted)
+	s = mustOpen(t, before)
+	wantState(t, s, "a", raft.State{HardState: raft.HardState{Term: 3, Vote: 2}})
+	mustCommit(t, s, storage.GroupUpdate{Group: "a", Retire: true})
+	mustClose(t, s)
+	s = mustOpen(t, before)
+	if _, err := s.Load("a"); !errors.Is(err, storage.ErrRetired) {
+		t.Errorf("retired again: %v", err)
+	}
+	mustClose(t, s)
+}
+
+func write(t *testing.T, fs vfs.FS, name string, bytes []byte) {
+	t.Helper()
+	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(bytes); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestFormat1OfTheNoteOfTermsGoldenBytes(t *testing.T) {
-	fs := damagedStore(t)
+	fs := vfs.NewMem()
+	mustClose(t, mustOpen(t, fs))
+	key := []byte{storage.DiskKey}
+	rawSet(t, fs, dir, key, storage.Seal(key, []byte("0123456789abcdef")))
+	s := mustOpen(t, fs)
+	mustCommit(t, s, storage.GroupUpdate{Group: "a", HardState: &raft.HardState{Term: 3, Vote: 2}, Entries: entries(3, 1, 4)})
+	mustCommit(t, s, storage.GroupUpdate{Group: "a", HardState: &raft.HardState{Term: 7, Vote: 1}})
+	mustCommit(t, s, storage.GroupUpdate{Group: "a", Retire: true})
+	mustClose(t, s)
 	b, err := fs.UnsafeGetFileDataBuffer(fs.PathJoin(dir, "terms"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	const want = `quorate-terms 1 "test" 1 e6eb25d4
 quorate-terms 1 "test" 1 bdb533e6
+disk "30313233343536373839616263646566" 0 86db1679
+disk "30313233343536373839616263646566" 0 32bac8c1
+term "a" 3 5883d983
+term "a" 3 2c4f9de9
+term "a" 7 21ba94f7
+term "a" 7 5a2da37d
+retired "a" 7 3dd306e5
+retired "a" 7 5135dcf6
+`
+	if string(b) != want {
+		t.Errorf("got\n%swant\n%s", b, want)
+	}
+}
+
+// What an earlier version has noted: neither the name of the directory nor a retirement.
+func TestAnEarlierNoteOfTermsIsRead(t *testing.T) {
+	fs := damagedStore(t)
+	write(t, fs, fs.PathJoin(dir, "terms"), []byte(`quorate-terms 1 "test" 1 e6eb25d4
+quorate-terms 1 "test" 1 bdb533e6
 term "a" 3 6ad1b89a
 term "a" 3 9e950b66
 term "a" 7 7865912b
 term "a" 7 0d19585e
-`
-	if string(b) != want {
-		t.Errorf("got\n%swant\n%s", b, want)
+`))
+	if _, err := storage.SetAside(dir, node1, fs); err != nil {
+		t.Fatal(err)
+	}
+	s := mustOpen(t, fs)
+	defer mustClose(t, s)
+	wantState(t, s, "a", raft.State{HardState: raft.HardState{Term: 8}, Lost: 7})
+	if s.Disk() == (storage.Disk{}) {
+		t.Error("the directory has no name")
 	}
 }

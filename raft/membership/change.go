@@ -15,6 +15,18 @@ const (
 	Remove
 )
 
+func (k ChangeKind) String() string {
+	switch k {
+	case AddVoter:
+		return "votes"
+	case AddLearner:
+		return "learns"
+	case Remove:
+		return "leaves"
+	}
+	return fmt.Sprintf("change %d", uint8(k))
+}
+
 // Change moves one node.
 type Change struct {
 	Kind ChangeKind

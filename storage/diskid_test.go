@@ -1,0 +1,81 @@
+package storage_test
+
+import (
+	"encoding/hex"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/storage"
+)
+
+func TestADirectoryKeepsItsNameAndAnotherHasAnother(t *testing.T) {
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	name := s.Disk()
+	mustClose(t, s)
+	s = mustOpen(t, fs)
+	defer mustClose(t, s)
+	other := mustOpen(t, vfs.NewMem())
+	defer mustClose(t, other)
+	if name == (storage.Disk{}) || s.Disk() != name || other.Disk() == name {
+		t.Errorf("a directory is %x and after a restart %x; another is %x", name, s.Disk(), other.Disk())
+	}
+}
+
+// The record of format 2: sealed, 16 bytes of name and how the cluster began.
+const diskRecord = "03 000102030405060708090a0b0c0d0e0f 6e6f646573205b315d"
+
+func TestTheNameIsReadAsItWasWritten(t *testing.T) {
+	part := strings.Fields(diskRecord)
+	body, err := hex.DecodeString(part[1] + part[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs := vfs.NewMem()
+	mustClose(t, mustOpen(t, fs))
+	key := []byte{storage.DiskKey}
+	rawSet(t, fs, dir, key, storage.Seal(key, body))
+	s, err := storage.Open(dir, storage.Identity{Cluster: "test", Node: 1, Founding: "nodes [1]"}, storage.Options{FS: fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mustClose(t, s)
+	if got := s.Disk(); hex.EncodeToString(got[:]) != part[1] {
+		t.Errorf("got %x, want %s", got, part[1])
+	}
+}
+
+func TestADamagedNameIsRefused(t *testing.T) {
+	fs := vfs.NewMem()
+	mustClose(t, mustOpen(t, fs))
+	key := []byte{storage.DiskKey}
+	rawSet(t, fs, dir, key, storage.Seal(key, []byte("too short")))
+	if _, err := storage.Open(dir, node1, storage.Options{FS: fs}); !errors.Is(err, storage.ErrDamaged) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestAnotherBeginningIsRefused: two clusters of one name, or a file that was changed where it can't be.
+func TestAnotherBeginningIsRefused(t *testing.T) {
+	fs := vfs.NewMem()
+	began := func(how string) storage.Identity {
+		return storage.Identity{Cluster: "test", Node: raft.NodeID(1), Founding: how}
+	}
+	s, err := storage.Open(dir, began("nodes [1 2 3]"), storage.Options{FS: fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	_, err = storage.Open(dir, began("nodes [1 2 3 4]"), storage.Options{FS: fs})
+	if !errors.Is(err, storage.ErrWrongFounding) || !strings.Contains(err.Error(), "nodes [1 2 3], and the configuration says nodes [1 2 3 4]") {
+		t.Errorf("got %v", err)
+	}
+	if s, err = storage.Open(dir, began("nodes [1 2 3]"), storage.Options{FS: fs}); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+}
