@@ -1,6 +1,10 @@
 package transport
 
-import "github.com/quorate/quorate/raft"
+import (
+	"google.golang.org/grpc/status"
+
+	"github.com/quorate/quorate/raft"
+)
 
 // EventKind is what an Event tells.
 type EventKind uint8
@@ -11,6 +15,7 @@ const (
 	Dropped                        // the queue to the peer was full, or an envelope was too large or out of place
 	Lost                           // the stream to the peer broke, or the peer can't be reached; told once until Connected
 	Refused                        // a handshake was refused, by the peer (then told once until Connected) or by this node
+	Expelled                       // a peer knows that this node must not run: it was removed, or this is not its data directory
 )
 
 func (k EventKind) String() string {
@@ -23,6 +28,8 @@ func (k EventKind) String() string {
 		return "lost"
 	case Refused:
 		return "refused"
+	case Expelled:
+		return "expelled"
 	}
 	return "invalid"
 }
@@ -33,5 +40,8 @@ type Event struct {
 	Peer      raft.NodeID // zero: a stranger
 	Address   string
 	Envelopes uint64 // dropped since the last event that had a number; with Connected and Dropped
-	Err       error  // with Lost, Refused and Dropped
+	Err       error  // with all but Connected
 }
+
+// Reason is what a peer said when it refused this node.
+func (e *Event) Reason() string { return status.Convert(e.Err).Message() }

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"encoding/hex"
 	"strconv"
 	"time"
 
@@ -22,6 +23,8 @@ const (
 	headerCluster = "quorate-cluster"
 	headerNode    = "quorate-node" // who speaks
 	headerTo      = "quorate-to"   // whom the speaker believes to speak to
+	headerDisk    = "quorate-disk"
+	headerProcess = "quorate-process"
 )
 
 // A connection whose other end is gone without a word is given up after keepaliveTimeout if something is under way,
@@ -75,27 +78,39 @@ func orPlain(c credentials.TransportCredentials) credentials.TransportCredential
 // introduce adds to an outgoing stream who opens it.
 func introduce(ctx context.Context, cfg *Config, to raft.NodeID) context.Context {
 	return metadata.AppendToOutgoingContext(ctx,
-		headerCluster, cfg.Cluster, headerNode, formatNode(cfg.Node), headerTo, formatNode(to))
+		headerCluster, cfg.Cluster, headerNode, formatNode(cfg.Node), headerTo, formatNode(to),
+		headerDisk, hex.EncodeToString(cfg.Disk[:]), headerProcess, cfg.process)
 }
 
 // recognize says who opened an incoming stream, or why it is refused.
-func recognize(ctx context.Context, cfg *Config) (raft.NodeID, error) {
+func recognize(ctx context.Context, cfg *Config, peers map[raft.NodeID]Peer) (raft.NodeID, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	cluster := first(md, headerCluster)
 	from := parseNode(first(md, headerNode))
 	to := parseNode(first(md, headerTo))
-	_, known := cfg.Peers[from]
+	peer, known := peers[from]
 	switch {
 	case cluster != cfg.Cluster:
 		return from, refuse("this is cluster %q, not %q: check the address or the name of the cluster", cfg.Cluster, clip(cluster))
 	case from == cfg.Node:
 		return from, refuse("this is node %d itself: two nodes have the same id", cfg.Node)
 	case !known:
-		return 0, refuse("node %q is not a peer of node %d", clip(first(md, headerNode)), cfg.Node)
+		return 0, refuse("node %q is not a peer of node %d: add it to the cluster first", clip(first(md, headerNode)), cfg.Node)
+	case peer.Gone:
+		return from, expel("node %d was removed from the cluster. why: what it has missed can't be made good under its old name. "+
+			"try: add the machine under a new id, with an empty data directory", from)
+	case peer.Disk != [16]byte{} && first(md, headerDisk) != hex.EncodeToString(peer.Disk[:]):
+		return from, expel("node %d has another data directory than before. why: what it had promised to the others is gone with that. "+
+			"try: give it its directory back, or remove it from the cluster and add the machine under a new id, with an empty one", from)
 	case to != cfg.Node:
 		return from, refuse("this is node %d, not node %q: check the addresses of the peers", cfg.Node, clip(first(md, headerTo)))
 	}
 	return from, nil
+}
+
+// expel is a refusal that nothing can change: the process must not run.
+func expel(format string, args ...any) error {
+	return status.Errorf(codes.DataLoss, format, args...)
 }
 
 func refuse(format string, args ...any) error {

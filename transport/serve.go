@@ -27,11 +27,17 @@ func newServer(t *Transport) *grpc.Server {
 // Exchange delivers what one peer sends until its stream ends.
 func (s *service) Exchange(stream grpc.ClientStreamingServer[peerv1.ExchangeRequest, peerv1.ExchangeResponse]) error {
 	t := s.transport
-	from, err := recognize(stream.Context(), &t.cfg)
+	known := t.known.Load()
+	from, err := recognize(stream.Context(), &t.cfg, *known)
+	process := processOf(stream)
+	if err == nil {
+		err = t.speakers.enter(from, process)
+	}
 	if err != nil {
 		t.cfg.Report(Event{Kind: Refused, Peer: from, Address: addressOf(stream), Err: err})
 		return err
 	}
+	defer t.speakers.leave(from)
 	if err := stream.SendHeader(metadata.Pairs(headerNode, formatNode(t.cfg.Node))); err != nil {
 		return err
 	}
@@ -39,6 +45,13 @@ func (s *service) Exchange(stream grpc.ClientStreamingServer[peerv1.ExchangeRequ
 		request, err := stream.Recv()
 		if err != nil {
 			return nil // the peer is gone; its own side knows why
+		}
+		if now := t.known.Load(); now != known { // who was let in may not be any more
+			known = now
+			if _, err := recognize(stream.Context(), &t.cfg, *known); err != nil {
+				t.cfg.Report(Event{Kind: Refused, Peer: from, Address: addressOf(stream), Err: err})
+				return err
+			}
 		}
 		t.deliver(from, request.GetEnvelopes())
 	}

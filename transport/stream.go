@@ -31,10 +31,11 @@ type peer struct {
 	alone   *atomic.Bool // Isolate
 	id      raft.NodeID
 	address string
-	conn    *grpc.ClientConn
+	conn    *grpc.ClientConn // closed when run has ended
+	stop    context.CancelFunc
 	queue   *queue
 
-	// told is the last of Connected, Lost and Refused that was reported, so that a peer
+	// told is the last of Connected, Lost, Refused and Expelled that was reported, so that a peer
 	// that is away for an hour is one event. Only run touches it.
 	told EventKind
 }
@@ -128,8 +129,11 @@ func (p *peer) pump(stream grpc.ClientStreamingClient[peerv1.ExchangeRequest, pe
 
 func (p *peer) tellEnd(err error) {
 	kind := Lost
-	if status.Code(err) == codes.FailedPrecondition {
+	switch status.Code(err) {
+	case codes.FailedPrecondition:
 		kind = Refused
+	case codes.DataLoss:
+		kind = Expelled
 	}
 	if p.told != kind {
 		p.tell(Event{Kind: kind, Err: err})

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -30,6 +31,7 @@ type Config struct {
 	Cluster  string                 // name of the cluster: nodes of another one are refused
 	Node     raft.NodeID            // this node
 	Peers    map[raft.NodeID]string // address (host:port) of each node; this node's own is ignored
+	Disk     [16]byte               // names this node's data directory
 	Listener net.Listener           // already bound; the Transport closes it
 
 	// QueueBytesMax bounds what waits for one peer. Zero: 32 MiB.
@@ -45,6 +47,8 @@ type Config struct {
 
 	// Report hears of events, from any goroutine; it must not block. Nil: nobody listens.
 	Report func(Event)
+
+	process string // names this process: drawn by Start
 }
 
 func (c *Config) validate() error {
@@ -72,11 +76,24 @@ func (c *Config) validate() error {
 // Transport connects this node to its peers: one outgoing stream to each and one incoming from each.
 type Transport struct {
 	cfg    Config
-	peers  map[raft.NodeID]*peer // fixed at Start
 	server *grpc.Server
+	life   context.Context // of the streams to peers
 	cancel context.CancelFunc
 	alone  atomic.Bool    // Isolate
 	done   sync.WaitGroup // the accept loop and one goroutine per peer; Stop waits for it
+
+	changing sync.Mutex // held by whoever changes what follows
+	stopped  bool
+	known    atomic.Pointer[map[raft.NodeID]Peer]  // what SetPeers was told; never changed in place
+	peers    atomic.Pointer[map[raft.NodeID]*peer] // those there is a way to; never changed in place
+	speakers speakers
+}
+
+// Peer is what a Transport is told about another node.
+type Peer struct {
+	Address string   // host:port; empty: not known, the node may still come to us
+	Disk    [16]byte // its data directory: with another one it is refused. Zero: not known
+	Gone    bool     // it was removed from the cluster: it is refused, whatever it says
 }
 
 // Start listens and begins to connect to every peer. It doesn't wait for any of them. On error the listener stays open.
@@ -90,33 +107,69 @@ func Start(cfg Config) (*Transport, error) {
 	if cfg.Report == nil {
 		cfg.Report = func(Event) {}
 	}
-	t := &Transport{cfg: cfg, peers: map[raft.NodeID]*peer{}}
+	cfg.process = rand.Text()
+	t := &Transport{cfg: cfg}
+	t.life, t.cancel = context.WithCancel(context.Background())
+	t.known.Store(&map[raft.NodeID]Peer{})
+	t.peers.Store(&map[raft.NodeID]*peer{})
+	peers := map[raft.NodeID]Peer{}
 	for id, address := range cfg.Peers {
-		if id == cfg.Node {
-			continue
-		}
-		p, err := newPeer(&t.cfg, &t.alone, id, address)
-		if err != nil {
-			t.closeConnections()
-			return nil, err
-		}
-		t.peers[id] = p
+		peers[id] = Peer{Address: address}
 	}
 	t.server = newServer(t)
-
-	ctx, cancel := context.WithCancel(context.Background())
-	t.cancel = cancel
-	t.done.Go(func() { _ = t.server.Serve(cfg.Listener) }) // ends by Stop
-	for _, p := range t.peers {
-		t.done.Go(func() { p.run(ctx) }) // ends by cancel
+	if err := t.SetPeers(peers); err != nil {
+		t.cancel()
+		t.done.Wait()
+		return nil, err
 	}
+	t.done.Go(func() { _ = t.server.Serve(cfg.Listener) }) // ends by Stop
 	return t, nil
+}
+
+// SetPeers says who the other nodes are from now on. Streams to those who stay where they are go on. This node's own entry only matters to
+// nobody. On error nothing has changed but that some new peers may be known already. It may be called by any goroutine, also after Stop.
+func (t *Transport) SetPeers(known map[raft.NodeID]Peer) error {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	if t.stopped {
+		return nil
+	}
+	before, after := *t.peers.Load(), map[raft.NodeID]*peer{}
+	for id, p := range known {
+		if id == t.cfg.Node || p.Gone || p.Address == "" {
+			continue
+		}
+		if there := before[id]; there != nil && there.address == p.Address {
+			after[id] = there
+			continue
+		}
+		way, err := newPeer(&t.cfg, &t.alone, id, p.Address)
+		if err != nil {
+			return err
+		}
+		after[id] = way
+	}
+	t.known.Store(&known)
+	t.peers.Store(&after)
+	for id, p := range before {
+		if after[id] != p {
+			p.stop()
+		}
+	}
+	for id, p := range after {
+		if before[id] != p {
+			ctx, stop := context.WithCancel(t.life)
+			p.stop = stop
+			t.done.Go(func() { p.run(ctx); _ = p.conn.Close() }) // ends by stop or cancel
+		}
+	}
+	return nil
 }
 
 // Send hands envelopes to a peer and never blocks. They are dropped, all of them, when the peer isn't
 // connected, when too much waits for it already, or when nobody knows it. Send may be called by any goroutine, also after Stop.
 func (t *Transport) Send(to raft.NodeID, envelopes []*peerv1.Envelope) {
-	p, known := t.peers[to]
+	p, known := (*t.peers.Load())[to]
 	if !known || len(envelopes) == 0 || t.alone.Load() {
 		return
 	}
@@ -132,14 +185,10 @@ func (t *Transport) Isolate(on bool) {
 
 // Stop closes every connection and waits until the last Deliver has returned. It may be called once.
 func (t *Transport) Stop() {
+	t.changing.Lock()
+	t.stopped = true
+	t.changing.Unlock()
 	t.cancel()
 	t.server.Stop()
 	t.done.Wait()
-	t.closeConnections()
-}
-
-func (t *Transport) closeConnections() {
-	for _, p := range t.peers {
-		_ = p.conn.Close() // fails only if it is closed already
-	}
 }
