@@ -145,7 +145,7 @@ func (b *Backend) Status(ctx context.Context) (api.Status, error) {
 	for _, g := range a.Status.Groups {
 		s.Groups = append(s.Groups, api.GroupStatus{
 			Group: string(g.Group), Role: roleOf(&g.Raft), Leader: uint64(g.Raft.Leader), Term: uint64(g.Raft.Term),
-			Commit: uint64(g.Raft.Commit), Applied: uint64(g.Raft.Applied), Members: nodeNumbers(g.Members),
+			Commit: uint64(g.Raft.Commit), Applied: uint64(g.Raft.Applied), Members: nodeNumbers(g.Members.Members()),
 		})
 	}
 	for _, at := range a.Status.Banks {

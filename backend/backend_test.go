@@ -135,7 +135,7 @@ func TestBackendCarriesEveryQuestionToTheNode(t *testing.T) {
 		t.Errorf("audit: %+v, %v", a, err)
 	}
 	s, err := b.Status(ctx)
-	if err != nil || s.Cluster != "test" || s.Node != 1 || s.Committed != 3 || s.InDoubt != 0 || len(s.Groups) != 3 || len(s.Banks) != 2 || s.LastSyncP99 == 0 {
+	if err != nil || s.Cluster != "test" || s.Node != 1 || s.Committed != 3 || s.InDoubt != 0 || len(s.Groups) != 4 || len(s.Banks) != 2 || s.LastSyncP99 == 0 {
 		t.Errorf("status: %+v, %v", s, err)
 	}
 }

@@ -251,7 +251,7 @@ func (l *Lane) inquiryTarget(shard GroupID) raft.NodeID {
 	if l.groups[shard] != nil {
 		return l.leaderOf(shard)
 	}
-	members := l.directory.members(shard)
+	members := l.members(shard)
 	return members[l.inquiries%len(members)]
 }
 

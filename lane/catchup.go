@@ -10,7 +10,8 @@ func (l *Lane) readSnapshot(g *group, o raft.Offer) {
 	if o.Last.Index == 0 {
 		l.report(SnapshotBegun{Group: g.id, Member: o.To})
 	}
-	first := membership.Of(g.members...)
+	place := l.cluster.machine.Group(string(g.id))
+	first := membership.Config{Voters: place.Founding, Learners: place.Audience}
 	l.effects.Reads = append(l.effects.Reads, ReadSnapshot{
 		Group: g.id, To: o.To, Last: o.Last, Offset: o.Offset, BytesMax: l.limits.SnapshotChunk, Members: first.Encode(),
 	})

@@ -28,8 +28,8 @@ func (l *Lane) newCoordinator(g *group, cfg Config, reader Reader) (machineHost,
 	if reader != nil {
 		stored = reader
 	}
-	banks := make([]transfer.BankID, len(l.directory.Banks))
-	for i, b := range l.directory.Banks {
+	banks := make([]transfer.BankID, len(cfg.Directory.Banks))
+	for i, b := range cfg.Directory.Banks {
 		banks[i] = b.Bank
 	}
 	c := &coordinatorHost{
@@ -157,7 +157,7 @@ func (c *coordinatorHost) call(call *driver.Call) {
 }
 
 func (c *coordinatorHost) bankMoved(id GroupID) {
-	for _, b := range c.lane.directory.Banks {
+	for _, b := range c.lane.cfg.Directory.Banks {
 		if c.lane.banks[b.Bank] == id {
 			c.driver.BankMoved(b.Bank)
 		}

@@ -5,12 +5,16 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/transfer"
 )
 
-// GroupID names a Raft group of the cluster: "coordinator/0", "bank/HOME".
+// GroupID names a Raft group of the cluster: "coordinator/0", "bank/HOME", "cluster".
 type GroupID string
+
+// ClusterGroup is the group that keeps the directory. Every node has a replica of it.
+const ClusterGroup GroupID = directory.Cluster
 
 // CoordinatorGroup names the group of a coordinator shard, counted from zero.
 func CoordinatorGroup(shard int) GroupID { return GroupID(fmt.Sprintf("coordinator/%d", shard)) }
@@ -27,8 +31,10 @@ func BankOf(id GroupID) transfer.BankID {
 	return transfer.BankID(bank)
 }
 
-// Directory says which groups the cluster has and where their replicas live. It is the same on every node.
+// Directory says which groups the cluster begins with and where their replicas live. It is the same on every node, for ever; where they live
+// now is in the machine of the cluster's group.
 type Directory struct {
+	Nodes        []raft.NodeID   // besides those that hold a group
 	Coordinators [][]raft.NodeID // members of each shard
 	Banks        []BankPlace     // sorted by id
 }
@@ -75,18 +81,27 @@ func validMembers(members []raft.NodeID) error {
 	return nil
 }
 
-// members lists where a group's replicas live; nil if there is no such group.
-func (d *Directory) members(id GroupID) []raft.NodeID {
+// founding is the directory as its machine begins with it.
+func (d *Directory) founding() directory.Founding {
+	var f directory.Founding
 	for shard, members := range d.Coordinators {
-		if CoordinatorGroup(shard) == id {
-			return members
-		}
+		f.Coordinators = append(f.Coordinators, members...)
+		f.Groups = append(f.Groups, directory.Group{ID: string(CoordinatorGroup(shard)), Coordinator: true, Members: members})
 	}
-	bank := BankOf(id)
+	f.Nodes = slices.Concat(d.Nodes, f.Coordinators)
 	for _, b := range d.Banks {
-		if b.Bank == bank {
-			return b.Members
-		}
+		f.Nodes = append(f.Nodes, b.Members...)
+		f.Groups = append(f.Groups, directory.Group{ID: string(BankGroup(b.Bank)), Members: b.Members})
+	}
+	slices.Sort(f.Nodes)
+	f.Nodes = slices.Compact(f.Nodes)
+	return f
+}
+
+// members lists where a group's replicas should live; nil if there is no such group.
+func (l *Lane) members(id GroupID) []raft.NodeID {
+	if g := l.cluster.machine.Group(string(id)); g != nil {
+		return g.Members
 	}
 	return nil
 }

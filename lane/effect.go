@@ -3,7 +3,9 @@ package lane
 import (
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/coordinator/driver"
+	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/raft/membership"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/transfer"
 )
@@ -15,7 +17,8 @@ type Effects struct {
 	Reads   []ReadSnapshot
 	Answers []Answered
 	Reports []Report
-	Fatal   error // the process must stop: memory and disk no longer agree
+	Nodes   []directory.Node // the nodes there are and were, when that has changed; else nil. Shared: to be read before the next Step
+	Fatal   error            // the process must stop: memory and disk no longer agree
 }
 
 // Send is a message for another node.
@@ -59,10 +62,11 @@ type Answer struct {
 	Hash     StateHash
 	Examined *Examined
 	Found    []bank.Result // one for each content; zero: nothing is known of it
+	Members  []MemberStatus
 }
 
-// Message is what lanes say to each other: RaftMessage, BankRequests, BankAnswers, Inquiry, Forward,
-// ForwardReply or Pulse. The list is closed.
+// Message is what lanes say to each other: RaftMessage, BankRequests, BankAnswers, Inquiry, Forward, ForwardReply, Pulse, Register
+// or GroupReport. The list is closed.
 type Message interface{ isMessage() }
 
 // RaftMessage belongs to the agreement of one group.
@@ -108,6 +112,27 @@ type ForwardReply struct {
 	Answer     Answer
 }
 
+// Register tells the leader of the cluster's group which disk the sender has, and where it listens.
+type Register struct {
+	Disk      directory.Disk
+	Addresses directory.Addresses
+}
+
+// GroupReport tells the leader of the cluster's group what the leader of another knows.
+type GroupReport struct {
+	Group  GroupID
+	Behind []Behind      // who doesn't vote yet
+	Absent []raft.NodeID // who should leave the group, and is out of it
+}
+
+// Behind says how many entries a node lacks.
+type Behind struct {
+	Node    raft.NodeID
+	Entries uint64
+}
+
+func (Register) isMessage()     {}
+func (GroupReport) isMessage()  {}
 func (RaftMessage) isMessage()  {}
 func (BankRequests) isMessage() {}
 func (BankAnswers) isMessage()  {}
@@ -116,8 +141,8 @@ func (Forward) isMessage()      {}
 func (ForwardReply) isMessage() {}
 
 // Report is a fact for logs and metrics: LeaderChanged, LeadershipOffered, BankViolated, BankBreakerMoved, MessageRefused,
-// SnapshotBegun, SnapshotUnreadable, SnapshotInstalled,
-// ReplicaIncomplete, ReplicaRepaired or CheckpointBegun. The host chooses words and level.
+// SnapshotBegun, SnapshotUnreadable, SnapshotInstalled, ReplicaIncomplete, ReplicaRepaired, CheckpointBegun,
+// MembershipProposed, ReplicaRetired or NodeRemoved. The host chooses words and level.
 type Report interface{ isReport() }
 
 // LeaderChanged says who leads a group now, as this node sees it (zero: nobody known).
@@ -200,3 +225,19 @@ func (SnapshotInstalled) isReport()  {}
 func (ReplicaIncomplete) isReport()  {}
 func (ReplicaRepaired) isReport()    {}
 func (CheckpointBegun) isReport()    {}
+
+// MembershipProposed says that this node, as a group's leader, has put a change of its members into the log.
+type MembershipProposed struct {
+	Group   GroupID
+	Changes []membership.Change
+}
+
+// ReplicaRetired says that the replica here was ended for ever: its group goes on without this node.
+type ReplicaRetired struct{ Group GroupID }
+
+// NodeRemoved says that this node is out of the cluster for ever: the process should end.
+type NodeRemoved struct{}
+
+func (MembershipProposed) isReport() {}
+func (ReplicaRetired) isReport()     {}
+func (NodeRemoved) isReport()        {}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/transfer"
 )
@@ -52,8 +53,9 @@ func (SnapshotRead) isEvent() {}
 func (Asked) isEvent()        {}
 func (Forgotten) isEvent()    {}
 
-// Ask is what a client may want: Submit, CancelTransfer, GetTransfer, OpenAccount, GetAccount, ListAccounts, ListEntries, AuditBank,
-// HoldCommits, Cut, HashReplica, Examine, FindTransfers or GetStatus. The list is closed.
+// Ask is what a client may want: Submit, CancelTransfer, GetTransfer, OpenAccount, GetAccount, ListAccounts, ListEntries, AuditBank
+// or GetStatus; an operator HoldCommits, Cut, HashReplica, Examine, FindTransfers, ListMembers, AddMember, PromoteMember, RemoveMember, PlaceGroup or
+// TransferLeader. The list is closed.
 type Ask interface{ isAsk() }
 
 // Submit wants a transfer carried out, and waits for its outcome.
@@ -141,6 +143,33 @@ type Content struct {
 	Fingerprint transfer.Fingerprint
 }
 
+// ListMembers reads the nodes of the cluster, at the leader of its group.
+type ListMembers struct{}
+
+// AddMember lets a node in, as a learner.
+type AddMember struct {
+	Node      raft.NodeID
+	Addresses directory.Addresses
+}
+
+// PromoteMember lets a learner vote that has caught up.
+type PromoteMember struct{ Node raft.NodeID }
+
+// RemoveMember takes a node out of all its groups, for ever. It need not be alive.
+type RemoveMember struct{ Node raft.NodeID }
+
+// PlaceGroup moves a bank's replicas to other nodes.
+type PlaceGroup struct {
+	Group   GroupID
+	Members []raft.NodeID
+}
+
+// TransferLeader has another voter of a group lead it.
+type TransferLeader struct {
+	Group GroupID
+	To    raft.NodeID
+}
+
 // GetStatus reads what this node knows.
 type GetStatus struct{}
 
@@ -158,3 +187,10 @@ func (HashReplica) isAsk()    {}
 func (Examine) isAsk()        {}
 func (FindTransfers) isAsk()  {}
 func (GetStatus) isAsk()      {}
+
+func (ListMembers) isAsk()    {}
+func (AddMember) isAsk()      {}
+func (PromoteMember) isAsk()  {}
+func (RemoveMember) isAsk()   {}
+func (PlaceGroup) isAsk()     {}
+func (TransferLeader) isAsk() {}

@@ -3,6 +3,7 @@ package lane
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/quorate/quorate/coordinator/driver"
@@ -61,13 +62,20 @@ func (w *gateway) add(l *Lane, asked Asked) {
 
 // admit refuses at the door what can't be served.
 func (l *Lane) admit(a *openAsk) error {
-	if l.directory.members(a.group) == nil {
-		return fmt.Errorf("%w: %q", transfer.ErrUnknownBank, BankOf(a.group))
+	if l.members(a.group) == nil {
+		return l.unknown(a.group)
 	}
 	if len(l.gateway.open) >= l.limits.AsksMax {
 		return fmt.Errorf("%w: %d requests are open at node %d", transfer.ErrBusy, len(l.gateway.open), l.node)
 	}
 	return nil
+}
+
+func (l *Lane) unknown(id GroupID) error {
+	if bank, ok := strings.CutPrefix(string(id), "bank/"); ok {
+		return fmt.Errorf("%w: %q", transfer.ErrUnknownBank, bank)
+	}
+	return fmt.Errorf("%w: %s", transfer.ErrUnknownGroup, id)
 }
 
 // dispatch asks the leader, if one is known.
@@ -146,7 +154,18 @@ func (a *openAsk) tooLate() error {
 	if open, ok := a.Ask.(OpenAccount); ok && a.sent > 0 {
 		return fmt.Errorf("%w: account %s at bank %s", transfer.ErrOutcomeUnknown, open.Terms.ID, open.Bank)
 	}
+	if changesCluster(a.Ask) && a.sent > 0 {
+		return fmt.Errorf("%w: see how the cluster is now", transfer.ErrOutcomeUnknown)
+	}
 	return fmt.Errorf("%w: group %s", transfer.ErrNoLeader, a.group)
+}
+
+func changesCluster(ask Ask) bool {
+	switch ask.(type) {
+	case AddMember, PromoteMember, RemoveMember, PlaceGroup, TransferLeader:
+		return true
+	}
+	return false
 }
 
 // transferOf is the id of the transfer that a request is about, if it is about one.
@@ -193,6 +212,9 @@ func (a *openAsk) truthful(err error) error {
 	if a.sent < 2 || !errors.As(err, &refused) {
 		return err
 	}
+	if changesCluster(a.Ask) {
+		return fmt.Errorf("%w: asked %d times, and once refused: %v", transfer.ErrOutcomeUnknown, a.sent, err)
+	}
 	if !changes(a.Ask) {
 		return err
 	}
@@ -236,6 +258,9 @@ func (l *Lane) answerHere(request uint64, answer Answer) {
 
 // answer gives a waiter its answer, wherever it waits.
 func (l *Lane) answer(w waiter, answer Answer) {
+	if w == (waiter{}) {
+		return
+	}
 	if raft.NodeID(w.Node) != l.node {
 		l.send(raft.NodeID(w.Node), ForwardReply{Request: w.Request, Answer: answer})
 		return
@@ -247,6 +272,9 @@ func (l *Lane) answer(w waiter, answer Answer) {
 
 // lost tells a waiter that this node won't know: whoever leads next must be asked.
 func (l *Lane) lost(w waiter, id GroupID) {
+	if w == (waiter{}) {
+		return
+	}
 	if raft.NodeID(w.Node) != l.node {
 		l.send(raft.NodeID(w.Node), ForwardReply{Request: w.Request, NotLeader: true, LeaderHint: l.leaderOf(id)})
 		return
@@ -271,6 +299,8 @@ func (l *Lane) serve(w waiter, id GroupID, ask Ask) {
 		l.answer(w, Answer{Err: l.groups[id].host.(*bankHost).holdCommits(&a)})
 	case Cut, Examine, FindTransfers:
 		l.read(l.groups[id], w, ask)
+	case TransferLeader:
+		l.transferLeader(l.groups[id], w, a.To)
 	default:
 		l.groups[id].host.serve(w, ask)
 	}

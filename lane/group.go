@@ -1,12 +1,14 @@
 package lane
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
 )
@@ -14,7 +16,6 @@ import (
 // group is this node's replica of one group, and what the node does with it.
 type group struct {
 	id      GroupID
-	members []raft.NodeID
 	replica *replica.Replica
 	host    machineHost
 	touched bool
@@ -39,6 +40,11 @@ type group struct {
 	hashed  []openHash            // wait for an entry to be applied
 	asked   []openRead            // wait for the next ReadIndex
 	reading map[uint64][]openRead // ReadIndex under way
+
+	steered    steered
+	handovers  []handover
+	toldBehind time.Time // when the cluster's leader was last told who is behind
+	toldAbsent time.Time // … and who is out
 }
 
 // openRead is a read that waits until the state is known to be new enough.
@@ -60,22 +66,51 @@ type machineHost interface {
 	answerRead(w waiter, ask Ask) // the state is new enough
 }
 
-func (l *Lane) addGroup(cfg Config, id GroupID, members []raft.NodeID, newHost func(*group, Config, Reader) (machineHost, error)) error {
-	if !slices.Contains(members, l.node) {
-		return nil
-	}
-	state, reader, err := cfg.Restore(id)
+// addCluster makes the replica of the group that knows all others. A node that isn't in the directory yet has one too: it learns from it that it is.
+func (l *Lane) addCluster() error {
+	g, state, reader, err := l.newGroup(ClusterGroup)
 	if err != nil {
-		return fmt.Errorf("restore group %s: %w", id, err)
+		return err
 	}
-	g := &group{id: id, members: members, reading: map[uint64][]openRead{}}
-	if g.host, err = newHost(g, cfg, reader); err != nil {
-		return fmt.Errorf("restore group %s: %w", id, err)
+	if g.host, err = l.newCluster(g, reader); err != nil {
+		return fmt.Errorf("restore group %s: %w", g.id, err)
 	}
-	engine, err := cfg.NewEngine(raft.Config{
+	return l.begin(g, firstState(l.cluster.machine.Group(string(g.id)), state))
+}
+
+// addGroup makes this node's replica of a group.
+func (l *Lane) addGroup(place *directory.Group) error {
+	g, state, reader, err := l.newGroup(GroupID(place.ID))
+	switch {
+	case errors.Is(err, ErrRetired):
+		l.retired[GroupID(place.ID)] = true
+		return nil
+	case err != nil:
+		return err
+	case place.Coordinator:
+		g.host, err = l.newCoordinator(g, l.cfg, reader)
+	default:
+		g.host, err = l.newBank(g, BankOf(g.id), reader)
+	}
+	if err != nil {
+		return fmt.Errorf("restore group %s: %w", g.id, err)
+	}
+	return l.begin(g, firstState(place, state))
+}
+
+func (l *Lane) newGroup(id GroupID) (*group, raft.State, Reader, error) {
+	state, reader, err := l.cfg.Restore(id)
+	if err != nil {
+		return nil, raft.State{}, nil, fmt.Errorf("restore group %s: %w", id, err)
+	}
+	return &group{id: id, reading: map[uint64][]openRead{}}, state, reader, nil
+}
+
+// begin starts the replica's engine.
+func (l *Lane) begin(g *group, state raft.State) error {
+	engine, err := l.cfg.NewEngine(raft.Config{
 		ID:                  l.node,
-		Voters:              members,
-		Seed:                groupSeed(cfg.Seed, id, l.node),
+		Seed:                groupSeed(l.cfg.Seed, g.id, l.node),
 		ElectionTicks:       l.limits.ElectionTicks,
 		HeartbeatTicks:      l.limits.HeartbeatTicks,
 		MaxAppendBytes:      l.limits.AppendBytesMax,
@@ -85,12 +120,16 @@ func (l *Lane) addGroup(cfg Config, id GroupID, members []raft.NodeID, newHost f
 		State:               state,
 	})
 	if err != nil {
-		return fmt.Errorf("start group %s: %w", id, err)
+		return fmt.Errorf("start group %s: %w", g.id, err)
 	}
 	if g.incomplete = engine.Incomplete(); g.incomplete {
-		l.report(ReplicaIncomplete{Group: id, Until: state.Lost})
+		l.report(ReplicaIncomplete{Group: g.id, Until: state.Lost})
 	}
 	appliedTerm, logBytes := logUpTo(&state)
+	checkpointLength := l.limits.CheckpointLength
+	if g.id == ClusterGroup {
+		checkpointLength = 1 // what it says of the disks has to be known before the first peer is heard, after a restart of all nodes, too
+	}
 	g.replica = replica.New(replica.Config{
 		Engine:            engine,
 		Machine:           g.host,
@@ -98,11 +137,11 @@ func (l *Lane) addGroup(cfg Config, id GroupID, members []raft.NodeID, newHost f
 		AppliedTerm:       appliedTerm,
 		LogBytes:          logBytes,
 		CheckpointBytes:   l.limits.CheckpointBytes,
-		CheckpointEntries: l.limits.CheckpointLength,
+		CheckpointEntries: checkpointLength,
 		LogBytesMax:       uint64(l.limits.LogBytesMax),
 		CatchupBytesMax:   uint64(l.limits.CatchupBytesMax),
 	})
-	l.groups[id] = g
+	l.groups[g.id] = g
 	l.order = append(l.order, g)
 	l.touch(g)
 	return nil
@@ -204,6 +243,7 @@ func (l *Lane) watchLeadership(g *group) {
 		g.host.depose()
 		l.loseAllReads(g)
 		l.loseCuts(g)
+		l.loseHandovers(g)
 	}
 	if !g.leading && ready {
 		g.leading, g.term = true, term
@@ -264,6 +304,8 @@ func (l *Lane) finishReads(g *group, id uint64) {
 			l.beginCut(g, r.waiter, ask)
 		case Examine:
 			l.examine(g, r.waiter, ask)
+		case confirmAbsent:
+			l.absenceConfirmed(g)
 		default:
 			g.host.answerRead(r.waiter, r.ask)
 		}

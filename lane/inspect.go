@@ -2,6 +2,7 @@ package lane
 
 import (
 	"github.com/quorate/quorate/coordinator"
+	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/ledger"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
@@ -9,26 +10,30 @@ import (
 )
 
 // Replica is one replica of the lane as a judge sees it: everything is shared with the lane, to be read between two
-// Steps and never changed. Coordinator or Ledger is set, the other is nil.
+// Steps and never changed. One of Coordinator, Ledger and Directory is set, the others are nil.
 type Replica struct {
 	Group       GroupID
-	Bank        transfer.BankID // "": a coordinator shard
+	Bank        transfer.BankID // "": it is none
 	Leading     bool            // leads, and is ready to answer
 	Applied     raft.Index
 	Engine      replica.Engine
 	Coordinator *coordinator.Machine
 	Ledger      *ledger.Ledger
+	Directory   *directory.Machine
 }
 
 // StateHash stands for what the machine holds: replicas that applied the same entries have the same.
 func (r *Replica) StateHash() uint64 {
-	if r.Ledger != nil {
+	switch {
+	case r.Ledger != nil:
 		return r.Ledger.Hash()
+	case r.Directory != nil:
+		return r.Directory.Hash()
 	}
 	return r.Coordinator.Hash()
 }
 
-// Inspect shows every replica of the lane, in the order of the directory. It is for simulators and tests.
+// Inspect shows every replica of the lane, in the order of their coming. It is for simulators and tests.
 func (l *Lane) Inspect() []Replica {
 	replicas := make([]Replica, len(l.order))
 	for i, g := range l.order {
@@ -36,6 +41,8 @@ func (l *Lane) Inspect() []Replica {
 		switch host := g.host.(type) {
 		case *coordinatorHost:
 			r.Coordinator = host.machine
+		case *clusterHost:
+			r.Directory = host.machine
 		case *bankHost:
 			r.Bank, r.Ledger = host.bank, host.ledger
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
@@ -15,11 +16,14 @@ import (
 type Config struct {
 	Node      raft.NodeID
 	Seed      uint64
-	Directory Directory
+	Directory Directory           // what the cluster began with
+	Disk      directory.Disk      // of this node; zero: it never registers
+	Addresses directory.Addresses // of this node
 	Limits    Limits
 	// NewEngine makes the consensus engine of a group.
 	NewEngine func(raft.Config) (replica.Engine, error)
-	// Restore says what the disk remembers of a group; a zero State for a new one.
+	// Restore says what the disk remembers of a group; a zero State for a new one, ErrRetired for one whose replica here was ended. It is called
+	// by New, and by Step when this node gets a replica of another group.
 	Restore func(GroupID) (raft.State, Reader, error)
 }
 
@@ -31,14 +35,20 @@ type Reader interface {
 
 // Lane is a node's groups and the ways between them. It is owned by one caller.
 type Lane struct {
-	node      raft.NodeID
-	limits    Limits
-	directory Directory
-	shards    []GroupID
-	banks     map[transfer.BankID]GroupID
+	cfg    Config
+	node   raft.NodeID
+	limits Limits
+	shards []GroupID
+	banks  map[transfer.BankID]GroupID
+
+	cluster  *clusterHost
+	followed directoryVersion // the version of the directory that the replicas here are made by
+	retired  map[GroupID]bool // replicas that were ended here
+	removed  bool             // this node is out of the cluster
+	heard    map[raft.NodeID]time.Time
 
 	groups  map[GroupID]*group // the replicas on this node
-	order   []*group           // the same, in the order of the directory
+	order   []*group           // the same, in the order of their coming
 	touched []*group           // have something to do in this step
 	hints   map[GroupID]raft.NodeID
 	owing   map[GroupID]time.Time // groups without a replica here: since when the believed leader owes a word
@@ -63,34 +73,30 @@ func New(cfg Config) (*Lane, error) {
 		return nil, err
 	}
 	l := &Lane{
-		node:      cfg.Node,
-		limits:    cfg.Limits,
-		directory: cfg.Directory,
-		banks:     map[transfer.BankID]GroupID{},
-		groups:    map[GroupID]*group{},
-		hints:     map[GroupID]raft.NodeID{},
-		owing:     map[GroupID]time.Time{},
-		hops:      map[GroupID]int{},
-		pulsed:    map[raft.NodeID]int{},
-		gateway:   newGateway(),
+		cfg:     cfg,
+		node:    cfg.Node,
+		limits:  cfg.Limits,
+		banks:   map[transfer.BankID]GroupID{},
+		retired: map[GroupID]bool{},
+		heard:   map[raft.NodeID]time.Time{},
+		groups:  map[GroupID]*group{},
+		hints:   map[GroupID]raft.NodeID{},
+		owing:   map[GroupID]time.Time{},
+		hops:    map[GroupID]int{},
+		pulsed:  map[raft.NodeID]int{},
+		gateway: newGateway(),
+	}
+	for shard := range cfg.Directory.Coordinators {
+		l.shards = append(l.shards, CoordinatorGroup(shard))
 	}
 	for _, b := range cfg.Directory.Banks {
 		l.banks[b.Bank] = BankGroup(b.Bank)
 	}
-	for shard, members := range cfg.Directory.Coordinators {
-		id := CoordinatorGroup(shard)
-		l.shards = append(l.shards, id)
-		if err := l.addGroup(cfg, id, members, l.newCoordinator); err != nil {
-			return nil, err
-		}
+	if err := l.addCluster(); err != nil {
+		return nil, err
 	}
-	for _, b := range cfg.Directory.Banks {
-		newBank := func(g *group, cfg Config, reader Reader) (machineHost, error) {
-			return l.newBank(g, b.Bank, reader)
-		}
-		if err := l.addGroup(cfg, BankGroup(b.Bank), b.Members, newBank); err != nil {
-			return nil, err
-		}
+	if l.follow(); l.effects.Fatal != nil {
+		return nil, l.effects.Fatal
 	}
 	return l, nil
 }
@@ -103,6 +109,7 @@ func (l *Lane) Step(now time.Time, events []Event) Effects {
 	for _, event := range events {
 		switch e := event.(type) {
 		case Received:
+			l.heard[e.From] = now
 			l.receive(e.From, e.Message)
 		case Persisted:
 			l.persisted(e)
@@ -158,8 +165,12 @@ func (l *Lane) tick() (counted int) {
 		}
 		l.spread(g)
 		l.handOver(g)
+		l.tickHandovers(g)
+		l.steer(g)
 		l.enqueue(g)
 	}
+	l.register()
+	l.noticeRemoval()
 	l.giveUpSilent()
 	l.gateway.tick(l)
 	if l.now.Sub(l.lastInquiry) >= l.limits.InquireEvery {
@@ -187,6 +198,10 @@ func (l *Lane) receive(from raft.NodeID, message Message) {
 		l.gateway.forwardReplied(l, from, m)
 	case Pulse:
 		l.receivePulse(from, m)
+	case Register:
+		l.receiveRegister(from, m)
+	case GroupReport:
+		l.receiveGroupReport(m)
 	default:
 		invariant.Fail("unknown message %T", message)
 	}
@@ -194,7 +209,10 @@ func (l *Lane) receive(from raft.NodeID, message Message) {
 
 func (l *Lane) receiveRaft(from raft.NodeID, m RaftMessage) {
 	g := l.groups[m.Group]
-	if g == nil || m.Message.From != from || m.Message.To != l.node {
+	if g == nil {
+		return // it was ended, or the directory here is older than the sender's
+	}
+	if m.Message.From != from || m.Message.To != l.node {
 		l.report(MessageRefused{From: from, Group: m.Group, Err: fmt.Errorf("it says %d → %d", m.Message.From, m.Message.To)})
 		return
 	}
@@ -215,6 +233,9 @@ func (l *Lane) receiveRaft(from raft.NodeID, m RaftMessage) {
 
 func (l *Lane) persisted(e Persisted) {
 	g := l.groups[e.Group]
+	if l.retired[e.Group] {
+		return
+	}
 	invariant.Holds(g != nil, "a write of unknown group %s is reported durable", e.Group)
 	installing := g.replica.Installing()
 	g.replica.Persisted(e.Seq)
@@ -231,7 +252,12 @@ func (l *Lane) settle() {
 		l.touched = nil
 		for _, g := range groups {
 			g.touched = false
-			l.run(g)
+			if l.groups[g.id] == g {
+				l.run(g)
+			}
+		}
+		if l.cluster.version() != l.followed {
+			l.follow()
 		}
 		messages := l.local
 		l.local = nil

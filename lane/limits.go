@@ -13,7 +13,7 @@ type Limits struct {
 	HeartbeatTicks int
 
 	HandOverAfter   time.Duration // so long a group's preferred member must have been well before it is handed the group, and between two attempts
-	CaughtUpEntries uint64        // entries that it may lack
+	CaughtUpEntries uint64        // entries that it may lack, and a learner that is to vote
 
 	QuiesceTicks int // a group with nothing to do for so long is quiesced; at least twice ElectionTicks
 
@@ -37,6 +37,8 @@ type Limits struct {
 	SnapshotChunk    int           // bytes of one chunk, about
 	HoldCommitsMax   time.Duration // how long a backup may have a bank wait with its commits
 	PageMax          int           // items in one listing
+
+	ReportEvery time.Duration // how often a group's leader tells the cluster's about members on their way in or out
 
 	Driver driver.Limits
 }
@@ -72,6 +74,8 @@ func DefaultLimits() Limits {
 		SnapshotChunk:    256 << 10,
 		HoldCommitsMax:   30 * time.Second,
 		PageMax:          1000,
+
+		ReportEvery: 500 * time.Millisecond,
 
 		Driver: driver.Limits{
 			FlightsMax:         1 << 16,

@@ -79,7 +79,7 @@ func (l *Lane) isIdle(g *group, ticks int) bool {
 	if g.stillTicks += ticks; g.stillTicks < max(l.limits.QuiesceTicks, l.quiesceTicksLeast()) {
 		return false
 	}
-	return !l.lowSpace && !l.shouldPass(g) && g.replica.Idle() && l.allHaveAll(g)
+	return !l.lowSpace && l.isSteered(g) && !l.shouldPass(g) && g.replica.Idle() && l.allHaveAll(g)
 }
 
 // allHaveAll says whether every member was heard lately and has the whole log, and all of it is applied here.

@@ -10,7 +10,7 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// awake lists the replicas that are ticked, on nodes that aren't frozen.
+// awake lists the replicas that are ticked, on nodes that aren't frozen, but for those of the cluster's own group, which never rests.
 func (w *world) awake() (awake []string) {
 	w.t.Helper()
 	for _, id := range w.nodes() {
@@ -18,7 +18,7 @@ func (w *world) awake() (awake []string) {
 			continue
 		}
 		for _, g := range w.mustAnswer(w.ask(id, lane.GetStatus{})).Status.Groups {
-			if !g.Quiesced {
+			if !g.Quiesced && g.Group != lane.ClusterGroup {
 				awake = append(awake, string(g.Group))
 			}
 		}
@@ -46,6 +46,9 @@ func TestAGroupWithNothingToDoRestsAndWakesForWork(t *testing.T) {
 		before := w.reigns()
 		kinds := map[bool]int{} // whether it is a pulse
 		w.drop = func(_ raft.NodeID, m lane.Message) bool {
+			if r, ok := m.(lane.RaftMessage); ok && r.Group == lane.ClusterGroup {
+				return false // it never rests
+			}
 			_, pulse := m.(lane.Pulse)
 			kinds[pulse]++
 			return false

@@ -3,6 +3,7 @@ package lane
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/transfer"
@@ -55,6 +56,10 @@ func (l *Lane) groupOf(ask Ask) GroupID {
 		return a.Group
 	case Examine:
 		return a.Group
+	case ListMembers, AddMember, PromoteMember, RemoveMember, PlaceGroup:
+		return ClusterGroup
+	case TransferLeader:
+		return a.Group
 	}
 	return ""
 }
@@ -68,7 +73,7 @@ func (l *Lane) leaderOf(id GroupID) raft.NodeID {
 	if hint, ok := l.hints[id]; ok {
 		return hint
 	}
-	if members := l.directory.members(id); len(members) > 0 {
+	if members := l.members(id); len(members) > 0 {
 		return members[0]
 	}
 	return 0
@@ -125,7 +130,7 @@ func (l *Lane) giveUpSilent() {
 	for _, id := range l.shards {
 		l.giveUpIfSilent(id)
 	}
-	for _, b := range l.directory.Banks {
+	for _, b := range l.cfg.Directory.Banks {
 		l.giveUpIfSilent(l.banks[b.Bank])
 	}
 }
@@ -143,12 +148,20 @@ func (l *Lane) giveUpIfSilent(id GroupID) {
 	}
 }
 
+// memberAfter is the next member to ask: the first one after a node that is none, or not any more. Zero: there is no such group.
 func (l *Lane) memberAfter(id GroupID, node raft.NodeID) raft.NodeID {
-	members := l.directory.members(id)
-	for i, m := range members {
-		if m == node {
-			return members[(i+1)%len(members)]
-		}
+	members := l.members(id)
+	if len(members) == 0 {
+		return 0
 	}
-	return 0
+	return members[(slices.Index(members, node)+1)%len(members)]
+}
+
+// forgetLeft has those asked that hold a group now, where the one that was believed to lead it doesn't any more.
+func (l *Lane) forgetLeft(id GroupID) {
+	if hint, ok := l.hints[id]; ok && !slices.Contains(l.members(id), hint) {
+		delete(l.hints, id)
+		delete(l.owing, id)
+		l.onLeaderMoved(id)
+	}
 }

@@ -14,11 +14,13 @@ import (
 
 // preferredLeader is the member that should lead a group.
 func (l *Lane) preferredLeader(id GroupID) raft.NodeID {
-	members := l.directory.members(id)
+	members := l.members(id)
 	turn := slices.Index(l.shards, id)
-	if turn < 0 {
+	if id == ClusterGroup {
+		turn = 0
+	} else if turn < 0 {
 		bank := BankOf(id)
-		turn = len(l.shards) + slices.IndexFunc(l.directory.Banks, func(b BankPlace) bool { return b.Bank == bank })
+		turn = len(l.shards) + slices.IndexFunc(l.cfg.Directory.Banks, func(b BankPlace) bool { return b.Bank == bank })
 	}
 	return members[turn%len(members)]
 }

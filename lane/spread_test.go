@@ -25,7 +25,7 @@ func fourShards() lane.Directory {
 
 // home is who leads what when nobody is down.
 var home = map[lane.GroupID]raft.NodeID{
-	"coordinator/0": 1, "coordinator/1": 2, "coordinator/2": 3, "coordinator/3": 1, "bank/A": 2, "bank/B": 3, "bank/C": 1,
+	"cluster": 1, "coordinator/0": 1, "coordinator/1": 2, "coordinator/2": 3, "coordinator/3": 1, "bank/A": 2, "bank/B": 3, "bank/C": 1,
 }
 
 func onBothEngines(t *testing.T, test func(t *testing.T, engine string)) {

@@ -2,7 +2,9 @@ package lane
 
 import (
 	"github.com/quorate/quorate/coordinator/driver"
+	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/raft/membership"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -19,11 +21,19 @@ type Status struct {
 // GroupStatus is one replica on this node.
 type GroupStatus struct {
 	Group   GroupID
-	Members []raft.NodeID
+	Members membership.Config
 	Raft    raft.Status
 	Leading bool // leads, and is ready to answer
 
 	Quiesced bool // at rest: it has had nothing to do for a while, as far as this replica knows
+}
+
+// MemberStatus is one node, as the leader of the cluster's group sees it.
+type MemberStatus struct {
+	Node   directory.Node
+	Alive  bool      // was heard within an election timeout
+	Groups []GroupID // it holds, or will or did until its last replica is gone
+	Behind uint64    // entries, in the group where it is furthest behind; of a learner
 }
 
 // BankStatus is one bank of the cluster.
@@ -41,11 +51,11 @@ const silentMeansDown = 2
 func (l *Lane) status() Status {
 	s := Status{Asks: len(l.gateway.open), LowSpace: l.lowSpace}
 	for _, g := range l.order {
-		s.Groups = append(s.Groups, GroupStatus{Group: g.id, Members: g.members, Raft: g.replica.Engine().Status(), Leading: g.leading, Quiesced: g.quiesced})
+		s.Groups = append(s.Groups, GroupStatus{Group: g.id, Members: g.replica.Engine().Members(), Raft: g.replica.Engine().Status(), Leading: g.leading, Quiesced: g.quiesced})
 	}
-	for _, b := range l.directory.Banks {
+	for _, b := range l.cfg.Directory.Banks {
 		leader := l.leaderOf(l.banks[b.Bank])
-		s.Banks = append(s.Banks, BankStatus{Bank: b.Bank, Members: b.Members, Leader: leader, Up: leader != 0 && l.answers(b.Bank), Breaker: l.breaker(b.Bank)})
+		s.Banks = append(s.Banks, BankStatus{Bank: b.Bank, Members: l.members(BankGroup(b.Bank)), Leader: leader, Up: leader != 0 && l.answers(b.Bank), Breaker: l.breaker(b.Bank)})
 	}
 	for _, shard := range l.shards {
 		if c := l.leadingCoordinator(shard); c != nil {

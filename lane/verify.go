@@ -43,7 +43,7 @@ type openHash struct {
 func (l *Lane) askHash(a *openAsk, index raft.Index) {
 	g := l.groups[a.group]
 	if g == nil {
-		l.gateway.close(l, a, Answer{Err: fmt.Errorf("%w: node %d has no replica of %s", transfer.ErrNotFound, l.node, a.group)})
+		l.gateway.close(l, a, Answer{Err: l.noReplica(a.group)})
 		return
 	}
 	a.target = l.node
@@ -79,6 +79,18 @@ func (l *Lane) finishHashes(g *group) {
 		}
 	}
 	g.hashed = waiting
+}
+
+// loseHashes ends the waiting for a replica that is no more.
+func (l *Lane) loseHashes(g *group) {
+	for _, h := range g.hashed {
+		l.answer(h.waiter, Answer{Err: l.noReplica(g.id)})
+	}
+	g.hashed = nil
+}
+
+func (l *Lane) noReplica(id GroupID) error {
+	return fmt.Errorf("%w: node %d has no replica of %s", transfer.ErrNotFound, l.node, id)
 }
 
 // examine answers with all that a group has open. A hold that is in force now, in the same reign, was so since it was asked for.

@@ -179,7 +179,7 @@ func (w *world) offers() map[raft.NodeID]int {
 	count := map[raft.NodeID]int{}
 	for _, reports := range w.reports {
 		for _, r := range reports {
-			if o, ok := r.(lane.LeadershipOffered); ok {
+			if o, ok := r.(lane.LeadershipOffered); ok && o.Group != lane.ClusterGroup {
 				count[o.To]++
 			}
 		}

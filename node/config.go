@@ -12,17 +12,19 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// Config is a node's place in its cluster, as its configuration file says it. Cluster, Nodes, Coordinators and
-// Banks must be the same on every node.
+// Config is a node's place in its cluster, as its configuration file says it. Cluster, Nodes, Coordinators, CoordinatorNodes and
+// Banks say how the cluster began: they are the same on every node, for ever. What has changed since is in the cluster's directory.
 type Config struct {
 	Cluster      string       `koanf:"cluster"`      // name of the cluster
-	Node         uint64       `koanf:"node"`         // this node's id, one of Nodes
+	Node         uint64       `koanf:"node"`         // this node's id, one of Nodes unless there is a Join
 	DataDir      string       `koanf:"data"`         // directory of this node's data, and of no other's
-	Nodes        []NodeConfig `koanf:"nodes"`        // every node of the cluster
+	Nodes        []NodeConfig `koanf:"nodes"`        // the nodes that the cluster began with, and where they listen
 	Coordinators int          `koanf:"coordinators"` // coordinator groups; 0: one
 	// CoordinatorNodes hold a replica of every coordinator group; empty: all Nodes. An odd number: a majority must be up.
 	CoordinatorNodes []uint64     `koanf:"coordinator_nodes"`
 	Banks            []BankConfig `koanf:"banks"` // the built-in banks
+	// Join is where this node listens if it isn't one of Nodes: it was added to the cluster later.
+	Join *JoinConfig `koanf:"join"`
 	// Consensus is the engine of every group: ConsensusQuorate (or empty) or ConsensusEtcd. They speak the same protocol and keep the same
 	// data, so a cluster may change it node by node.
 	Consensus string `koanf:"consensus"`
@@ -51,6 +53,13 @@ type NodeConfig struct {
 	Peer string `koanf:"peer"` // host:port for the other nodes
 	GRPC string `koanf:"grpc"` // host:port for clients that speak gRPC
 	HTTP string `koanf:"http"` // host:port for clients that speak HTTP
+}
+
+// JoinConfig is a NodeConfig without an id.
+type JoinConfig struct {
+	Peer string `koanf:"peer"`
+	GRPC string `koanf:"grpc"`
+	HTTP string `koanf:"http"`
 }
 
 // BankConfig says which nodes hold a bank, or how many: one, or several of which a majority must be up.
@@ -84,8 +93,14 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("nodes, entry %d: %w", i+1, err)
 		}
 	}
-	if _, err := c.Self(); err != nil {
+	self, err := c.Self()
+	if err != nil {
 		return err
+	}
+	if c.Join != nil {
+		if err := self.validate(c.Nodes); err != nil {
+			return fmt.Errorf("join: %w", err)
+		}
 	}
 	if c.Coordinators < 0 || c.Coordinators > coordinatorsMax {
 		return fmt.Errorf("coordinators: %d. why: it must be 1 to %d", c.Coordinators, coordinatorsMax)
@@ -176,14 +191,17 @@ func (c *Config) hasNode(id uint64) bool {
 	return slices.ContainsFunc(c.Nodes, func(n NodeConfig) bool { return n.ID == id })
 }
 
-// Self is this node's entry of Nodes.
+// Self is this node's entry of Nodes, or its Join.
 func (c *Config) Self() (NodeConfig, error) {
+	if c.Join != nil {
+		return NodeConfig{ID: c.Node, Peer: c.Join.Peer, GRPC: c.Join.GRPC, HTTP: c.Join.HTTP}, nil
+	}
 	for _, n := range c.Nodes {
 		if n.ID == c.Node {
 			return n, nil
 		}
 	}
-	return NodeConfig{}, fmt.Errorf("node: %d is not one of the cluster's nodes. try: one of the ids under nodes", c.Node)
+	return NodeConfig{}, fmt.Errorf("node: %d is not one of the cluster's nodes. try: one of the ids under nodes, or a join with its addresses if it was added later", c.Node)
 }
 
 // Directory derives where every group lives: each coordinator shard on every coordinator node, each bank where it is configured.
@@ -195,6 +213,10 @@ func (c *Config) Directory() lane.Directory {
 		}
 	}
 	var d lane.Directory
+	for _, n := range c.Nodes {
+		d.Nodes = append(d.Nodes, raft.NodeID(n.ID))
+	}
+	slices.Sort(d.Nodes)
 	for range max(1, c.Coordinators) {
 		d.Coordinators = append(d.Coordinators, nodeIDs(coordinators))
 	}

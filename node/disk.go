@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/quorate/quorate/lane"
@@ -123,6 +124,8 @@ func updateOf(w *lane.GroupWrite) storage.GroupUpdate {
 		Stage:     storedKVs(w.Write.Stage),
 		StageAnew: w.Write.StageAnew,
 		Install:   w.Write.Install,
+
+		Retire: w.Write.Retire,
 	}
 }
 
@@ -138,6 +141,9 @@ func storedKVs(kvs []replica.KV) []storage.KV {
 // restore reads what the store remembers of a group.
 func restore(store *storage.Store, id lane.GroupID) (raft.State, lane.Reader, error) {
 	state, err := store.Load(string(id))
+	if errors.Is(err, storage.ErrRetired) {
+		return raft.State{}, nil, lane.ErrRetired
+	}
 	if err != nil {
 		return raft.State{}, nil, err
 	}

@@ -70,6 +70,9 @@ func (n *Node) runSnapshots() {
 // carryOut does what a step wants done. Messages needn't wait for our own disk; those that must
 // are sent by the disk.
 func (n *Node) carryOut(e *lane.Effects) {
+	if e.Nodes != nil {
+		n.followNodes(e.Nodes)
+	}
 	n.send(e.Send)
 	n.disk.write(e.Writes)
 	n.snapshots.ask(e.Reads)

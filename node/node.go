@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/lane"
 	peerv1 "github.com/quorate/quorate/proto/quorate/peer/v1"
 	"github.com/quorate/quorate/raft"
@@ -172,7 +173,8 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 	n.transport, err = transport.Start(transport.Config{
 		Cluster:  n.config.Cluster,
 		Node:     id,
-		Peers:    n.peers(),
+		Peers:    n.config.peers(),
+		Disk:     store.Disk(),
 		Listener: listener,
 		Deliver:  n.deliver,
 		Report:   n.observePeer,
@@ -202,7 +204,7 @@ func (n *Node) restore(opts Options, disk storage.Options) (*storage.Store, *lan
 }
 
 func (n *Node) identity() storage.Identity {
-	return storage.Identity{Cluster: n.config.Cluster, Node: raft.NodeID(n.config.Node)}
+	return storage.Identity{Cluster: n.config.Cluster, Node: raft.NodeID(n.config.Node), Founding: n.config.founding()}
 }
 
 // openStore leaves nothing open on error.
@@ -218,6 +220,8 @@ func (n *Node) openStore(opts Options, disk storage.Options) (*storage.Store, *l
 		Node:      raft.NodeID(n.config.Node),
 		Seed:      opts.Seed,
 		Directory: n.config.Directory(),
+		Disk:      directory.Disk(store.Disk()),
+		Addresses: n.config.addresses(),
 		Limits:    opts.Limits,
 		NewEngine: n.config.newEngine,
 		Restore:   func(g lane.GroupID) (raft.State, lane.Reader, error) { return restore(store, g) },
@@ -234,16 +238,6 @@ func (c *Config) newEngine(cfg raft.Config) (replica.Engine, error) {
 		return etcdraft.New(cfg)
 	}
 	return raft.New(cfg)
-}
-
-func (n *Node) peers() map[raft.NodeID]string {
-	peers := map[raft.NodeID]string{}
-	for _, p := range n.config.Nodes {
-		if p.ID != n.config.Node {
-			peers[raft.NodeID(p.ID)] = p.Peer
-		}
-	}
-	return peers
 }
 
 // deliver takes what a peer sent into the inbox. It blocks while the inbox is full, and that slows the peer down.

@@ -1,10 +1,19 @@
 package node
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/storage"
 	"github.com/quorate/quorate/transport"
 )
+
+// ErrRemoved is why a node ends that was removed from its cluster.
+var ErrRemoved = errors.New("this node was removed from the cluster")
+
+// ErrExpelled is why a node ends whose data directory isn't the one that the cluster knows it by, or that was removed while it was away.
+var ErrExpelled = errors.New("the cluster doesn't take this node back")
 
 // observe writes a report of the lane for the operator.
 func (n *Node) observe(report lane.Report) {
@@ -38,6 +47,14 @@ func (n *Node) observe(report lane.Report) {
 		n.log.Error("replica lost what it had acknowledged: it does not vote until it is repaired", "group", r.Group, "term", r.Until)
 	case lane.ReplicaRepaired:
 		n.log.Info("replica repaired: it votes again", "group", r.Group)
+	case lane.MembershipProposed:
+		for _, c := range r.Changes {
+			n.log.Info("member change proposed", "group", r.Group, "member", c.Node, "change", c.Kind.String())
+		}
+	case lane.ReplicaRetired:
+		n.log.Info("replica retired: the group goes on without this node", "group", r.Group)
+	case lane.NodeRemoved:
+		n.fail(fmt.Errorf("%w: node %d. try: to use this machine again, add it under a new id, with an empty data directory", ErrRemoved, n.config.Node))
 	case lane.CheckpointBegun:
 		n.log.Debug("checkpoint begun", "group", r.Group, "applied", r.Applied, "keys", r.Keys)
 	}
@@ -47,6 +64,8 @@ func (n *Node) observePeer(e transport.Event) {
 	switch e.Kind {
 	case transport.Connected:
 		n.log.Info("peer connected", "peer", e.Peer)
+	case transport.Expelled:
+		n.fail(fmt.Errorf("%w: node %d says: %s", ErrExpelled, e.Peer, e.Reason()))
 	default:
 		n.log.Warn("peer trouble", "peer", e.Peer, "event", e.Kind.String(), "address", e.Address, "envelopes", e.Envelopes, "err", e.Err)
 	}

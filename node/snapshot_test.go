@@ -16,13 +16,14 @@ func shortLogs() lane.Limits {
 	return l
 }
 
-// groups is what a node knows of its replicas.
+// groups is what a node knows of its replicas, without the cluster's own group, which has no traffic.
 func (c *cluster) groups(at int) map[lane.GroupID]raft.Status {
 	c.t.Helper()
 	groups := map[lane.GroupID]raft.Status{}
 	for _, g := range c.mustAsk(at, lane.GetStatus{}).Status.Groups {
 		groups[g.Group] = g.Raft
 	}
+	delete(groups, lane.ClusterGroup)
 	return groups
 }
 

@@ -35,6 +35,9 @@ func messageToProto(message lane.Message) *peerv1.Envelope {
 	case lane.ForwardReply:
 		return &peerv1.Envelope{Message: &peerv1.Envelope_ForwardReply{ForwardReply: forwardReplyToProto(&m)}}
 	}
+	if e := membershipToProto(message); e != nil {
+		return e
+	}
 	invariant.Fail("message %T has no wire form", message)
 	return nil
 }
@@ -58,7 +61,7 @@ func messageFromProto(e *peerv1.Envelope) (lane.Message, error) {
 	case *peerv1.Envelope_ForwardReply:
 		return forwardReplyFromProto(m.ForwardReply)
 	}
-	return nil, fmt.Errorf("%w: of no known kind", errMalformed)
+	return membershipFromProto(e)
 }
 
 func bankRequestsToProto(m *lane.BankRequests) *peerv1.BankRequests {

@@ -32,7 +32,7 @@ func forwardToProto(m *lane.Forward) *peerv1.Forward {
 	case lane.AuditBank:
 		p.Ask = &peerv1.Forward_Audit{Audit: &peerv1.Empty{}}
 	default:
-		invariant.Fail("request %T is never forwarded", m.Ask)
+		invariant.Holds(askToProto(p, m.Ask), "request %T is never forwarded", m.Ask)
 	}
 	return p
 }
@@ -76,7 +76,9 @@ func forwardFromProto(p *peerv1.Forward) (lane.Message, error) {
 	case *peerv1.Forward_Audit:
 		m.Ask = lane.AuditBank{Bank: at}
 	default:
-		return nil, fmt.Errorf("%w: a forwarded request of no known kind", errMalformed)
+		if m.Ask = askFromProto(p); m.Ask == nil {
+			return nil, fmt.Errorf("%w: a forwarded request of no known kind", errMalformed)
+		}
 	}
 	return m, nil
 }
@@ -101,6 +103,9 @@ func forwardReplyToProto(m *lane.ForwardReply) *peerv1.ForwardReply {
 	}
 	for _, t := range m.Answer.Audit.Totals {
 		p.Totals = append(p.Totals, &peerv1.Total{Currency: string(t.Currency), PostedMinor: t.PostedMinor, HeldMinor: t.HeldMinor, IncomingMinor: t.IncomingMinor, Accounts: t.Accounts})
+	}
+	for i := range m.Answer.Members {
+		p.Members = append(p.Members, memberToProto(&m.Answer.Members[i]))
 	}
 	p.OpenHolds, p.LastEntry = m.Answer.Audit.OpenHolds, m.Answer.Audit.LastEntry
 	return p
@@ -134,6 +139,13 @@ func forwardReplyFromProto(p *peerv1.ForwardReply) (lane.Message, error) {
 	}
 	for _, t := range p.Totals {
 		m.Answer.Audit.Totals = append(m.Answer.Audit.Totals, bank.Total{Currency: transfer.Currency(t.Currency), PostedMinor: t.PostedMinor, HeldMinor: t.HeldMinor, IncomingMinor: t.IncomingMinor, Accounts: t.Accounts})
+	}
+	for _, n := range p.Members {
+		member, err := memberFromProto(n)
+		if err != nil {
+			return nil, err
+		}
+		m.Answer.Members = append(m.Answer.Members, member)
 	}
 	m.Answer.Audit.OpenHolds, m.Answer.Audit.LastEntry = p.OpenHolds, p.LastEntry
 	return m, nil

@@ -127,6 +127,9 @@ func drawShape(cfg *Config) shape {
 	if rng.IntN(2) == 0 {
 		s.skew = 1 + rng.Float64()
 	}
+	for id := range s.nodes {
+		s.directory.Nodes = append(s.directory.Nodes, raft.NodeID(id+1))
+	}
 	for range given(cfg.Cluster.Shards, 1+rng.IntN(3)) {
 		s.directory.Coordinators = append(s.directory.Coordinators, someNodes(rng, s.nodes, 3))
 	}

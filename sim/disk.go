@@ -46,6 +46,7 @@ type stored struct {
 	staged    map[string][]byte // of a snapshot that isn't complete
 	lost      raft.Term         // promises up to this term are lost
 	rotten    bool              // checksums don't match until it is mended
+	retired   bool
 }
 
 func newDisk(h *host, rng *rand.Rand) *disk {
@@ -103,6 +104,9 @@ func (s *stored) sound() error {
 func (d *disk) restore(id lane.GroupID) (raft.State, lane.Reader, error) {
 	d.h.restoring = id
 	s := d.of(id)
+	if s.retired {
+		return raft.State{}, nil, lane.ErrRetired
+	}
 	if err := s.sound(); err != nil {
 		return raft.State{}, nil, err
 	}
@@ -249,6 +253,11 @@ func (s *stored) last() raft.Index { return s.compacted.Index + raft.Index(len(s
 
 // apply makes one write durable, as package storage does.
 func (s *stored) apply(w *replica.Write) {
+	invariant.Holds(!s.retired, "%s: something is written after it was retired", s.group)
+	if w.Retire {
+		*s = stored{disk: s.disk, group: s.group, kv: map[string][]byte{}, retired: true}
+		return
+	}
 	if w.HardState != nil {
 		invariant.Holds(w.HardState.Term >= s.hard.Term, "%s: term %d is written over %d", s.group, w.HardState.Term, s.hard.Term)
 		if w.HardState.Term == s.hard.Term && s.hard.Vote != 0 {

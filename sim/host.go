@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/raft"
@@ -50,7 +51,7 @@ func newHost(w *world, id raft.NodeID) *host {
 func (h *host) start() {
 	limits := h.bounds()
 	l, err := lane.New(lane.Config{
-		Node: h.id, Seed: h.rng.Uint64(), Directory: h.w.shape.directory, Limits: limits,
+		Node: h.id, Seed: h.rng.Uint64(), Directory: h.w.shape.directory, Limits: limits, Disk: directory.Disk{byte(h.id)},
 		NewEngine: h.newEngine, Restore: h.disk.restore,
 	})
 	if errors.Is(err, errRotten) || h.w.now < h.disk.full {

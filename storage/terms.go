@@ -182,7 +182,9 @@ func (t *terms) begin(fs vfs.FS, dir string, id Identity) error {
 
 func termLine(group string, term raft.Term) string { return fmt.Sprintf("term %q %d", group, term) }
 
-func retiredLine(group string, term raft.Term) string { return fmt.Sprintf("retired %q %d", group, term) }
+func retiredLine(group string, term raft.Term) string {
+	return fmt.Sprintf("retired %q %d", group, term)
+}
 
 // write appends and syncs.
 func (t *terms) write(lines ...string) error {

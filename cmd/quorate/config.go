@@ -92,6 +92,8 @@ func (s *shapeChecker) check(at string, value any, want reflect.Type) error {
 		return nil
 	}
 	switch want.Kind() {
+	case reflect.Pointer:
+		return s.check(at, value, want.Elem())
 	case reflect.Struct:
 		return s.checkKeys(at, value, want)
 	case reflect.Slice:

@@ -114,6 +114,8 @@ type Envelope struct {
 	//	*Envelope_Inquiry
 	//	*Envelope_Forward
 	//	*Envelope_ForwardReply
+	//	*Envelope_RegisterNode
+	//	*Envelope_GroupReport
 	//	*Envelope_Pulse
 	Message       isEnvelope_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
@@ -211,6 +213,24 @@ func (x *Envelope) GetForwardReply() *ForwardReply {
 	return nil
 }
 
+func (x *Envelope) GetRegisterNode() *RegisterNode {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_RegisterNode); ok {
+			return x.RegisterNode
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetGroupReport() *GroupReport {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_GroupReport); ok {
+			return x.GroupReport
+		}
+	}
+	return nil
+}
+
 func (x *Envelope) GetPulse() *Pulse {
 	if x != nil {
 		if x, ok := x.Message.(*Envelope_Pulse); ok {
@@ -248,6 +268,14 @@ type Envelope_ForwardReply struct {
 	ForwardReply *ForwardReply `protobuf:"bytes,6,opt,name=forward_reply,json=forwardReply,proto3,oneof"`
 }
 
+type Envelope_RegisterNode struct {
+	RegisterNode *RegisterNode `protobuf:"bytes,7,opt,name=register_node,json=registerNode,proto3,oneof"`
+}
+
+type Envelope_GroupReport struct {
+	GroupReport *GroupReport `protobuf:"bytes,8,opt,name=group_report,json=groupReport,proto3,oneof"`
+}
+
 type Envelope_Pulse struct {
 	Pulse *Pulse `protobuf:"bytes,9,opt,name=pulse,proto3,oneof"`
 }
@@ -263,6 +291,10 @@ func (*Envelope_Inquiry) isEnvelope_Message() {}
 func (*Envelope_Forward) isEnvelope_Message() {}
 
 func (*Envelope_ForwardReply) isEnvelope_Message() {}
+
+func (*Envelope_RegisterNode) isEnvelope_Message() {}
+
+func (*Envelope_GroupReport) isEnvelope_Message() {}
 
 func (*Envelope_Pulse) isEnvelope_Message() {}
 
@@ -1261,6 +1293,12 @@ type Forward struct {
 	//	*Forward_ListEntries
 	//	*Forward_Audit
 	//	*Forward_CancelTransfer
+	//	*Forward_ListMembers
+	//	*Forward_AddMember
+	//	*Forward_PromoteMember
+	//	*Forward_RemoveMember
+	//	*Forward_PlaceGroup
+	//	*Forward_TransferLeader
 	Ask           isForward_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1389,6 +1427,60 @@ func (x *Forward) GetCancelTransfer() []byte {
 	return nil
 }
 
+func (x *Forward) GetListMembers() *Empty {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_ListMembers); ok {
+			return x.ListMembers
+		}
+	}
+	return nil
+}
+
+func (x *Forward) GetAddMember() *ClusterNode {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_AddMember); ok {
+			return x.AddMember
+		}
+	}
+	return nil
+}
+
+func (x *Forward) GetPromoteMember() uint64 {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_PromoteMember); ok {
+			return x.PromoteMember
+		}
+	}
+	return 0
+}
+
+func (x *Forward) GetRemoveMember() uint64 {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_RemoveMember); ok {
+			return x.RemoveMember
+		}
+	}
+	return 0
+}
+
+func (x *Forward) GetPlaceGroup() *Placement {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_PlaceGroup); ok {
+			return x.PlaceGroup
+		}
+	}
+	return nil
+}
+
+func (x *Forward) GetTransferLeader() uint64 {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_TransferLeader); ok {
+			return x.TransferLeader
+		}
+	}
+	return 0
+}
+
 type isForward_Ask interface {
 	isForward_Ask()
 }
@@ -1425,6 +1517,31 @@ type Forward_CancelTransfer struct {
 	CancelTransfer []byte `protobuf:"bytes,10,opt,name=cancel_transfer,json=cancelTransfer,proto3,oneof"`
 }
 
+type Forward_ListMembers struct {
+	ListMembers *Empty `protobuf:"bytes,11,opt,name=list_members,json=listMembers,proto3,oneof"`
+}
+
+type Forward_AddMember struct {
+	AddMember *ClusterNode `protobuf:"bytes,12,opt,name=add_member,json=addMember,proto3,oneof"`
+}
+
+type Forward_PromoteMember struct {
+	PromoteMember uint64 `protobuf:"varint,13,opt,name=promote_member,json=promoteMember,proto3,oneof"`
+}
+
+type Forward_RemoveMember struct {
+	RemoveMember uint64 `protobuf:"varint,14,opt,name=remove_member,json=removeMember,proto3,oneof"`
+}
+
+type Forward_PlaceGroup struct {
+	// The group's replicas should be on these nodes. It is named in place, for Forward's group is the cluster's.
+	PlaceGroup *Placement `protobuf:"bytes,15,opt,name=place_group,json=placeGroup,proto3,oneof"`
+}
+
+type Forward_TransferLeader struct {
+	TransferLeader uint64 `protobuf:"varint,16,opt,name=transfer_leader,json=transferLeader,proto3,oneof"`
+}
+
 func (*Forward_Submit) isForward_Ask() {}
 
 func (*Forward_GetTransfer) isForward_Ask() {}
@@ -1440,6 +1557,18 @@ func (*Forward_ListEntries) isForward_Ask() {}
 func (*Forward_Audit) isForward_Ask() {}
 
 func (*Forward_CancelTransfer) isForward_Ask() {}
+
+func (*Forward_ListMembers) isForward_Ask() {}
+
+func (*Forward_AddMember) isForward_Ask() {}
+
+func (*Forward_PromoteMember) isForward_Ask() {}
+
+func (*Forward_RemoveMember) isForward_Ask() {}
+
+func (*Forward_PlaceGroup) isForward_Ask() {}
+
+func (*Forward_TransferLeader) isForward_Ask() {}
 
 type Empty struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1477,6 +1606,359 @@ func (*Empty) Descriptor() ([]byte, []int) {
 	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{17}
 }
 
+// RegisterNode tells the leader of the cluster's group which disk the sender has, and where it listens.
+type RegisterNode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Disk          []byte                 `protobuf:"bytes,1,opt,name=disk,proto3" json:"disk,omitempty"`
+	Peer          string                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
+	Grpc          string                 `protobuf:"bytes,3,opt,name=grpc,proto3" json:"grpc,omitempty"`
+	Http          string                 `protobuf:"bytes,4,opt,name=http,proto3" json:"http,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegisterNode) Reset() {
+	*x = RegisterNode{}
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegisterNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegisterNode) ProtoMessage() {}
+
+func (x *RegisterNode) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegisterNode.ProtoReflect.Descriptor instead.
+func (*RegisterNode) Descriptor() ([]byte, []int) {
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RegisterNode) GetDisk() []byte {
+	if x != nil {
+		return x.Disk
+	}
+	return nil
+}
+
+func (x *RegisterNode) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *RegisterNode) GetGrpc() string {
+	if x != nil {
+		return x.Grpc
+	}
+	return ""
+}
+
+func (x *RegisterNode) GetHttp() string {
+	if x != nil {
+		return x.Http
+	}
+	return ""
+}
+
+// GroupReport tells the leader of the cluster's group what the leader of another knows.
+type GroupReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Group string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// How far those are who don't vote yet.
+	Behind []*Behind `protobuf:"bytes,2,rep,name=behind,proto3" json:"behind,omitempty"`
+	// Who should leave the group, and is out of it.
+	Absent        []uint64 `protobuf:"varint,3,rep,packed,name=absent,proto3" json:"absent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupReport) Reset() {
+	*x = GroupReport{}
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupReport) ProtoMessage() {}
+
+func (x *GroupReport) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupReport.ProtoReflect.Descriptor instead.
+func (*GroupReport) Descriptor() ([]byte, []int) {
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *GroupReport) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *GroupReport) GetBehind() []*Behind {
+	if x != nil {
+		return x.Behind
+	}
+	return nil
+}
+
+func (x *GroupReport) GetAbsent() []uint64 {
+	if x != nil {
+		return x.Absent
+	}
+	return nil
+}
+
+type Behind struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          uint64                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`
+	Entries       uint64                 `protobuf:"varint,2,opt,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Behind) Reset() {
+	*x = Behind{}
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Behind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Behind) ProtoMessage() {}
+
+func (x *Behind) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Behind.ProtoReflect.Descriptor instead.
+func (*Behind) Descriptor() ([]byte, []int) {
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Behind) GetNode() uint64 {
+	if x != nil {
+		return x.Node
+	}
+	return 0
+}
+
+func (x *Behind) GetEntries() uint64 {
+	if x != nil {
+		return x.Entries
+	}
+	return 0
+}
+
+type Placement struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Members       []uint64               `protobuf:"varint,2,rep,packed,name=members,proto3" json:"members,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Placement) Reset() {
+	*x = Placement{}
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Placement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Placement) ProtoMessage() {}
+
+func (x *Placement) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Placement.ProtoReflect.Descriptor instead.
+func (*Placement) Descriptor() ([]byte, []int) {
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Placement) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *Placement) GetMembers() []uint64 {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+// ClusterNode is one node; a request to add it names its id and addresses only.
+type ClusterNode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Peer          string                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
+	Grpc          string                 `protobuf:"bytes,3,opt,name=grpc,proto3" json:"grpc,omitempty"`
+	Http          string                 `protobuf:"bytes,4,opt,name=http,proto3" json:"http,omitempty"`
+	Disk          []byte                 `protobuf:"bytes,5,opt,name=disk,proto3" json:"disk,omitempty"`
+	Role          uint32                 `protobuf:"varint,6,opt,name=role,proto3" json:"role,omitempty"`
+	Coordinator   bool                   `protobuf:"varint,7,opt,name=coordinator,proto3" json:"coordinator,omitempty"`
+	Alive         bool                   `protobuf:"varint,8,opt,name=alive,proto3" json:"alive,omitempty"`
+	Groups        []string               `protobuf:"bytes,9,rep,name=groups,proto3" json:"groups,omitempty"`
+	Behind        uint64                 `protobuf:"varint,10,opt,name=behind,proto3" json:"behind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterNode) Reset() {
+	*x = ClusterNode{}
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterNode) ProtoMessage() {}
+
+func (x *ClusterNode) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterNode.ProtoReflect.Descriptor instead.
+func (*ClusterNode) Descriptor() ([]byte, []int) {
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ClusterNode) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *ClusterNode) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetGrpc() string {
+	if x != nil {
+		return x.Grpc
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetHttp() string {
+	if x != nil {
+		return x.Http
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetDisk() []byte {
+	if x != nil {
+		return x.Disk
+	}
+	return nil
+}
+
+func (x *ClusterNode) GetRole() uint32 {
+	if x != nil {
+		return x.Role
+	}
+	return 0
+}
+
+func (x *ClusterNode) GetCoordinator() bool {
+	if x != nil {
+		return x.Coordinator
+	}
+	return false
+}
+
+func (x *ClusterNode) GetAlive() bool {
+	if x != nil {
+		return x.Alive
+	}
+	return false
+}
+
+func (x *ClusterNode) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *ClusterNode) GetBehind() uint64 {
+	if x != nil {
+		return x.Behind
+	}
+	return 0
+}
+
 // Page asks for the items after a key.
 type Page struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1489,7 +1971,7 @@ type Page struct {
 
 func (x *Page) Reset() {
 	*x = Page{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[18]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1983,7 @@ func (x *Page) String() string {
 func (*Page) ProtoMessage() {}
 
 func (x *Page) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[18]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1996,7 @@ func (x *Page) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Page.ProtoReflect.Descriptor instead.
 func (*Page) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{18}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Page) GetAfter() string {
@@ -1553,13 +2035,14 @@ type ForwardReply struct {
 	Totals        []*Total        `protobuf:"bytes,9,rep,name=totals,proto3" json:"totals,omitempty"`
 	OpenHolds     uint64          `protobuf:"varint,10,opt,name=open_holds,json=openHolds,proto3" json:"open_holds,omitempty"`
 	LastEntry     uint64          `protobuf:"varint,11,opt,name=last_entry,json=lastEntry,proto3" json:"last_entry,omitempty"`
+	Members       []*ClusterNode  `protobuf:"bytes,12,rep,name=members,proto3" json:"members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ForwardReply) Reset() {
 	*x = ForwardReply{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[19]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +2054,7 @@ func (x *ForwardReply) String() string {
 func (*ForwardReply) ProtoMessage() {}
 
 func (x *ForwardReply) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[19]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +2067,7 @@ func (x *ForwardReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardReply.ProtoReflect.Descriptor instead.
 func (*ForwardReply) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{19}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ForwardReply) GetRequest() uint64 {
@@ -1664,6 +2147,13 @@ func (x *ForwardReply) GetLastEntry() uint64 {
 	return 0
 }
 
+func (x *ForwardReply) GetMembers() []*ClusterNode {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
 type Transfer struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Id               []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1676,7 +2166,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +2178,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +2191,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{20}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Transfer) GetId() []byte {
@@ -1746,7 +2236,7 @@ type TransferRecord struct {
 
 func (x *TransferRecord) Reset() {
 	*x = TransferRecord{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1758,7 +2248,7 @@ func (x *TransferRecord) String() string {
 func (*TransferRecord) ProtoMessage() {}
 
 func (x *TransferRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1771,7 +2261,7 @@ func (x *TransferRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferRecord.ProtoReflect.Descriptor instead.
 func (*TransferRecord) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{21}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TransferRecord) GetTransfer() *Transfer {
@@ -1832,7 +2322,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +2334,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +2347,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{22}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Account) GetId() string {
@@ -1932,7 +2422,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2434,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2447,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{23}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Entry) GetSeq() uint64 {
@@ -2029,7 +2519,7 @@ type Total struct {
 
 func (x *Total) Reset() {
 	*x = Total{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2041,7 +2531,7 @@ func (x *Total) String() string {
 func (*Total) ProtoMessage() {}
 
 func (x *Total) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2054,7 +2544,7 @@ func (x *Total) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Total.ProtoReflect.Descriptor instead.
 func (*Total) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{24}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Total) GetCurrency() string {
@@ -2099,14 +2589,16 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\x1aquorate/peer/v1/peer.proto\x12\x0fquorate.peer.v1\"J\n" +
 	"\x0fExchangeRequest\x127\n" +
 	"\tenvelopes\x18\x01 \x03(\v2\x19.quorate.peer.v1.EnvelopeR\tenvelopes\"\x12\n" +
-	"\x10ExchangeResponse\"\xb4\x03\n" +
+	"\x10ExchangeResponse\"\xbd\x04\n" +
 	"\bEnvelope\x122\n" +
 	"\x04raft\x18\x01 \x01(\v2\x1c.quorate.peer.v1.RaftMessageH\x00R\x04raft\x12D\n" +
 	"\rbank_requests\x18\x02 \x01(\v2\x1d.quorate.peer.v1.BankRequestsH\x00R\fbankRequests\x12A\n" +
 	"\fbank_answers\x18\x03 \x01(\v2\x1c.quorate.peer.v1.BankAnswersH\x00R\vbankAnswers\x124\n" +
 	"\ainquiry\x18\x04 \x01(\v2\x18.quorate.peer.v1.InquiryH\x00R\ainquiry\x124\n" +
 	"\aforward\x18\x05 \x01(\v2\x18.quorate.peer.v1.ForwardH\x00R\aforward\x12D\n" +
-	"\rforward_reply\x18\x06 \x01(\v2\x1d.quorate.peer.v1.ForwardReplyH\x00R\fforwardReply\x12.\n" +
+	"\rforward_reply\x18\x06 \x01(\v2\x1d.quorate.peer.v1.ForwardReplyH\x00R\fforwardReply\x12D\n" +
+	"\rregister_node\x18\a \x01(\v2\x1d.quorate.peer.v1.RegisterNodeH\x00R\fregisterNode\x12A\n" +
+	"\fgroup_report\x18\b \x01(\v2\x1c.quorate.peer.v1.GroupReportH\x00R\vgroupReport\x12.\n" +
 	"\x05pulse\x18\t \x01(\v2\x16.quorate.peer.v1.PulseH\x00R\x05pulseB\t\n" +
 	"\amessage\">\n" +
 	"\x05Pulse\x125\n" +
@@ -2190,7 +2682,7 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\aInquiry\x12 \n" +
 	"\vcoordinator\x18\x01 \x01(\tR\vcoordinator\x12\x12\n" +
 	"\x04bank\x18\x02 \x01(\tR\x04bank\x12\x10\n" +
-	"\x03ids\x18\x03 \x03(\fR\x03ids\"\xd1\x03\n" +
+	"\x03ids\x18\x03 \x03(\fR\x03ids\"\x87\x06\n" +
 	"\aForward\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x123\n" +
@@ -2203,13 +2695,48 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\flist_entries\x18\b \x01(\v2\x15.quorate.peer.v1.PageH\x00R\vlistEntries\x12.\n" +
 	"\x05audit\x18\t \x01(\v2\x16.quorate.peer.v1.EmptyH\x00R\x05audit\x12)\n" +
 	"\x0fcancel_transfer\x18\n" +
-	" \x01(\fH\x00R\x0ecancelTransferB\x05\n" +
+	" \x01(\fH\x00R\x0ecancelTransfer\x12;\n" +
+	"\flist_members\x18\v \x01(\v2\x16.quorate.peer.v1.EmptyH\x00R\vlistMembers\x12=\n" +
+	"\n" +
+	"add_member\x18\f \x01(\v2\x1c.quorate.peer.v1.ClusterNodeH\x00R\taddMember\x12'\n" +
+	"\x0epromote_member\x18\r \x01(\x04H\x00R\rpromoteMember\x12%\n" +
+	"\rremove_member\x18\x0e \x01(\x04H\x00R\fremoveMember\x12=\n" +
+	"\vplace_group\x18\x0f \x01(\v2\x1a.quorate.peer.v1.PlacementH\x00R\n" +
+	"placeGroup\x12)\n" +
+	"\x0ftransfer_leader\x18\x10 \x01(\x04H\x00R\x0etransferLeaderB\x05\n" +
 	"\x03ask\"\a\n" +
-	"\x05Empty\"O\n" +
+	"\x05Empty\"^\n" +
+	"\fRegisterNode\x12\x12\n" +
+	"\x04disk\x18\x01 \x01(\fR\x04disk\x12\x12\n" +
+	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x12\n" +
+	"\x04grpc\x18\x03 \x01(\tR\x04grpc\x12\x12\n" +
+	"\x04http\x18\x04 \x01(\tR\x04http\"l\n" +
+	"\vGroupReport\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12/\n" +
+	"\x06behind\x18\x02 \x03(\v2\x17.quorate.peer.v1.BehindR\x06behind\x12\x16\n" +
+	"\x06absent\x18\x03 \x03(\x04R\x06absent\"6\n" +
+	"\x06Behind\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\x04R\x04node\x12\x18\n" +
+	"\aentries\x18\x02 \x01(\x04R\aentries\";\n" +
+	"\tPlacement\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
+	"\amembers\x18\x02 \x03(\x04R\amembers\"\xe9\x01\n" +
+	"\vClusterNode\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
+	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x12\n" +
+	"\x04grpc\x18\x03 \x01(\tR\x04grpc\x12\x12\n" +
+	"\x04http\x18\x04 \x01(\tR\x04http\x12\x12\n" +
+	"\x04disk\x18\x05 \x01(\fR\x04disk\x12\x12\n" +
+	"\x04role\x18\x06 \x01(\rR\x04role\x12 \n" +
+	"\vcoordinator\x18\a \x01(\bR\vcoordinator\x12\x14\n" +
+	"\x05alive\x18\b \x01(\bR\x05alive\x12\x16\n" +
+	"\x06groups\x18\t \x03(\tR\x06groups\x12\x16\n" +
+	"\x06behind\x18\n" +
+	" \x01(\x04R\x06behind\"O\n" +
 	"\x04Page\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\tR\x05after\x12\x1b\n" +
 	"\tafter_seq\x18\x02 \x01(\x04R\bafterSeq\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xbd\x03\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xf5\x03\n" +
 	"\fForwardReply\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x1d\n" +
 	"\n" +
@@ -2227,7 +2754,8 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"open_holds\x18\n" +
 	" \x01(\x04R\topenHolds\x12\x1d\n" +
 	"\n" +
-	"last_entry\x18\v \x01(\x04R\tlastEntry\"\x90\x01\n" +
+	"last_entry\x18\v \x01(\x04R\tlastEntry\x126\n" +
+	"\amembers\x18\f \x03(\v2\x1c.quorate.peer.v1.ClusterNodeR\amembers\"\x90\x01\n" +
 	"\bTransfer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12(\n" +
 	"\x04legs\x18\x02 \x03(\v2\x14.quorate.peer.v1.LegR\x04legs\x12,\n" +
@@ -2282,7 +2810,7 @@ func file_quorate_peer_v1_peer_proto_rawDescGZIP() []byte {
 	return file_quorate_peer_v1_peer_proto_rawDescData
 }
 
-var file_quorate_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_quorate_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_quorate_peer_v1_peer_proto_goTypes = []any{
 	(*ExchangeRequest)(nil),  // 0: quorate.peer.v1.ExchangeRequest
 	(*ExchangeResponse)(nil), // 1: quorate.peer.v1.ExchangeResponse
@@ -2302,13 +2830,18 @@ var file_quorate_peer_v1_peer_proto_goTypes = []any{
 	(*Inquiry)(nil),          // 15: quorate.peer.v1.Inquiry
 	(*Forward)(nil),          // 16: quorate.peer.v1.Forward
 	(*Empty)(nil),            // 17: quorate.peer.v1.Empty
-	(*Page)(nil),             // 18: quorate.peer.v1.Page
-	(*ForwardReply)(nil),     // 19: quorate.peer.v1.ForwardReply
-	(*Transfer)(nil),         // 20: quorate.peer.v1.Transfer
-	(*TransferRecord)(nil),   // 21: quorate.peer.v1.TransferRecord
-	(*Account)(nil),          // 22: quorate.peer.v1.Account
-	(*Entry)(nil),            // 23: quorate.peer.v1.Entry
-	(*Total)(nil),            // 24: quorate.peer.v1.Total
+	(*RegisterNode)(nil),     // 18: quorate.peer.v1.RegisterNode
+	(*GroupReport)(nil),      // 19: quorate.peer.v1.GroupReport
+	(*Behind)(nil),           // 20: quorate.peer.v1.Behind
+	(*Placement)(nil),        // 21: quorate.peer.v1.Placement
+	(*ClusterNode)(nil),      // 22: quorate.peer.v1.ClusterNode
+	(*Page)(nil),             // 23: quorate.peer.v1.Page
+	(*ForwardReply)(nil),     // 24: quorate.peer.v1.ForwardReply
+	(*Transfer)(nil),         // 25: quorate.peer.v1.Transfer
+	(*TransferRecord)(nil),   // 26: quorate.peer.v1.TransferRecord
+	(*Account)(nil),          // 27: quorate.peer.v1.Account
+	(*Entry)(nil),            // 28: quorate.peer.v1.Entry
+	(*Total)(nil),            // 29: quorate.peer.v1.Total
 }
 var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	2,  // 0: quorate.peer.v1.ExchangeRequest.envelopes:type_name -> quorate.peer.v1.Envelope
@@ -2317,35 +2850,42 @@ var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	13, // 3: quorate.peer.v1.Envelope.bank_answers:type_name -> quorate.peer.v1.BankAnswers
 	15, // 4: quorate.peer.v1.Envelope.inquiry:type_name -> quorate.peer.v1.Inquiry
 	16, // 5: quorate.peer.v1.Envelope.forward:type_name -> quorate.peer.v1.Forward
-	19, // 6: quorate.peer.v1.Envelope.forward_reply:type_name -> quorate.peer.v1.ForwardReply
-	3,  // 7: quorate.peer.v1.Envelope.pulse:type_name -> quorate.peer.v1.Pulse
-	4,  // 8: quorate.peer.v1.Pulse.quiesced:type_name -> quorate.peer.v1.Quiesced
-	6,  // 9: quorate.peer.v1.RaftMessage.entries:type_name -> quorate.peer.v1.RaftEntry
-	7,  // 10: quorate.peer.v1.RaftMessage.snapshot:type_name -> quorate.peer.v1.SnapshotChunk
-	10, // 11: quorate.peer.v1.Reason.shortfall:type_name -> quorate.peer.v1.Shortfall
-	12, // 12: quorate.peer.v1.BankRequests.requests:type_name -> quorate.peer.v1.BankRequest
-	8,  // 13: quorate.peer.v1.BankRequest.legs:type_name -> quorate.peer.v1.Leg
-	14, // 14: quorate.peer.v1.BankAnswers.answers:type_name -> quorate.peer.v1.BankAnswer
-	9,  // 15: quorate.peer.v1.BankAnswer.reason:type_name -> quorate.peer.v1.Reason
-	20, // 16: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
-	22, // 17: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
-	18, // 18: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
-	18, // 19: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
-	17, // 20: quorate.peer.v1.Forward.audit:type_name -> quorate.peer.v1.Empty
-	21, // 21: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
-	22, // 22: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
-	23, // 23: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
-	24, // 24: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
-	8,  // 25: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
-	20, // 26: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
-	9,  // 27: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
-	0,  // 28: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
-	1,  // 29: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
-	29, // [29:30] is the sub-list for method output_type
-	28, // [28:29] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	24, // 6: quorate.peer.v1.Envelope.forward_reply:type_name -> quorate.peer.v1.ForwardReply
+	18, // 7: quorate.peer.v1.Envelope.register_node:type_name -> quorate.peer.v1.RegisterNode
+	19, // 8: quorate.peer.v1.Envelope.group_report:type_name -> quorate.peer.v1.GroupReport
+	3,  // 9: quorate.peer.v1.Envelope.pulse:type_name -> quorate.peer.v1.Pulse
+	4,  // 10: quorate.peer.v1.Pulse.quiesced:type_name -> quorate.peer.v1.Quiesced
+	6,  // 11: quorate.peer.v1.RaftMessage.entries:type_name -> quorate.peer.v1.RaftEntry
+	7,  // 12: quorate.peer.v1.RaftMessage.snapshot:type_name -> quorate.peer.v1.SnapshotChunk
+	10, // 13: quorate.peer.v1.Reason.shortfall:type_name -> quorate.peer.v1.Shortfall
+	12, // 14: quorate.peer.v1.BankRequests.requests:type_name -> quorate.peer.v1.BankRequest
+	8,  // 15: quorate.peer.v1.BankRequest.legs:type_name -> quorate.peer.v1.Leg
+	14, // 16: quorate.peer.v1.BankAnswers.answers:type_name -> quorate.peer.v1.BankAnswer
+	9,  // 17: quorate.peer.v1.BankAnswer.reason:type_name -> quorate.peer.v1.Reason
+	25, // 18: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
+	27, // 19: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
+	23, // 20: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
+	23, // 21: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
+	17, // 22: quorate.peer.v1.Forward.audit:type_name -> quorate.peer.v1.Empty
+	17, // 23: quorate.peer.v1.Forward.list_members:type_name -> quorate.peer.v1.Empty
+	22, // 24: quorate.peer.v1.Forward.add_member:type_name -> quorate.peer.v1.ClusterNode
+	21, // 25: quorate.peer.v1.Forward.place_group:type_name -> quorate.peer.v1.Placement
+	20, // 26: quorate.peer.v1.GroupReport.behind:type_name -> quorate.peer.v1.Behind
+	26, // 27: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
+	27, // 28: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
+	28, // 29: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
+	29, // 30: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
+	22, // 31: quorate.peer.v1.ForwardReply.members:type_name -> quorate.peer.v1.ClusterNode
+	8,  // 32: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
+	25, // 33: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
+	9,  // 34: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
+	0,  // 35: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
+	1,  // 36: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
+	36, // [36:37] is the sub-list for method output_type
+	35, // [35:36] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_quorate_peer_v1_peer_proto_init() }
@@ -2360,6 +2900,8 @@ func file_quorate_peer_v1_peer_proto_init() {
 		(*Envelope_Inquiry)(nil),
 		(*Envelope_Forward)(nil),
 		(*Envelope_ForwardReply)(nil),
+		(*Envelope_RegisterNode)(nil),
+		(*Envelope_GroupReport)(nil),
 		(*Envelope_Pulse)(nil),
 	}
 	file_quorate_peer_v1_peer_proto_msgTypes[16].OneofWrappers = []any{
@@ -2371,6 +2913,12 @@ func file_quorate_peer_v1_peer_proto_init() {
 		(*Forward_ListEntries)(nil),
 		(*Forward_Audit)(nil),
 		(*Forward_CancelTransfer)(nil),
+		(*Forward_ListMembers)(nil),
+		(*Forward_AddMember)(nil),
+		(*Forward_PromoteMember)(nil),
+		(*Forward_RemoveMember)(nil),
+		(*Forward_PlaceGroup)(nil),
+		(*Forward_TransferLeader)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2378,7 +2926,7 @@ func file_quorate_peer_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_peer_v1_peer_proto_rawDesc), len(file_quorate_peer_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,177 @@
+package node_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/directory"
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/node"
+	"github.com/quorate/quorate/storage"
+)
+
+// mustKnowDisks waits until the directory names the data directory of every node, at all of them.
+func (c *cluster) mustKnowDisks() {
+	c.t.Helper()
+	eventually(c.t, 30*time.Second, "the nodes aren't registered", func() bool {
+		members := c.ask(0, lane.ListMembers{}).Members
+		for _, m := range members {
+			if m.Node.Disk == (directory.Disk{}) {
+				return false
+			}
+		}
+		return len(members) == len(c.nodes) && c.follows()
+	})
+}
+
+// follows says whether every node has applied as much of the cluster's group as the one that has most.
+func (c *cluster) follows() bool {
+	var least, most uint64
+	for i, n := range c.nodes {
+		if n == nil {
+			continue
+		}
+		for _, g := range c.ask(i, lane.GetStatus{}).Status.Groups {
+			if g.Group != lane.ClusterGroup {
+				continue
+			}
+			if applied := uint64(g.Raft.Applied); least == 0 || applied < least {
+				least = applied
+			}
+			most = max(most, uint64(g.Raft.Commit))
+		}
+	}
+	return least > 0 && least == most
+}
+
+// mustBeExpelled waits until a node has ended because the others don't take it.
+func (c *cluster) mustBeExpelled(n *node.Node, saying ...string) {
+	c.t.Helper()
+	eventually(c.t, 30*time.Second, "it runs on", func() bool { return n.Err() != nil })
+	err := n.Err()
+	if !errors.Is(err, node.ErrExpelled) {
+		c.t.Fatalf("got %v", err)
+	}
+	for _, part := range append(saying, "why:", "try:") {
+		if !strings.Contains(err.Error(), part) {
+			c.t.Errorf("%q doesn't say %q", err, part)
+		}
+	}
+}
+
+// TestAWipedDiskIsRefused, also when all nodes were down meanwhile: what the node had promised is gone, and nobody hears its new promises.
+func TestAWipedDiskIsRefused(t *testing.T) {
+	for name, all := range map[string]bool{"the others run": false, "all were down": true} {
+		t.Run(name, func(t *testing.T) {
+			c := startCluster(t, 3, "mixed")
+			c.openWorkload()
+			c.mustKnowDisks()
+			c.stop(1)
+			if all {
+				c.stop(0)
+				c.stop(2)
+			}
+			if err := os.RemoveAll(c.configs[1].DataDir); err != nil {
+				t.Fatal(err)
+			}
+			if all {
+				c.start(0)
+				c.start(2)
+			}
+			c.start(1)
+			c.mustBeExpelled(c.nodes[1], "node 2 has another data directory than before", "a new id")
+			if err := c.nodes[1].Stop(); err != nil {
+				t.Fatal(err)
+			}
+			c.nodes[1] = nil
+			if a := c.ask(0, lane.AuditBank{Bank: "A"}); a.Err != nil {
+				t.Errorf("another bank: %v", a.Err)
+			}
+		})
+	}
+}
+
+// TestAReusedIDIsRefused: another machine is given the id of a node that is well. The node isn't harmed.
+func TestAReusedIDIsRefused(t *testing.T) {
+	c := startCluster(t, 3, "quorate")
+	c.mustKnowDisks()
+	n, err := node.Start(c.elsewhere(1, t.TempDir()), node.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.mustBeExpelled(n, "node 2 has another data directory than before")
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	c.openWorkload()
+}
+
+// elsewhere is a node's configuration on another machine.
+func (c *cluster) elsewhere(i int, dir string) node.Config {
+	config := c.configs[i]
+	config.DataDir = dir
+	config.Nodes = append([]node.NodeConfig{}, config.Nodes...)
+	free := freeAddresses(c.t, 3)
+	config.Nodes[i].Peer, config.Nodes[i].GRPC, config.Nodes[i].HTTP = free[0], free[1], free[2]
+	return config
+}
+
+// TestACopiedDiskIsRefused: under another id at once, and under the same id as long as the original runs.
+func TestACopiedDiskIsRefused(t *testing.T) {
+	c := startCluster(t, 3, "quorate")
+	c.openWorkload()
+	c.mustKnowDisks()
+	c.stop(1)
+	dir := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(dir, os.DirFS(c.configs[1].DataDir)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := node.Start(c.elsewhere(2, dir), node.Options{}); !errors.Is(err, storage.ErrWrongNode) || !strings.Contains(err.Error(), "node 2") {
+		t.Errorf("under another id: %v", err)
+	}
+	c.start(1)
+	eventually(t, 30*time.Second, "bank B isn't back", func() bool { return c.ask(0, lane.AuditBank{Bank: "B"}).Err == nil })
+	log := &logged{}
+	n, err := node.Start(c.elsewhere(1, dir), node.Options{Logger: log.logger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 30*time.Second, "nobody refuses the copy", func() bool { return log.says("another process speaks as node 2 already") })
+	if a := c.mustAsk(0, lane.AuditBank{Bank: "B"}); len(a.Audit.Totals) == 0 {
+		t.Error("the original is gone")
+	}
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAnotherClusterIsRefused: by the data directory, and by the nodes of the cluster that the address leads to.
+func TestAnotherClusterIsRefused(t *testing.T) {
+	c := startCluster(t, 3, "quorate")
+	c.mustKnowDisks()
+	c.stop(1)
+	config := c.configs[1]
+	config.Cluster = "prod"
+	if _, err := node.Start(config, node.Options{}); !errors.Is(err, storage.ErrWrongCluster) {
+		t.Errorf("its data directory: %v", err)
+	}
+	config.DataDir = t.TempDir()
+	log := &logged{}
+	n, err := node.Start(config, node.Options{Logger: log.logger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 30*time.Second, "nobody refuses it", func() bool { return log.says(`this is cluster \"test\", not \"prod\"`) })
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	config = c.configs[1]
+	config.Banks = append([]node.BankConfig{{ID: "NEW", Nodes: []uint64{1}}}, config.Banks...)
+	if _, err := node.Start(config, node.Options{}); !errors.Is(err, storage.ErrWrongFounding) {
+		t.Errorf("with another beginning: %v", err)
+	}
+}

@@ -1,0 +1,62 @@
+package node
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/quorate/quorate/directory"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/transport"
+)
+
+// addresses are where this node listens.
+func (c *Config) addresses() directory.Addresses {
+	self, err := c.Self()
+	if err != nil {
+		return directory.Addresses{} // Validate has said so
+	}
+	return directory.Addresses{Peer: self.Peer, GRPC: self.GRPC, HTTP: self.HTTP}
+}
+
+// peers are the nodes that the cluster began with, as the file has them.
+func (c *Config) peers() map[raft.NodeID]string {
+	peers := map[raft.NodeID]string{}
+	for _, p := range c.Nodes {
+		if p.ID != c.Node {
+			peers[raft.NodeID(p.ID)] = p.Peer
+		}
+	}
+	return peers
+}
+
+// followNodes tells the transport what the directory knows. Where the file has an address, that one counts: it is how a cluster that was moved as a
+// whole finds itself.
+func (n *Node) followNodes(nodes []directory.Node) {
+	file := n.config.peers()
+	peers := make(map[raft.NodeID]transport.Peer, len(nodes))
+	for i := range nodes {
+		d := &nodes[i]
+		p := transport.Peer{Address: d.Addresses.Peer, Disk: d.Disk, Gone: d.Role == directory.Removed}
+		if address, listed := file[d.ID]; listed {
+			p.Address = address
+		}
+		peers[d.ID] = p
+	}
+	if err := n.transport.SetPeers(peers); err != nil {
+		n.log.Error("a peer has no usable address", "err", err)
+	}
+}
+
+// founding says in one line how the cluster began, addresses left out: machines may move.
+func (c *Config) founding() string {
+	d := c.Directory()
+	var b strings.Builder
+	fmt.Fprintf(&b, "nodes %v, coordinators", d.Nodes)
+	for _, members := range d.Coordinators {
+		fmt.Fprintf(&b, " %v", members)
+	}
+	for _, at := range d.Banks {
+		fmt.Fprintf(&b, ", bank %s %v", at.Bank, at.Members)
+	}
+	return b.String()
+}
