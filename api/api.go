@@ -33,6 +33,10 @@ type Backend interface {
 	Audit(ctx context.Context, bank transfer.BankID) (bank.Audit, error)
 	// Status says what this node knows of the cluster.
 	Status(ctx context.Context) (Status, error)
+	// Members lists every node that the cluster ever had, by id, linearizably.
+	Members(ctx context.Context) ([]Member, error)
+	// ChangeCluster has a change accepted, or says why it is refused. A wish for another leader is fulfilled when it returns.
+	ChangeCluster(ctx context.Context, change ClusterChange) error
 }
 
 // Status is one node's view: cheap, local, possibly a little old for what other nodes lead.

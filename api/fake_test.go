@@ -38,6 +38,9 @@ type fake struct {
 	fail   error               // every method's answer, if set
 	groups []api.GroupStatus
 
+	members []api.Member
+	changes []api.ClusterChange // what ChangeCluster was given
+
 	submit func(ctx context.Context, t transfer.Transfer) (transfer.Record, error)
 }
 
@@ -121,6 +124,19 @@ func (f *fake) StaleTransfer(ctx context.Context, id transfer.ID) (transfer.Reco
 	r, err := f.Transfer(ctx, id)
 	r.State, r.Settled, r.DecidedAt = transfer.Pending, false, time.Time{}
 	return r, err
+}
+
+func (f *fake) Members(context.Context) ([]api.Member, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.members, f.fail
+}
+
+func (f *fake) ChangeCluster(_ context.Context, c api.ClusterChange) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changes = append(f.changes, c)
+	return f.fail
 }
 
 func (f *fake) OpenAccount(_ context.Context, _ transfer.BankID, terms bank.Terms) (bank.Account, error) {

@@ -23,6 +23,12 @@ func (w *web) register(api huma.API) {
 	add(w, api, http.MethodGet, "/v1/banks/{bank}/entries", "listEntries", "List a bank's journal in its order", http.StatusOK, w.listEntries)
 	add(w, api, http.MethodGet, "/v1/banks/{bank}/audit", "auditBank", "A bank's totals, all at one moment", http.StatusOK, w.auditBank)
 	add(w, api, http.MethodGet, "/v1/status", "getStatus", "What this node knows of the cluster", http.StatusOK, w.getStatus)
+	add(w, api, http.MethodGet, "/v1/cluster/members", "listMembers", "List every node that there ever was", http.StatusOK, w.listMembers)
+	add(w, api, http.MethodPost, "/v1/cluster:addMember", "addMember", "Let a node in, as a learner", http.StatusNoContent, w.addMember)
+	add(w, api, http.MethodPost, "/v1/cluster:promoteMember", "promoteMember", "Let a learner vote that has caught up", http.StatusNoContent, w.promoteMember)
+	add(w, api, http.MethodPost, "/v1/cluster:removeMember", "removeMember", "Take a node out of all its groups, for ever", http.StatusNoContent, w.removeMember)
+	add(w, api, http.MethodPost, "/v1/cluster:placeBank", "placeBank", "Move a bank's replicas to other members", http.StatusNoContent, w.placeBank)
+	add(w, api, http.MethodPost, "/v1/cluster:transferLeader", "transferLeader", "Have another voter lead a group", http.StatusNoContent, w.transferLeader)
 }
 
 // verbPath is how the router knows a verb of a path: it can't match within a segment. serve leads "…:verb" there (splitVerb).

@@ -123,6 +123,7 @@ func (s *Server) openGRPC(cfg *Config, d *desk) {
 	if cfg.Admin != nil {
 		adminv1.RegisterBackupServiceServer(s.grpc, &backupService{admin: cfg.Admin, guard: s.guard})
 	}
+	adminv1.RegisterClusterServiceServer(s.grpc, &clusterService{desk: d})
 	healthv1.RegisterHealthServer(s.grpc, s.doctor.grpc)
 	if cfg.Reflection {
 		reflection.Register(s.grpc)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/quorate/quorate/api"
 	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/node"
 	"github.com/quorate/quorate/raft"
@@ -152,6 +153,44 @@ func (b *Backend) Status(ctx context.Context) (api.Status, error) {
 		s.Banks = append(s.Banks, api.BankStatus{ID: at.Bank, Nodes: nodeNumbers(at.Members), Leader: uint64(at.Leader), Up: at.Up, Breaker: at.Breaker.String()})
 	}
 	return s, nil
+}
+
+// Members lists the nodes.
+func (b *Backend) Members(ctx context.Context) ([]api.Member, error) {
+	a := b.ask(ctx, lane.ListMembers{})
+	var out []api.Member
+	for i := range a.Members {
+		m := &a.Members[i]
+		at := m.Node.Addresses
+		member := api.Member{Node: uint64(m.Node.ID), Role: m.Node.Role.String(), Alive: m.Alive, Behind: m.Behind, Peer: at.Peer, GRPC: at.GRPC, HTTP: at.HTTP}
+		for _, g := range m.Groups {
+			member.Groups = append(member.Groups, string(g))
+		}
+		out = append(out, member)
+	}
+	return out, a.Err
+}
+
+// ChangeCluster asks for a change of the members, of a bank's place or of a leader.
+func (b *Backend) ChangeCluster(ctx context.Context, c api.ClusterChange) error {
+	var ask lane.Ask
+	switch {
+	case c.Add != nil:
+		ask = lane.AddMember{Node: raft.NodeID(c.Add.Node), Addresses: directory.Addresses{Peer: c.Add.Peer, GRPC: c.Add.GRPC, HTTP: c.Add.HTTP}}
+	case c.Place != nil:
+		place := lane.PlaceGroup{Group: lane.BankGroup(c.Place.Bank)}
+		for _, n := range c.Place.Nodes {
+			place.Members = append(place.Members, raft.NodeID(n))
+		}
+		ask = place
+	case c.Transfer != nil:
+		ask = lane.TransferLeader{Group: lane.GroupID(c.Transfer.Group), To: raft.NodeID(c.Transfer.Node)}
+	case c.Remove != 0:
+		ask = lane.RemoveMember{Node: raft.NodeID(c.Remove)}
+	default:
+		ask = lane.PromoteMember{Node: raft.NodeID(c.Promote)}
+	}
+	return b.ask(ctx, ask).Err
 }
 
 func nodeNumbers(ids []raft.NodeID) []uint64 {

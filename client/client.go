@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
+	adminv1 "github.com/quorate/quorate/proto/quorate/admin/v1"
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
 	"github.com/quorate/quorate/transfer"
 )
@@ -41,6 +42,7 @@ type node struct {
 	transfers quoratev1.TransferServiceClient
 	accounts  quoratev1.AccountServiceClient
 	status    quoratev1.StatusServiceClient
+	cluster   adminv1.ClusterServiceClient
 }
 
 type settings struct {
@@ -97,6 +99,7 @@ func dial(address string, s *settings) (*node, error) {
 		transfers: quoratev1.NewTransferServiceClient(conn),
 		accounts:  quoratev1.NewAccountServiceClient(conn),
 		status:    quoratev1.NewStatusServiceClient(conn),
+		cluster:   adminv1.NewClusterServiceClient(conn),
 	}, nil
 }
 

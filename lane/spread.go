@@ -12,9 +12,9 @@ import (
 // Leadership can't go round in circles: nobody but the preferred member is ever handed a group here, and whoever was handed one keeps it, be it by an
 // operator, or by a leader whose disk hung.
 
-// preferredLeader is the member that should lead a group.
+// preferredLeader is the voter that should lead a group.
 func (l *Lane) preferredLeader(id GroupID) raft.NodeID {
-	members := l.members(id)
+	voters, _ := l.cluster.machine.Place(l.cluster.machine.Group(string(id)))
 	turn := slices.Index(l.shards, id)
 	if id == ClusterGroup {
 		turn = 0
@@ -22,7 +22,7 @@ func (l *Lane) preferredLeader(id GroupID) raft.NodeID {
 		bank := BankOf(id)
 		turn = len(l.shards) + slices.IndexFunc(l.cfg.Directory.Banks, func(b BankPlace) bool { return b.Bank == bank })
 	}
-	return members[turn%len(members)]
+	return voters[turn%len(voters)]
 }
 
 // spread hands a group that this node leads to its preferred member, calmly: only after that one has been well and has kept up with the log for the

@@ -6,6 +6,7 @@ import (
 
 	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/storage"
 	"github.com/quorate/quorate/transport"
 )
 
@@ -45,6 +46,11 @@ func (n *Node) followNodes(nodes []directory.Node) {
 	if err := n.transport.SetPeers(peers); err != nil {
 		n.log.Error("a peer has no usable address", "err", err)
 	}
+}
+
+// Identity says whose data directory this node's is.
+func (c *Config) Identity() storage.Identity {
+	return storage.Identity{Cluster: c.Cluster, Node: raft.NodeID(c.Node), Founding: c.founding()}
 }
 
 // founding says in one line how the cluster began, addresses left out: machines may move.

@@ -195,7 +195,7 @@ func (n *Node) restore(opts Options, disk storage.Options) (*storage.Store, *lan
 	if alone := n.config.aloneHere(); alone != "" {
 		return nil, nil, fmt.Errorf("%w; %s is on fewer than three nodes, so the others can't give everything back", err, alone)
 	}
-	aside, asideErr := storage.SetAside(n.config.DataDir, n.identity(), disk.FS)
+	aside, asideErr := storage.SetAside(n.config.DataDir, n.config.Identity(), disk.FS)
 	if asideErr != nil {
 		return nil, nil, errors.Join(err, asideErr)
 	}
@@ -203,13 +203,9 @@ func (n *Node) restore(opts Options, disk storage.Options) (*storage.Store, *lan
 	return n.openStore(opts, disk)
 }
 
-func (n *Node) identity() storage.Identity {
-	return storage.Identity{Cluster: n.config.Cluster, Node: raft.NodeID(n.config.Node), Founding: n.config.founding()}
-}
-
 // openStore leaves nothing open on error.
 func (n *Node) openStore(opts Options, disk storage.Options) (*storage.Store, *lane.Lane, error) {
-	store, err := storage.Open(n.config.DataDir, n.identity(), disk)
+	store, err := storage.Open(n.config.DataDir, n.config.Identity(), disk)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/coordinator/driver"
@@ -154,10 +155,13 @@ func (s *shape) places() map[lane.GroupID][]raft.NodeID {
 	places := map[lane.GroupID][]raft.NodeID{}
 	for shard, members := range s.directory.Coordinators {
 		places[lane.CoordinatorGroup(shard)] = members
+		places[lane.ClusterGroup] = append(places[lane.ClusterGroup], members...)
 	}
 	for _, b := range s.directory.Banks {
 		places[lane.BankGroup(b.Bank)] = b.Members
 	}
+	slices.Sort(places[lane.ClusterGroup])
+	places[lane.ClusterGroup] = slices.Compact(places[lane.ClusterGroup])
 	return places
 }
 

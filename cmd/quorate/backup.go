@@ -13,7 +13,6 @@ import (
 	"github.com/quorate/quorate/node"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/raft/membership"
-	"github.com/quorate/quorate/storage"
 )
 
 func newBackup() *cobra.Command {
@@ -148,7 +147,7 @@ func runBackupRestore(cmd *cobra.Command, args []string) error {
 func restoreTarget(config *node.Config) backup.Target {
 	t := backup.Target{
 		Dir:      config.DataDir,
-		Identity: storage.Identity{Cluster: config.Cluster, Node: raft.NodeID(config.Node)},
+		Identity: config.Identity(),
 		Members:  map[string][]byte{},
 	}
 	here := map[string]bool{}

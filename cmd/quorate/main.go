@@ -84,6 +84,7 @@ func newRoot() *cobra.Command {
 		newTransfer(),
 		newAccount(),
 		newConfig(),
+		newCluster(),
 		newStorage(),
 		newBackup(),
 	)

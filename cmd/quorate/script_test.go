@@ -215,11 +215,11 @@ func post(ts *testscript.TestScript, neg bool, args []string) {
 	keep(ts, response, args[2])
 }
 
-// sendSignal sends what the kill command doesn't know to the server of a configuration: signal TERM|INT FILE
+// sendSignal sends what the kill command doesn't know to the server of a configuration: signal TERM|INT|KILL FILE
 func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
-	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT}
+	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}
 	if neg || len(args) != 2 || signals[args[0]] == 0 {
-		ts.Fatalf("usage: signal TERM|INT FILE")
+		ts.Fatalf("usage: signal TERM|INT|KILL FILE")
 	}
 	for _, server := range ts.BackgroundCmds() {
 		if slices.Contains(server.Args, args[1]) && server.ProcessState == nil {
