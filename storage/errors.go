@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // Why a data directory is refused. Nothing was changed in it.
@@ -76,7 +75,7 @@ func (f *fuse) err() error {
 // blow keeps the first failure and returns it, whoever comes later.
 func (f *fuse) blow(what string, failure error) error {
 	todo := "find out why before the node is started again on this disk"
-	if vfs.IsNoSpaceError(failure) {
+	if noSpace(failure) {
 		todo = "the disk is full: free some space, then start the node again"
 	}
 	err := fmt.Errorf("%w: %s: %w; %s", ErrFatal, what, failure, todo)

@@ -1,7 +1,9 @@
 package storage
 
 import (
+	"errors"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -41,6 +43,12 @@ func (s *Store) Space() Space {
 // DontWait makes a full disk as fatal as a broken one from now on: for a host that is about to end, whoever waits.
 func (s *Store) DontWait() { s.fuse.full.stop() }
 
+// noSpace says of an error that there was no room for a change: on the file system, in its owner's quota, or in what the process may
+// write (RLIMIT_FSIZE). An operator makes room in each of these cases, and none of them has lost anything.
+func noSpace(err error) bool {
+	return vfs.IsNoSpaceError(err) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+}
+
 // fullDisk holds back what finds no space. It is patient only between Open and DontWait.
 type fullDisk struct {
 	patient atomic.Bool
@@ -60,7 +68,7 @@ func (d *fullDisk) stop() {
 // the disk stood still.
 func (d *fullDisk) retry(change func() error) error {
 	err := change()
-	if !vfs.IsNoSpaceError(err) || !d.patient.Load() {
+	if !noSpace(err) || !d.patient.Load() {
 		return err
 	}
 	if d.waiting.Add(1) == 1 {
@@ -79,7 +87,7 @@ func (d *fullDisk) retry(change func() error) error {
 		case <-d.ended:
 			return err
 		}
-		if err = change(); !vfs.IsNoSpaceError(err) {
+		if err = change(); !noSpace(err) {
 			return err
 		}
 		timer.Reset(fullDiskRetryEvery)

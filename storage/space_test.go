@@ -22,6 +22,7 @@ type tightFS struct {
 	vfs.FS
 	free *atomic.Int64
 	only string // the suffix of the files that need space; "": all
+	says error  // to what doesn't fit; nil: ENOSPC
 }
 
 const tightTotal = 100 << 20
@@ -40,6 +41,9 @@ func (fs tightFS) take(name string, want int) (int, error) {
 		free := fs.free.Load()
 		got := min(int64(want), free)
 		if fs.free.CompareAndSwap(free, free-got) {
+			if int(got) < want && fs.says != nil {
+				return int(got), fs.says
+			}
 			if int(got) < want {
 				return int(got), syscall.ENOSPC
 			}
@@ -152,6 +156,24 @@ func TestACommitWaitsForSpaceAndLosesNothing(t *testing.T) {
 		if full, better := log.count("disk full"), log.count("disk has space again"); full == 0 || full != better {
 			t.Errorf("logged %d times that it is full and %d times that it isn't", full, better)
 		}
+	}
+}
+
+// A quota that is used up, and a limit on what the process may write, are a full disk by another name.
+func TestAQuotaIsWaitedForLikeSpace(t *testing.T) {
+	for _, says := range []error{syscall.EDQUOT, syscall.EFBIG} {
+		fs := newTight(vfs.NewMem(), tightTotal)
+		fs.says = says
+		s := mustOpen(t, fs)
+		fs.free.Store(10)
+		committed := make(chan error, 1)
+		go func() { committed <- s.Commit([]storage.GroupUpdate{{Group: "g", Entries: entries(1, 1, 3)}}) }()
+		eventually(t, "the store says that it waits, or fails", func() bool { return s.Space().Waiting || len(committed) > 0 })
+		fs.free.Store(tightTotal)
+		if err := <-committed; err != nil {
+			t.Errorf("%v: got %v", says, err)
+		}
+		mustClose(t, s)
 	}
 }
 
