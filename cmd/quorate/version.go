@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is what a release is called; builds from a checkout are "dev".
-const version = "dev"
+// version is what a release is called, set by the linker (-X main.version=1.2.3); builds from a checkout are "dev".
+var version = "dev"
 
 // versionJSON is what `version -o json` prints.
 type versionJSON struct {
