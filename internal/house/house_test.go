@@ -23,6 +23,7 @@ raft, transfer, internal/invariant, proto         < directory;          # proto 
 raft, internal/invariant                          < replica;            # knows neither ledger nor coordinator
 replica, directory, coordinator/driver, ledger    < lane;
 bank                                              < sim/workload;
+transfer, porcupine                               < internal/linear;    # models of histories, for whoever has watched some
 lane, raft/etcdraft, sim/workload                 < sim;
 # All rooms listed ABOVE this line are dry: no import of os, net, sync, log, context; no go statement; no time.Now/Since/Sleep/After/NewTimer
 # (Time and Duration are fine); no top-level math/rand functions (a rand.New over a seed that was passed in is fine).
@@ -38,6 +39,7 @@ transfer, bank, proto, grpc, huma                 < api;                # not no
 node, api                                         < backend;            # answers the faces by asking a node
 transfer, proto, grpc                             < client;
 node, sim, api, backend, client, backup, console, bank/remote, bank/banktest < cmd/quorate;
+client, internal/linear, golang.org/x/sys         < test/chaos;         # breaks real processes: it knows what a client, an operator and the kernel know
 `
 
 // thirdParties says which import paths a name of the order stands for. A room that may import "proto" may
@@ -57,6 +59,8 @@ var thirdParties = map[string][]string{
 	"otel":                   {"go.opentelemetry.io/otel"},
 	"hdrhistogram":           {"github.com/HdrHistogram/hdrhistogram-go"},
 	"golang.org/x/term":      {"golang.org/x/term"},
+	"golang.org/x/sys":       {"golang.org/x/sys"},
+	"porcupine":              {"github.com/anishathalye/porcupine"},
 }
 
 // faces are the wet rooms that meet people and operators: they may also use what reads flags and

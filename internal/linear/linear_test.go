@@ -1,0 +1,78 @@
+package linear_test
+
+import (
+	"testing"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/quorate/quorate/internal/linear"
+	"github.com/quorate/quorate/transfer"
+)
+
+func at(call, end int64) linear.Span { return linear.Span{Call: call, Return: end} }
+
+func TestTransferHistories(t *testing.T) {
+	const c, a, p = transfer.Committed, transfer.Aborted, transfer.Pending
+	submit, vain, cancel, cancelVain, read := linear.Submitted, linear.SubmittedInVain, linear.Cancelled, linear.CancelledInVain, linear.Read
+	for _, row := range []struct {
+		name  string
+		parts [][]porcupine.Operation
+		fine  bool
+	}{
+		{"committed, then read", [][]porcupine.Operation{submit(at(1, 4), c), read(at(5, 6), c)}, true},
+		{"absent, pending and committed while it is submitted", [][]porcupine.Operation{submit(at(1, 9), c), read(at(2, 3), 0), read(at(4, 5), p), read(at(6, 7), c)}, true},
+		{"a read that overlaps the answer may still see it pending", [][]porcupine.Operation{submit(at(1, 9), c), read(at(8, 12), p)}, true},
+		{"a stale read: pending after the answer", [][]porcupine.Operation{submit(at(1, 4), c), read(at(5, 6), p)}, false},
+		{"a lost acknowledgement: not found after the answer", [][]porcupine.Operation{submit(at(1, 4), c), read(at(5, 6), 0)}, false},
+		{"a changed outcome", [][]porcupine.Operation{submit(at(1, 4), c), read(at(5, 6), a)}, false},
+		{"two outcomes for one id", [][]porcupine.Operation{submit(at(1, 4), c), submit(at(2, 5), a)}, false},
+		{"reads that go back", [][]porcupine.Operation{submit(at(1, 9), c), read(at(2, 3), p), read(at(4, 5), 0)}, false},
+		{"read before anybody asked for it", [][]porcupine.Operation{read(at(1, 2), p), submit(at(3, 4), c)}, false},
+		{"no answer, and committed later", [][]porcupine.Operation{vain(at(1, 2)), read(at(3, 4), 0), read(at(5, 6), p), read(at(7, 8), c)}, true},
+		{"no answer, and never there", [][]porcupine.Operation{vain(at(1, 2)), read(at(3, 4), 0), read(at(50, 60), 0)}, true},
+		{"no answer, closed by a bank's inquiry", [][]porcupine.Operation{vain(at(1, 2)), read(at(3, 4), 0), read(at(5, 6), a)}, true},
+		{"no answer, and an outcome that changes", [][]porcupine.Operation{vain(at(1, 2)), read(at(3, 4), a), read(at(5, 6), c)}, false},
+		{"refused with nothing changed, and there all the same", [][]porcupine.Operation{read(at(3, 4), a)}, false},
+		{"a cancel closes an id that nobody knows", [][]porcupine.Operation{cancel(at(1, 2), a), submit(at(3, 4), a)}, true},
+		{"a submission that comes after its cancel", [][]porcupine.Operation{cancel(at(1, 2), a), submit(at(3, 4), c)}, false},
+		{"a cancel that comes too late", [][]porcupine.Operation{submit(at(1, 4), c), cancel(at(2, 6), c)}, true},
+		{"a cancel that undoes", [][]porcupine.Operation{submit(at(1, 4), c), cancel(at(5, 6), a)}, false},
+		{"a cancel without an answer", [][]porcupine.Operation{cancelVain(at(1, 2)), submit(at(3, 4), a)}, true},
+		{"aborted for no reason at all", [][]porcupine.Operation{read(at(1, 2), 0), read(at(3, 4), a)}, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			var history []porcupine.Operation
+			for _, part := range row.parts {
+				history = append(history, part...)
+			}
+			if got := porcupine.CheckOperations(linear.Transfer(), history); got != row.fine {
+				t.Errorf("linearizable: got %v, want %v", got, row.fine)
+			}
+		})
+	}
+}
+
+func TestAccountHistories(t *testing.T) {
+	post, look := linear.Posted, linear.Looked
+	for _, row := range []struct {
+		name    string
+		history []porcupine.Operation
+		fine    bool
+	}{
+		{"in order", []porcupine.Operation{post(at(1, 2), 5), look(at(3, 4), 105)}, true},
+		{"a read while it is posted sees either", []porcupine.Operation{post(at(1, 9), 5), look(at(2, 3), 100), look(at(4, 5), 105)}, true},
+		{"a read that goes back", []porcupine.Operation{post(at(1, 9), 5), look(at(2, 3), 105), look(at(4, 5), 100)}, false},
+		{"a read older than what was settled", []porcupine.Operation{post(at(1, 2), 5), look(at(3, 4), 100)}, false},
+		{"two postings, one order for all", []porcupine.Operation{post(at(1, 9), 5), post(at(1, 9), 7), look(at(2, 3), 105), look(at(4, 5), 107)}, false},
+		{"a missing cent", []porcupine.Operation{post(at(1, 2), 5), look(at(3, 4), 104)}, false},
+		{"applied twice", []porcupine.Operation{post(at(1, 2), 5), look(at(3, 4), 110)}, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			if got := porcupine.CheckOperations(linear.Account(100), row.history); got != row.fine {
+				t.Errorf("linearizable: got %v, want %v", got, row.fine)
+			}
+		})
+	}
+}
