@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -177,11 +178,17 @@ func (s *submission) settle(f *failure) (again bool) {
 	if f.again {
 		return true
 	}
-	// Content that conflicts with its id, or can't be right, wasn't carried out by an earlier attempt either.
-	if kind := kindIn(f.err); kind != transfer.KindConflict && kind != transfer.KindInvalid {
+	if !saysOfAll(f.err) {
 		s.giveUp(f.err)
 	}
 	return false
+}
+
+// saysOfAll says of a refusal that it holds for the earlier attempts as well: content that conflicts with its id, or can't be right, was
+// carried out by none. Time that is too short is too short for this attempt only.
+func saysOfAll(err error) bool {
+	kind := kindIn(err)
+	return kind == transfer.KindConflict || (kind == transfer.KindInvalid && !errors.Is(err, transfer.ErrInvalidDeadline))
 }
 
 // giveUp leaves the submission without an outcome.

@@ -198,17 +198,19 @@ func TestAFaultAtTheNodeLeavesTheOutcomeUnknown(t *testing.T) {
 }
 
 func TestARefusalAfterALostAnswerDoesNotHideIt(t *testing.T) {
-	n := startNode(t)
-	n.does(func(call int, _ context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
-		if call == 1 {
-			return nil, status.Error(codes.Unavailable, "the answer is lost")
+	for _, refusal := range []*transfer.Error{transfer.ErrUnauthenticated, transfer.ErrInvalidDeadline} {
+		n := startNode(t)
+		n.does(func(call int, _ context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+			if call == 1 {
+				return nil, status.Error(codes.Unavailable, "the answer is lost")
+			}
+			return all(specs, refuse(refusal)), nil
+		})
+		ctx, c := dial(t, n.address)
+		id := client.NewID()
+		if _, err := c.Transfer(ctx, rent(id)); unknownID(err) != id.String() || !errors.Is(err, refusal) {
+			t.Errorf("%s: got %v", refusal.Code, err)
 		}
-		return all(specs, refuse(transfer.ErrUnauthenticated)), nil
-	})
-	ctx, c := dial(t, n.address)
-	id := client.NewID()
-	if _, err := c.Transfer(ctx, rent(id)); unknownID(err) != id.String() || !errors.Is(err, transfer.ErrUnauthenticated) {
-		t.Errorf("got %v", err)
 	}
 }
 
