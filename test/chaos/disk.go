@@ -40,6 +40,14 @@ func (d *disk) free(pid int) error {
 	return limitWrites(pid, false)
 }
 
+// close takes a file system of its own away, with all that is on it.
+func (d *disk) close() error {
+	if d.small {
+		return unmountSmall(d.dir)
+	}
+	return nil
+}
+
 func (d *disk) String() string {
 	if d.small {
 		return "a file system of its own"

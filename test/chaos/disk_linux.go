@@ -72,6 +72,9 @@ func mountSmall(dir string) error {
 	return unix.Mount("chaos", dir, "tmpfs", 0, fmt.Sprintf("size=%d", smallBytes))
 }
 
+// unmountSmall doesn't wait for whoever may still look into it.
+func unmountSmall(dir string) error { return unix.Unmount(dir, unix.MNT_DETACH) }
+
 func resize(dir string, bytes uint64) error {
 	return unix.Mount("chaos", dir, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", bytes))
 }

@@ -57,7 +57,7 @@ func storms(ctx context.Context, o *options, stderr io.Writer) (*result, error) 
 	if isViolation(err) {
 		x.bury(stderr, err)
 	} else if !o.keep {
-		err = errors.Join(err, os.RemoveAll(dir))
+		err = errors.Join(err, x.clear())
 	}
 	return x.result(err), err
 }
@@ -206,6 +206,17 @@ func (x *expedition) stop() {
 	if x.cluster != nil {
 		x.cluster.stop()
 	}
+}
+
+// clear removes all that the run has written.
+func (x *expedition) clear() error {
+	var err error
+	if x.cluster != nil {
+		for _, s := range x.cluster.servers {
+			err = errors.Join(err, s.disk.close())
+		}
+	}
+	return errors.Join(err, os.RemoveAll(x.dir))
 }
 
 // bury says what was broken and keeps what is left, also of file systems that go with this process.
