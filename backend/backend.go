@@ -146,11 +146,11 @@ func (b *Backend) Status(ctx context.Context) (api.Status, error) {
 	for _, g := range a.Status.Groups {
 		s.Groups = append(s.Groups, api.GroupStatus{
 			Group: string(g.Group), Role: roleOf(&g.Raft), Leader: uint64(g.Raft.Leader), Term: uint64(g.Raft.Term),
-			Commit: uint64(g.Raft.Commit), Applied: uint64(g.Raft.Applied), Members: nodeNumbers(g.Members.Members()),
+			Commit: uint64(g.Raft.Commit), Applied: uint64(g.Raft.Applied), Members: raft.Numbers(g.Members.Members()),
 		})
 	}
 	for _, at := range a.Status.Banks {
-		s.Banks = append(s.Banks, api.BankStatus{ID: at.Bank, Nodes: nodeNumbers(at.Members), Leader: uint64(at.Leader), Up: at.Up, Breaker: at.Breaker.String()})
+		s.Banks = append(s.Banks, api.BankStatus{ID: at.Bank, Nodes: raft.Numbers(at.Members), Leader: uint64(at.Leader), Up: at.Up, Breaker: at.Breaker.String()})
 	}
 	return s, nil
 }
@@ -191,14 +191,6 @@ func (b *Backend) ChangeCluster(ctx context.Context, c api.ClusterChange) error 
 		ask = lane.PromoteMember{Node: raft.NodeID(c.Promote)}
 	}
 	return b.ask(ctx, ask).Err
-}
-
-func nodeNumbers(ids []raft.NodeID) []uint64 {
-	numbers := make([]uint64, len(ids))
-	for i, id := range ids {
-		numbers[i] = uint64(id)
-	}
-	return numbers
 }
 
 func (b *Backend) ask(ctx context.Context, ask lane.Ask) lane.Answer {

@@ -81,7 +81,7 @@ func factToProto(f *Fact) *storev1.DirectoryFact {
 	case f.Remove != 0:
 		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_Remove{Remove: uint64(f.Remove)}}
 	case f.Place != nil:
-		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_Place{Place: &storev1.PlaceFact{Group: f.Place.Group, Members: numbers(f.Place.Members)}}}
+		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_Place{Place: &storev1.PlaceFact{Group: f.Place.Group, Members: raft.Numbers(f.Place.Members)}}}
 	default:
 		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_Left{Left: &storev1.LeftFact{Group: f.Left.Group, Node: uint64(f.Left.Node)}}}
 	}
@@ -129,14 +129,6 @@ func diskOf(b []byte) (disk Disk, err error) {
 		return Disk{}, fmt.Errorf("%w: a disk of %d bytes", ErrDamaged, len(b))
 	}
 	return disk, nil
-}
-
-func numbers(ids []raft.NodeID) []uint64 {
-	out := make([]uint64, len(ids))
-	for i, id := range ids {
-		out[i] = uint64(id)
-	}
-	return out
 }
 
 func nodeIDs(numbers []uint64) []raft.NodeID {
@@ -189,8 +181,8 @@ func (m *Machine) encode() []byte {
 	for i := range m.groups {
 		g := &m.groups[i]
 		state.Groups = append(state.Groups, &storev1.DirectoryGroup{
-			Id: g.ID, Coordinator: g.Coordinator, Founding: numbers(g.Founding), Audience: numbers(g.Audience),
-			Members: numbers(g.Members), Leaving: numbers(g.Leaving), Left: numbers(g.Left),
+			Id: g.ID, Coordinator: g.Coordinator, Founding: raft.Numbers(g.Founding), Audience: raft.Numbers(g.Audience),
+			Members: raft.Numbers(g.Members), Leaving: raft.Numbers(g.Leaving), Left: raft.Numbers(g.Left),
 		})
 	}
 	return mustMarshal(state)

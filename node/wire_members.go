@@ -17,7 +17,7 @@ func membershipToProto(message lane.Message) *peerv1.Envelope {
 			Disk: m.Disk[:], Peer: m.Addresses.Peer, Grpc: m.Addresses.GRPC, Http: m.Addresses.HTTP,
 		}}}
 	case lane.GroupReport:
-		p := &peerv1.GroupReport{Group: string(m.Group), Absent: nodeNumbers(m.Absent)}
+		p := &peerv1.GroupReport{Group: string(m.Group), Absent: raft.Numbers(m.Absent)}
 		for _, b := range m.Behind {
 			p.Behind = append(p.Behind, &peerv1.Behind{Node: uint64(b.Node), Entries: b.Entries})
 		}
@@ -53,7 +53,7 @@ func askToProto(p *peerv1.Forward, ask lane.Ask) bool {
 	case lane.RemoveMember:
 		p.Ask = &peerv1.Forward_RemoveMember{RemoveMember: uint64(a.Node)}
 	case lane.PlaceGroup:
-		p.Ask = &peerv1.Forward_PlaceGroup{PlaceGroup: &peerv1.Placement{Group: string(a.Group), Members: nodeNumbers(a.Members)}}
+		p.Ask = &peerv1.Forward_PlaceGroup{PlaceGroup: &peerv1.Placement{Group: string(a.Group), Members: raft.Numbers(a.Members)}}
 	case lane.TransferLeader:
 		p.Ask = &peerv1.Forward_TransferLeader{TransferLeader: uint64(a.To)}
 	default:
@@ -123,12 +123,4 @@ func diskOf(b []byte) (directory.Disk, error) {
 		return directory.Disk{}, fmt.Errorf("%w: a disk of %d bytes", errMalformed, len(b))
 	}
 	return directory.Disk(b), nil
-}
-
-func nodeNumbers(ids []raft.NodeID) []uint64 {
-	numbers := make([]uint64, len(ids))
-	for i, id := range ids {
-		numbers[i] = uint64(id)
-	}
-	return numbers
 }

@@ -5,6 +5,15 @@ import "github.com/quorate/quorate/raft/quorum"
 // NodeID names a member of a group. Zero is nobody. An id is never used again after its node is gone.
 type NodeID = quorum.NodeID
 
+// Numbers are ids as other rooms' formats have them.
+func Numbers(ids []NodeID) []uint64 {
+	numbers := make([]uint64, len(ids))
+	for i, id := range ids {
+		numbers[i] = uint64(id)
+	}
+	return numbers
+}
+
 // Index is a position in the log, from 1. Zero is before the first entry.
 type Index = quorum.Index
 

@@ -192,17 +192,9 @@ func contextNumber(b []byte) uint64 {
 // membersToEtcd translates a membership. Who was removed is ours alone.
 func membersToEtcd(c membership.Config) *pb.ConfState {
 	return &pb.ConfState{
-		Voters: idsToEtcd(c.Voters), VotersOutgoing: idsToEtcd(c.Outgoing),
-		Learners: idsToEtcd(c.Learners), LearnersNext: idsToEtcd(c.LearnersNext), AutoLeave: new(c.AutoLeave),
+		Voters: raft.Numbers(c.Voters), VotersOutgoing: raft.Numbers(c.Outgoing),
+		Learners: raft.Numbers(c.Learners), LearnersNext: raft.Numbers(c.LearnersNext), AutoLeave: new(c.AutoLeave),
 	}
-}
-
-func idsToEtcd(ids []raft.NodeID) []uint64 {
-	theirs := make([]uint64, len(ids))
-	for i, id := range ids {
-		theirs[i] = uint64(id)
-	}
-	return theirs
 }
 
 // changesToApply is what the core is told when changes become active.
