@@ -141,20 +141,13 @@ func (l *Ledger) rollback(q *bank.Request) (bank.Answer, error) {
 // resolve answers rule 6: whoever asks may rely on it that nothing can be prepared any more. What is here under the
 // id with other content stays as it is, and keeps the content that was asked about out.
 func (l *Ledger) resolve(q *bank.Request) (bank.Answer, error) {
-	if h := l.holds.byID[q.ID]; h != nil {
-		if h.fingerprint != q.Fingerprint {
-			return answer(q, bank.RolledBack), nil
-		}
-		return answer(q, bank.Prepared), nil
-	}
-	f, known, err := l.finished.find(l.reader, q.ID)
-	if err != nil {
+	found, err := l.Find(q.ID, q.Fingerprint)
+	switch {
+	case err != nil:
 		return bank.Answer{}, err
-	}
-	if known && f.state == committed && f.fingerprint == q.Fingerprint {
-		return answer(q, bank.Committed), nil
-	}
-	if !known {
+	case found == bank.Prepared || found == bank.Committed:
+		return answer(q, found), nil
+	case found == 0:
 		l.finish(finished{id: q.ID, state: rolledBack})
 	}
 	return answer(q, bank.RolledBack), nil

@@ -86,3 +86,10 @@ func digestOfEntry(seq uint64, name digest, p *posting) uint64 {
 	d := name.word(keyEntry).word(seq).id(p.transfer).word(uint64(p.amountMinor)).word(uint64(p.balanceMinor))
 	return uint64(d.word(uint64(p.nanos)).text(p.reference))
 }
+
+// digestOfListed is the digest of a journal entry as it is read back.
+func digestOfListed(e *bank.Entry) uint64 {
+	return digestOfEntry(e.Seq, nameDigest(e.Account, e.Currency), &posting{
+		transfer: e.Transfer, amountMinor: e.AmountMinor, balanceMinor: e.BalanceMinor, nanos: e.At.UnixNano(), reference: e.Reference,
+	})
+}

@@ -168,9 +168,7 @@ func (c *check) entries() error {
 			return fmt.Errorf("journal entry %d belongs to transfer %s, which is not committed", e.Seq, e.Transfer)
 		}
 		c.balances[e.Account] = balance
-		c.hash += digestOfEntry(e.Seq, nameDigest(e.Account, e.Currency), &posting{
-			transfer: e.Transfer, amountMinor: e.AmountMinor, balanceMinor: e.BalanceMinor, nanos: e.At.UnixNano(), reference: e.Reference,
-		})
+		c.hash += digestOfListed(e)
 	}
 	if uint64(len(entries)) != c.ledger.LastEntry() {
 		return fmt.Errorf("the journal has %d entries, the last should be %d", len(entries), c.ledger.LastEntry())

@@ -101,9 +101,7 @@ func (s *scan) readEntries() error {
 			return fmt.Errorf("%w: journal entry %d comes where %d should be", wire.ErrDamaged, e.Seq, seq)
 		}
 		s.total(e.Currency).entriesMinor += e.AmountMinor
-		s.Computed += digestOfEntry(e.Seq, nameDigest(e.Account, e.Currency), &posting{
-			transfer: e.Transfer, amountMinor: e.AmountMinor, balanceMinor: e.BalanceMinor, nanos: e.At.UnixNano(), reference: e.Reference,
-		})
+		s.Computed += digestOfListed(&e)
 		return nil
 	})
 	if err == nil && seq != s.meta.journal.last {
