@@ -1,7 +1,6 @@
 package coordinator
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"github.com/quorate/quorate/transfer"
@@ -17,15 +16,8 @@ type Scanned struct {
 // Scan reads all records as they are stored, in constant memory, and computes the state hash anew. An error that wraps ErrDamaged says which record
 // can't be right; any other is a reader that failed.
 func Scan(reader Reader) (s Scanned, err error) {
-	hash, ok, err := reader.Get([]byte{keyHash})
-	if err != nil {
-		return s, fmt.Errorf("read coordinator state: %w", err)
-	}
-	if ok && len(hash) != 8 {
-		return s, fmt.Errorf("%w: state hash of %d bytes", ErrDamaged, len(hash))
-	}
-	if ok {
-		s.Recorded = binary.BigEndian.Uint64(hash)
+	if s.Recorded, _, err = storedHash(reader); err != nil {
+		return s, err
 	}
 	for _, prefix := range []byte{keySettled, keyUnsettled} {
 		if err := s.read(reader, prefix); err != nil {

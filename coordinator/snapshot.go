@@ -65,17 +65,11 @@ func (m *Machine) Checkpointed() {
 
 // load brings the unsettled records and the hash back.
 func (m *Machine) load() error {
-	hash, ok, err := m.reader.Get([]byte{keyHash})
-	if err != nil {
-		return fmt.Errorf("read coordinator state: %w", err)
+	hash, ok, err := storedHash(m.reader)
+	if err != nil || !ok {
+		return err
 	}
-	if !ok {
-		return nil
-	}
-	if len(hash) != 8 {
-		return fmt.Errorf("%w: state hash of %d bytes", ErrDamaged, len(hash))
-	}
-	m.hash = binary.BigEndian.Uint64(hash)
+	m.hash = hash
 	var failed error
 	err = m.reader.Scan([]byte{keyUnsettled}, []byte{keyUnsettled + 1}, func(_, value []byte) bool {
 		r, err := decodeRecord(value)
@@ -98,6 +92,20 @@ func (m *Machine) load() error {
 		return fmt.Errorf("read unsettled transfers: %w", err)
 	}
 	return nil
+}
+
+// storedHash reads the state hash that was stored with the records; ok is false if nothing was ever stored.
+func storedHash(reader Reader) (hash uint64, ok bool, err error) {
+	value, ok, err := reader.Get([]byte{keyHash})
+	switch {
+	case err != nil:
+		return 0, false, fmt.Errorf("read coordinator state: %w", err)
+	case !ok:
+		return 0, false, nil
+	case len(value) != 8:
+		return 0, false, fmt.Errorf("%w: state hash of %d bytes", ErrDamaged, len(value))
+	}
+	return binary.BigEndian.Uint64(value), true, nil
 }
 
 // readFinished reads a settled record; nil if there is none.
