@@ -38,11 +38,7 @@ type batch struct {
 }
 
 func (l *Lane) newBank(g *group, id transfer.BankID, reader Reader) (machineHost, error) {
-	var stored ledger.Reader
-	if reader != nil {
-		stored = reader
-	}
-	b := &bankHost{lane: l, group: g, bank: id, reader: stored}
+	b := &bankHost{lane: l, group: g, bank: id, reader: reader}
 	return b, b.Reload()
 }
 

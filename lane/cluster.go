@@ -45,11 +45,7 @@ type lag struct {
 }
 
 func (l *Lane) newCluster(g *group, reader Reader) (machineHost, error) {
-	var stored directory.Reader
-	if reader != nil {
-		stored = reader
-	}
-	l.cluster = &clusterHost{lane: l, group: g, reader: stored}
+	l.cluster = &clusterHost{lane: l, group: g, reader: reader}
 	return l.cluster, l.cluster.Reload()
 }
 

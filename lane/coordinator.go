@@ -24,16 +24,12 @@ type coordinatorHost struct {
 }
 
 func (l *Lane) newCoordinator(g *group, cfg Config, reader Reader) (machineHost, error) {
-	var stored coordinator.Reader
-	if reader != nil {
-		stored = reader
-	}
 	banks := make([]transfer.BankID, len(cfg.Directory.Banks))
 	for i, b := range cfg.Directory.Banks {
 		banks[i] = b.Bank
 	}
 	c := &coordinatorHost{
-		lane: l, group: g, reader: stored,
+		lane: l, group: g, reader: reader,
 		config: driver.Config{Seed: groupSeed(cfg.Seed, g.id, l.node), Banks: banks, Limits: l.limits.Driver},
 	}
 	return c, c.Reload()

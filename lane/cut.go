@@ -59,6 +59,9 @@ func (b *bankHost) holdCommits(a *HoldCommits) error {
 // inForce says whether the bank executes no Commit now.
 func (b *bankHost) inForce() bool { return b.held.by != 0 && b.held.until.After(b.lane.now) }
 
+// holdsFor says whether that is so for the one who asked for it under this name.
+func (b *bankHost) holdsFor(hold uint64) bool { return b.held.by == hold && b.inForce() }
+
 func (b *bankHost) holdBroken() error {
 	return fmt.Errorf("%w: bank %s didn't hold its commits all the while", transfer.ErrBusy, b.bank)
 }
@@ -105,7 +108,7 @@ func (l *Lane) finishCuts(g *group) {
 		}
 		var err error
 		if c.cut.Hold != 0 {
-			if b, ok := g.host.(*bankHost); !ok || b.held.by != c.cut.Hold || !b.inForce() {
+			if b, ok := g.host.(*bankHost); !ok || !b.holdsFor(c.cut.Hold) {
 				err = fmt.Errorf("%w: %s didn't hold its commits all the while", transfer.ErrBusy, g.id)
 			}
 		}

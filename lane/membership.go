@@ -97,16 +97,17 @@ func (l *Lane) steer(g *group) {
 	is := engine.Members()
 	voters, learners := l.cluster.machine.Place(place)
 	l.tellBehind(g, &is, slices.Concat(voters, learners))
-	if !is.Joint() && slices.Equal(is.Voters, voters) && slices.Equal(is.Learners, learners) {
-		if l.tellAbsent(g, place, &is); len(learners) == 0 && len(absent(place, &is)) == 0 {
+	if is.Joint() {
+		return // the leader of the group ends that by itself
+	}
+	l.tellAbsent(g, place, &is)
+	if slices.Equal(is.Voters, voters) && slices.Equal(is.Learners, learners) {
+		if len(learners) == 0 && len(absent(place, &is)) == 0 {
 			g.steered = steered{term: g.term, version: l.followed}
 		}
 		return
 	}
 	status := engine.Status()
-	if is.Joint() {
-		return // the leader of the group ends that by itself
-	}
 	changes := l.nextChanges(&status, &is, voters, learners)
 	switch {
 	case len(changes) > 0:
@@ -124,7 +125,6 @@ func (l *Lane) steer(g *group) {
 			}
 		}
 	}
-	l.tellAbsent(g, place, &is)
 }
 
 // nextChanges is the next step from the membership as it is to the one that should be.
@@ -158,8 +158,7 @@ func (l *Lane) fit(status *raft.Status, id raft.NodeID) bool {
 
 // heardIn says whether a member of a group was heard within an election timeout.
 func (l *Lane) heardIn(status *raft.Status, id raft.NodeID) bool {
-	silent, heard := status.SilentTicks[id]
-	return heard && silent <= uint64(l.limits.ElectionTicks)
+	return heardWithin(status, id, l.limits.ElectionTicks)
 }
 
 func behind(status *raft.Status, id raft.NodeID) uint64 {

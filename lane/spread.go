@@ -55,6 +55,10 @@ func (l *Lane) shouldPass(g *group) bool {
 
 // heardLately says whether a leader has heard a member within two of its heartbeats.
 func (l *Lane) heardLately(s *raft.Status, member raft.NodeID) bool {
+	return heardWithin(s, member, 2*l.limits.HeartbeatTicks)
+}
+
+func heardWithin(s *raft.Status, member raft.NodeID, ticks int) bool {
 	silent, heard := s.SilentTicks[member]
-	return heard && silent <= uint64(2*l.limits.HeartbeatTicks)
+	return heard && silent <= uint64(ticks)
 }

@@ -102,7 +102,7 @@ func (l *Lane) examine(g *group, w waiter, ask Examine) {
 			x.Unsettled = append(x.Unsettled, OpenTransfer{Record: r.Public(), Fingerprint: r.Fingerprint})
 		}
 	case *bankHost:
-		if host.held.by != ask.Hold || !host.inForce() {
+		if !host.holdsFor(ask.Hold) {
 			l.answer(w, Answer{Err: host.holdBroken()})
 			return
 		}
@@ -116,7 +116,7 @@ func (l *Lane) examine(g *group, w waiter, ask Examine) {
 
 // findTransfers answers with what a bank knows of each.
 func (b *bankHost) findTransfers(ask FindTransfers) Answer {
-	if b.held.by != ask.Hold || !b.inForce() {
+	if !b.holdsFor(ask.Hold) {
 		return Answer{Err: b.holdBroken()}
 	}
 	if len(ask.Contents) > b.lane.limits.PageMax {
