@@ -57,7 +57,7 @@ func (s *Store) loadState(name string) (raft.State, error) {
 		return raft.State{}, err
 	}
 	if state.HardState == (raft.HardState{}) && s.terms.isRetired(name) {
-		return raft.State{}, retiredError(name, true)
+		return raft.State{}, retiredError(name)
 	}
 	if state.Lost = s.terms.lostIn(name); state.Lost != 0 && state.HardState.Term <= state.Lost {
 		state.HardState.Term, state.HardState.Vote = state.Lost+1, 0
@@ -90,7 +90,7 @@ func (s *Store) newGroup(name string, state *raft.State) (*group, error) {
 
 // loadSlot says where a group's state is.
 func loadSlot(r pebble.Reader, name string, prefix []byte) (byte, error) {
-	slot, err := record(r, name, prefix, kindSlot, "slot", decodeSlot)
+	slot, err := record(r, name, appendKind(nil, prefix, kindSlot), "slot", decodeSlot)
 	if slot == 0 {
 		slot = kindState
 	}
@@ -101,8 +101,8 @@ func loadState(r pebble.Reader, name string) (raft.State, error) {
 	if len(name) == 0 || len(name) > groupNameBytesMax {
 		return raft.State{}, fmt.Errorf("a group's name has 1 to %d bytes, got %d", groupNameBytesMax, len(name))
 	}
-	if retired, err := isRetired(r, name); err != nil || retired {
-		return raft.State{}, errors.Join(err, retiredError(name, retired))
+	if err := checkRetired(r, name); err != nil {
+		return raft.State{}, err
 	}
 	state, err := loadRecords(r, name)
 	if err != nil {
@@ -116,50 +116,39 @@ func loadState(r pebble.Reader, name string) (raft.State, error) {
 	return state, checkLoaded(name, &state, last)
 }
 
-// isRetired says whether the group's replica was ended here.
-func isRetired(r pebble.Reader, name string) (bool, error) {
-	key := retiredGroup(name)
-	value, closer, err := r.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return false, nil
+// checkRetired returns ErrRetired if the group's replica was ended here.
+func checkRetired(r pebble.Reader, name string) error {
+	retired, err := record(r, name, retiredGroup(name), "retirement", func(key, value []byte) (bool, error) {
+		_, err := unseal(key, value)
+		return true, err
+	})
+	if err == nil && retired {
+		err = retiredError(name)
 	}
-	if err != nil {
-		return false, damagedRecord(name, "retirement", err)
-	}
-	defer closer.Close()
-	if _, err := unseal(key, value); err != nil {
-		return false, damagedRecord(name, "retirement", err)
-	}
-	return true, nil
+	return err
 }
 
-func retiredError(name string, retired bool) error {
-	if !retired {
-		return nil
-	}
-	return fmt.Errorf("%w: group %s", ErrRetired, name)
-}
+func retiredError(name string) error { return fmt.Errorf("%w: group %s", ErrRetired, name) }
 
 // loadRecords reads all but the entries.
 func loadRecords(r pebble.Reader, name string) (state raft.State, err error) {
 	prefix := groupPrefix(name)
-	if state.HardState, err = record(r, name, prefix, kindHardState, "hard state", decodeHardState); err != nil {
+	if state.HardState, err = record(r, name, appendKind(nil, prefix, kindHardState), "hard state", decodeHardState); err != nil {
 		return state, err
 	}
-	if state.Applied, err = record(r, name, prefix, kindApplied, "applied index", decodeApplied); err != nil {
+	if state.Applied, err = record(r, name, appendKind(nil, prefix, kindApplied), "applied index", decodeApplied); err != nil {
 		return state, err
 	}
-	if state.Membership, err = record(r, name, prefix, kindMembers, "membership", decodeMembers); err != nil {
+	if state.Membership, err = record(r, name, appendKind(nil, prefix, kindMembers), "membership", decodeMembers); err != nil {
 		return state, err
 	}
-	state.Compacted, err = record(r, name, prefix, kindCompacted, "compacted entry", decodeCompacted)
+	state.Compacted, err = record(r, name, appendKind(nil, prefix, kindCompacted), "compacted entry", decodeCompacted)
 	return state, err
 }
 
 // record reads one record of a group; one that was never written is its zero value.
-func record[T any](r pebble.Reader, name string, prefix []byte, kind byte, place string, decode func(key, value []byte) (T, error)) (T, error) {
+func record[T any](r pebble.Reader, name string, key []byte, place string, decode func(key, value []byte) (T, error)) (T, error) {
 	var zero T
-	key := appendKind(nil, prefix, kind)
 	value, closer, err := r.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return zero, nil

@@ -155,7 +155,7 @@ func (s *Store) noteTerms(id Identity) error {
 		return err
 	}
 	for _, name := range names {
-		hard, err := record(s.db, name, groupPrefix(name), kindHardState, "hard state", decodeHardState)
+		hard, err := record(s.db, name, appendKind(nil, groupPrefix(name), kindHardState), "hard state", decodeHardState)
 		if err == nil { // what is damaged is told by Load, and the note has it from earlier
 			s.terms.term[name] = max(s.terms.term[name], hard.Term)
 		}
