@@ -27,8 +27,6 @@ func (s *speakers) enter(from raft.NodeID, process string) error {
 	defer s.mu.Unlock()
 	there := s.from[from]
 	switch {
-	case there == nil && s.from == nil:
-		s.from = map[raft.NodeID]*speaker{from: {process, 1}}
 	case there == nil:
 		s.from[from] = &speaker{process, 1}
 	case there.process != process:

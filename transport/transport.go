@@ -108,7 +108,7 @@ func Start(cfg Config) (*Transport, error) {
 		cfg.Report = func(Event) {}
 	}
 	cfg.process = rand.Text()
-	t := &Transport{cfg: cfg}
+	t := &Transport{cfg: cfg, speakers: speakers{from: map[raft.NodeID]*speaker{}}}
 	t.life, t.cancel = context.WithCancel(context.Background())
 	t.known.Store(&map[raft.NodeID]Peer{})
 	t.peers.Store(&map[raft.NodeID]*peer{})
