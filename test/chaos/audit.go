@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -210,10 +212,7 @@ func (a *auditor) finish(ctx context.Context, rng *rand.Rand) error {
 
 // askOlder asks for payments of earlier audits once more.
 func (a *auditor) askOlder(ctx context.Context, rng *rand.Rand) error {
-	ids := make([]transfer.ID, 0, len(a.book.audited))
-	for id := range a.book.audited {
-		ids = append(ids, id)
-	}
+	ids := slices.Collect(maps.Keys(a.book.audited))
 	rng.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 	return inParallel(ids[:min(len(ids), olderSample)], func(i int, id transfer.ID) error {
 		through, told := a.each[i%len(a.each)], a.book.audited[id].state

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"math/rand/v2"
 	"sync"
 
@@ -140,9 +141,5 @@ func (b *book) close() {
 func (b *book) replay() map[account]int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	out := make(map[account]int64, len(b.balances))
-	for a, minor := range b.balances {
-		out[a] = minor
-	}
-	return out
+	return maps.Clone(b.balances)
 }

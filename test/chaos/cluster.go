@@ -214,7 +214,7 @@ func (c *cluster) stop() {
 		s.kill("the run is over")
 	}
 	if c.net != nil {
-		errs = append(errs, c.net.close())
+		c.net.close()
 	}
 	if err := errors.Join(errs...); err != nil {
 		c.j.note("stopping: %v", err)

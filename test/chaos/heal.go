@@ -12,13 +12,6 @@ const promiseBack = "once all is healed, every node answers, within a bounded ti
 // backWithin is how long a healed node may take until it answers, on a busy machine.
 const backWithin = 60 * time.Second
 
-// cutAll breaks every connection between nodes.
-func (c *cluster) cutAll() {
-	for _, l := range c.net.ways {
-		l.cut()
-	}
-}
-
 // heal undoes everything and waits until every node answers.
 func (c *cluster) heal(ctx context.Context) error {
 	c.net.heal()

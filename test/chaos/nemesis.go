@@ -231,7 +231,7 @@ func (n *nemesis) refused(s spell, over <-chan struct{}) bool {
 }
 
 func (n *nemesis) flaky(s spell, over <-chan struct{}) bool {
-	n.c.cutAll()
+	n.c.net.cutAll()
 	breaks := 50*time.Millisecond + time.Duration(s.degree*float64(time.Second))
 	return n.among(s, over, fmt.Sprintf("a connection lasts %v", breaks.Round(time.Millisecond)), n.c.net.all(), weather{breaks: breaks})
 }

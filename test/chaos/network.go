@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"time"
 )
@@ -23,7 +22,8 @@ func openNetwork(places []place) (*network, error) {
 		n.nodes = append(n.nodes, to.id)
 		l, err := openLink(fmt.Sprintf("clients → %d", to.id), to.grpc)
 		if err != nil {
-			return nil, errors.Join(err, n.close())
+			n.close()
+			return nil, err
 		}
 		n.clients[to.id] = l
 		for _, from := range places {
@@ -32,7 +32,8 @@ func openNetwork(places []place) (*network, error) {
 			}
 			l, err := openLink(fmt.Sprintf("%d → %d", from.id, to.id), to.peer)
 			if err != nil {
-				return nil, errors.Join(err, n.close())
+				n.close()
+				return nil, err
 			}
 			n.ways[way{from.id, to.id}] = l
 		}
@@ -40,14 +41,20 @@ func openNetwork(places []place) (*network, error) {
 	return n, nil
 }
 
-func (n *network) close() error {
+func (n *network) close() {
 	for _, l := range n.ways {
 		l.close()
 	}
 	for _, l := range n.clients {
 		l.close()
 	}
-	return nil
+}
+
+// cutAll breaks every connection between nodes.
+func (n *network) cutAll() {
+	for _, l := range n.ways {
+		l.cut()
+	}
 }
 
 // heal lets everything pass again.

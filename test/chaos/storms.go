@@ -148,13 +148,7 @@ func (x *expedition) prepare(ctx context.Context) error {
 // round is a quiet phase, a storm, and the audit after it.
 func (x *expedition) round(ctx context.Context, plan *schedule, length time.Duration) error {
 	x.load.start(ctx)
-	ended := false
-	end := func() {
-		if !ended {
-			ended = true
-			x.load.end()
-		}
-	}
+	end := sync.OnceFunc(x.load.end)
 	defer end()
 	if !sleep(ctx, quietSettle) {
 		return ctx.Err()
