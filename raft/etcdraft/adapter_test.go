@@ -269,6 +269,30 @@ func TestReadNeedsARoundBegunAfterIt(t *testing.T) {
 	}
 }
 
+// etcd's core would wait for the word of those who are gone.
+func TestReadUnderWayIsAnsweredOnceTheLeaderDecidesAlone(t *testing.T) {
+	s := start(t, raft.Config{Voters: []raft.NodeID{1, 2}})
+	s.lead()
+	if err := s.ReadIndex(7); err != nil {
+		t.Fatal(err)
+	}
+	change, err := s.ProposeMembership(membership.Change{Kind: membership.Remove, Node: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rd := s.Ready(); len(rd.Reads) > 0 {
+		t.Fatalf("answered %+v by a leader that nobody has confirmed", rd.Reads)
+	} else {
+		s.Persisted(rd.Persist.Seq)
+	}
+	s.must(raft.Message{Kind: raft.AppendReply, From: 2, Term: 1, Index: change.Index})
+	s.Ready() // commits it
+	s.Applied(change.Index)
+	if rd := s.Ready(); len(rd.Reads) != 1 || rd.Reads[0] != (raft.ReadReady{ID: 7, Index: change.Index}) {
+		t.Fatalf("answered %+v", rd.Reads)
+	}
+}
+
 // A newcomer gets a snapshot from before it was added. etcd's core would ignore it for ever.
 func TestSnapshotThatDoesNotNameTheReceiverIsInstalled(t *testing.T) {
 	s := start(t, raft.Config{ID: 4})

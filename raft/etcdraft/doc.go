@@ -43,6 +43,8 @@
 //     the snapshot was taken. The adapter builds a new core on top of every snapshot instead.
 //   - Reads before the first commit of a term. etcd's core answers at once if it decides alone, though its commit may
 //     be older than what it acknowledged before a restart. The adapter holds such reads back.
+//   - Reads under way when a leader becomes the only voter. etcd's core waits for the others' word for ever; the adapter asks it
+//     again, and then it answers at once.
 //   - Membership. The adapter applies ours, checks that etcd's core came to the same, and never shows it a change that ours
 //     turns into nothing, for that would make it panic.
 //   - Time. The core is ticked only while it leads. Followers count here and campaign by RawNode.Campaign after a timeout

@@ -158,6 +158,17 @@ func (r *Raft) releaseReads() {
 	r.lead.waiting = r.lead.waiting[:0]
 }
 
+// askAnew repeats the reads that wait for others, when a change of the members leaves a leader that decides alone.
+func (r *Raft) askAnew() {
+	if r.state != etcd.StateLeader || len(r.lead.asked) == 0 || r.members.Joint() || len(r.members.Voters) != 1 || !r.voters.Has(r.id) {
+		return
+	}
+	r.lead.waiting = append(r.lead.asked, r.lead.waiting...)
+	r.lead.asked = nil
+	r.releaseReads()
+	r.absorb()
+}
+
 // readDone passes on an answer, unless the read was given up with an earlier reign.
 func (r *Raft) readDone(rs etcd.ReadState) {
 	id := binary.LittleEndian.Uint64(rs.RequestCtx)

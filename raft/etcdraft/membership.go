@@ -74,6 +74,7 @@ func (r *Raft) applyMembership(e *raft.Entry) {
 	differ := r.log.members.Equivalent(theirs)
 	invariant.Holds(differ == nil, "entry %d@%d: two memberships: %v", e.Index, e.Term, differ)
 	r.absorb()
+	r.askAnew()
 }
 
 // sameVotes says whether two memberships are the same to the core.
