@@ -217,7 +217,7 @@ func (c *clusterHost) mayRemove(node raft.NodeID) error {
 		voters, _ := c.machine.Place(g)
 		voters = slices.DeleteFunc(slices.Clone(voters), func(id raft.NodeID) bool { return id == node })
 		if err := c.majority(GroupID(g.ID), voters); err != nil {
-			return fmt.Errorf("%w without node %d", err, node)
+			return err
 		}
 	}
 	return nil
@@ -246,7 +246,7 @@ func (c *clusterHost) majority(id GroupID, voters []raft.NodeID) error {
 		}
 	}
 	if 2*len(silent) >= len(voters) && len(voters) > 0 {
-		return refuse("%s would have no majority, for of its nodes %v these don't answer: %v", id, voters, silent)
+		return refuse("%s would live on nodes %v, of which %v don't answer: it would have no majority", id, voters, silent)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/raft/etcdraft"
@@ -19,7 +20,7 @@ var engines = map[string]func(raft.Config) (replica.Engine, error){
 	"etcd":    func(cfg raft.Config) (replica.Engine, error) { return etcdraft.New(cfg) },
 }
 
-// world is lanes with a disk that writes at once and a network that carries at once, unless it drops. Its time goes by in ticks.
+// world is lanes with a disk that reads and writes at once and a network that carries at once, unless it drops. Its time goes by in ticks.
 type world struct {
 	t       *testing.T
 	now     time.Time
@@ -30,23 +31,33 @@ type world struct {
 	reports map[raft.NodeID][]lane.Report
 	answers map[uint64]lane.Answer
 	request uint64
+	start   func(raft.NodeID) // makes one more lane, with an empty disk
+	disks   map[raft.NodeID]map[lane.GroupID]*shelf
 }
 
 func newWorld(t *testing.T, engine string, d lane.Directory, limits lane.Limits) *world {
 	t.Helper()
 	w := &world{
 		t: t, now: start, lanes: map[raft.NodeID]*lane.Lane{}, frozen: map[raft.NodeID]bool{},
-		reports: map[raft.NodeID][]lane.Report{}, answers: map[uint64]lane.Answer{},
+		reports: map[raft.NodeID][]lane.Report{}, answers: map[uint64]lane.Answer{}, disks: map[raft.NodeID]map[lane.GroupID]*shelf{},
 	}
-	for _, id := range d.Coordinators[0] {
+	w.start = func(id raft.NodeID) {
+		disk := map[lane.GroupID]*shelf{}
+		w.disks[id] = disk
 		l, err := lane.New(lane.Config{
-			Node: id, Seed: uint64(id), Directory: d, Limits: limits, NewEngine: engines[engine],
-			Restore: func(lane.GroupID) (raft.State, lane.Reader, error) { return raft.State{}, nil, nil },
+			Node: id, Seed: uint64(id), Directory: d, Disk: directory.Disk{byte(id)}, Limits: limits, NewEngine: engines[engine],
+			Restore: func(g lane.GroupID) (raft.State, lane.Reader, error) {
+				disk[g] = newShelf()
+				return raft.State{}, disk[g], nil
+			},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		w.lanes[id] = l
+	}
+	for _, id := range d.Coordinators[0] {
+		w.start(id)
 	}
 	return w
 }
@@ -87,7 +98,7 @@ func (w *world) step(node raft.NodeID, events ...lane.Event) {
 	queue := []arrival{{node, events}}
 	for ; len(queue) > 0; queue = queue[1:] {
 		at := queue[0].at
-		if w.frozen[at] {
+		if w.frozen[at] || w.lanes[at] == nil { // the latter: nobody is there yet
 			continue
 		}
 		effects := w.lanes[at].Step(w.now, queue[0].events)
@@ -97,7 +108,11 @@ func (w *world) step(node raft.NodeID, events ...lane.Event) {
 		for _, s := range effects.Send {
 			queue = send(queue, at, s)
 		}
+		for _, r := range effects.Reads {
+			queue = append(queue, arrival{at, []lane.Event{w.disks[at][r.Group].read(r)}})
+		}
 		for _, write := range effects.Writes {
+			w.disks[at][write.Group].write(&write.Write)
 			queue = append(queue, arrival{at, []lane.Event{lane.Persisted{Group: write.Group, Seq: write.Write.Seq}}})
 			for _, s := range write.Durable {
 				queue = send(queue, at, s)
