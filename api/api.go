@@ -27,6 +27,10 @@ type Backend interface {
 	Account(ctx context.Context, bank transfer.BankID, id transfer.AccountID) (bank.Account, error)
 	// Accounts lists up to limit accounts whose id comes after the given one, by id.
 	Accounts(ctx context.Context, bank transfer.BankID, after transfer.AccountID, limit int) ([]bank.Account, error)
+	// ChangeAccount freezes, unfreezes or closes an account, or sets its limit, and returns it as it is then.
+	ChangeAccount(ctx context.Context, bank transfer.BankID, change bank.Change) (bank.Account, error)
+	// Statement lists entries of one account; ErrAccountNotFound.
+	Statement(ctx context.Context, bank transfer.BankID, q StatementQuery) (StatementPage, error)
 	// Entries lists up to limit journal entries of a bank after a sequence number.
 	Entries(ctx context.Context, bank transfer.BankID, afterSeq uint64, limit int) ([]bank.Entry, error)
 	// Audit reads a bank's totals, all at one moment.
@@ -37,6 +41,21 @@ type Backend interface {
 	Members(ctx context.Context) ([]Member, error)
 	// ChangeCluster has a change accepted, or says why it is refused. A wish for another leader is fulfilled when it returns.
 	ChangeCluster(ctx context.Context, change ClusterChange) error
+}
+
+// StatementQuery asks for up to Limit entries of an account after a sequence number, in the period from Since up to, but without, Until (zero: no bound).
+type StatementQuery struct {
+	Account      transfer.AccountID
+	AfterSeq     uint64
+	Since, Until time.Time
+	Limit        int
+}
+
+// StatementPage is a part of a statement. With More, the next one begins after LastSeq.
+type StatementPage struct {
+	Entries []bank.Entry
+	LastSeq uint64
+	More    bool
 }
 
 // Status is one node's view: cheap, local, possibly a little old for what other nodes lead.

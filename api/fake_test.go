@@ -143,6 +143,41 @@ func (f *fake) OpenAccount(_ context.Context, _ transfer.BankID, terms bank.Term
 	return bank.Account{Terms: terms, Status: bank.Open}, f.failure()
 }
 
+func (f *fake) ChangeAccount(ctx context.Context, at transfer.BankID, c bank.Change) (bank.Account, error) {
+	a, err := f.Account(ctx, at, c.Account)
+	switch {
+	case err != nil:
+		return a, err
+	case c.Kind == bank.Close && a.PostedMinor != 0:
+		return a, fmt.Errorf("%w: %s", transfer.ErrAccountNotEmpty, c.Account)
+	case c.Kind == bank.SetLimit:
+		a.OverdraftMinor, a.Unlimited = c.OverdraftMinor, c.Unlimited
+	default:
+		a.Status = map[bank.ChangeKind]bank.AccountStatus{bank.Freeze: bank.Frozen, bank.Unfreeze: bank.Open, bank.Close: bank.Closed}[c.Kind]
+	}
+	return a, nil
+}
+
+// Statement has every second entry of the journal.
+func (f *fake) Statement(ctx context.Context, at transfer.BankID, q api.StatementQuery) (api.StatementPage, error) {
+	if _, err := f.Account(ctx, at, q.Account); err != nil {
+		return api.StatementPage{}, err
+	}
+	all, err := f.Entries(ctx, at, 0, 1000)
+	var page api.StatementPage
+	for _, e := range all {
+		switch {
+		case e.Seq%2 == 0 || e.Seq <= q.AfterSeq || e.At.Before(q.Since) || (!q.Until.IsZero() && !e.At.Before(q.Until)):
+		case len(page.Entries) == q.Limit:
+			page.More = true
+			return page, err
+		default:
+			page.Entries, page.LastSeq = append(page.Entries, e), e.Seq
+		}
+	}
+	return page, err
+}
+
 func (f *fake) Account(_ context.Context, _ transfer.BankID, id transfer.AccountID) (bank.Account, error) {
 	switch {
 	case f.failure() != nil:

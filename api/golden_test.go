@@ -88,6 +88,9 @@ func TestAnswersLookLikeThis(t *testing.T) {
 		{name: "account_not_found", method: "GET", path: "/v1/banks/HOME/accounts/carol"},
 		{name: "accounts_first_page", method: "GET", path: "/v1/banks/HOME/accounts?limit=2"},
 		{name: "entries", method: "GET", path: "/v1/banks/HOME/entries?limit=1"},
+		{name: "account_frozen", method: "POST", path: "/v1/banks/HOME/accounts/alice:freeze"},
+		{name: "account_not_empty", method: "POST", path: "/v1/banks/HOME/accounts/alice:close"},
+		{name: "statement", method: "GET", path: "/v1/banks/HOME/accounts/alice/entries?limit=1"},
 		{name: "audit", method: "GET", path: "/v1/banks/HOME/audit"},
 		{name: "status", method: "GET", path: "/v1/status"},
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"reflect"
 	"strings"
 	"sync"
@@ -99,15 +100,22 @@ func (w *web) serve(out http.ResponseWriter, r *http.Request) {
 	w.mux.ServeHTTP(out, splitVerb(r))
 }
 
-// splitVerb puts the verb of /v1/transfers/{id}:verb into a segment of its own, where the router can see it.
+// splitVerb puts the verb of …/{id}:verb into a segment of its own, where the router can see it. Names of accounts may have colons
+// themselves, but nothing is posted to an account except verbs: there the last colon is the verb's.
 func splitVerb(r *http.Request) *http.Request {
-	rest, is := strings.CutPrefix(r.URL.Path, "/v1/transfers/")
-	id, verb, found := strings.Cut(rest, ":")
-	if !is || !found || strings.Contains(rest, "/") {
+	parent, name := path.Split(r.URL.Path)
+	id, verb, found := strings.Cut(name, ":")
+	if strings.HasSuffix(parent, "/accounts/") {
+		at := strings.LastIndexByte(name, ':')
+		if found = r.Method == http.MethodPost && at > 0; found {
+			id, verb = name[:at], name[at+1:]
+		}
+	}
+	if !found || parent == "/v1/" || !strings.HasPrefix(parent, "/v1/") { // the verbs of the cluster stand in their patterns
 		return r
 	}
 	r = r.WithContext(r.Context()) // a copy
-	r.URL = &url.URL{Path: verbPath("/v1/transfers/"+id, verb), RawQuery: r.URL.RawQuery}
+	r.URL = &url.URL{Path: verbPath(parent+id, verb), RawQuery: r.URL.RawQuery}
 	return r
 }
 

@@ -67,6 +67,11 @@ func (b *Backend) OpenAccount(ctx context.Context, at transfer.BankID, terms ban
 	return oneAccount(b.ask(ctx, lane.OpenAccount{Bank: at, Terms: terms}))
 }
 
+// ChangeAccount freezes, unfreezes or closes an account, or sets its limit.
+func (b *Backend) ChangeAccount(ctx context.Context, at transfer.BankID, change bank.Change) (bank.Account, error) {
+	return oneAccount(b.ask(ctx, lane.ChangeAccount{Bank: at, Change: change}))
+}
+
 // Account reads one account.
 func (b *Backend) Account(ctx context.Context, at transfer.BankID, id transfer.AccountID) (bank.Account, error) {
 	return oneAccount(b.read(ctx, at, lane.GetAccount{Bank: at, ID: id}))
@@ -91,6 +96,25 @@ func (b *Backend) Accounts(ctx context.Context, at transfer.BankID, after transf
 		a := b.read(ctx, at, lane.ListAccounts{Bank: at, After: after, Limit: limit})
 		return a.Accounts, a.Err
 	})
+}
+
+// Statement lists entries of one account. The lane's own pages are shorter than what may be asked for.
+func (b *Backend) Statement(ctx context.Context, at transfer.BankID, q api.StatementQuery) (page api.StatementPage, err error) {
+	page.LastSeq, page.More = q.AfterSeq, true
+	for page.More && len(page.Entries) < q.Limit {
+		a := b.read(ctx, at, lane.GetStatement{
+			Bank: at, Account: q.Account, AfterSeq: page.LastSeq, Since: q.Since, Until: q.Until, Limit: q.Limit - len(page.Entries),
+		})
+		if a.Err != nil {
+			return api.StatementPage{}, a.Err
+		}
+		page.Entries = append(page.Entries, a.Entries...)
+		page.LastSeq, page.More = a.LastSeq, a.More
+		if len(a.Entries) == 0 {
+			break // it has looked at much and found nothing: the client decides whether to go on
+		}
+	}
+	return page, nil
 }
 
 // Entries lists journal entries after a sequence number.

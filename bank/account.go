@@ -1,6 +1,7 @@
 package bank
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/quorate/quorate/transfer"
@@ -56,6 +57,55 @@ func (a *Account) AvailableMinor() (minor int64, ok bool) {
 		sum = 1<<63 - 1
 	}
 	return sum, true
+}
+
+// ChangeKind is what an operator does to an account.
+type ChangeKind uint8
+
+// Freeze and Unfreeze move an account between open and frozen. Close is final, and only for an account with nothing posted and nothing
+// prepared. SetLimit sets how far it may go below zero.
+const (
+	Freeze   ChangeKind = 1
+	Unfreeze ChangeKind = 2
+	Close    ChangeKind = 3
+	SetLimit ChangeKind = 4
+)
+
+func (k ChangeKind) String() string {
+	switch k {
+	case Freeze:
+		return "freeze"
+	case Unfreeze:
+		return "unfreeze"
+	case Close:
+		return "close"
+	case SetLimit:
+		return "set limit"
+	}
+	return "invalid"
+}
+
+// Change says how an account shall be. To ask for what is so already changes nothing.
+type Change struct {
+	Account        transfer.AccountID
+	Kind           ChangeKind
+	OverdraftMinor int64 // SetLimit only, as in Terms
+	Unlimited      bool  // likewise
+}
+
+// Validate says whether a bank can be asked for it: a valid name, a kind that there is, and a limit ≥ 0 with SetLimit only. The error wraps
+// ErrInvalidName, ErrInvalidRequest or ErrInvalidOverdraft of package transfer.
+func (c *Change) Validate() error {
+	if err := transfer.ValidateName(string(c.Account)); err != nil {
+		return fmt.Errorf("account: %w", err)
+	}
+	if c.Kind < Freeze || c.Kind > SetLimit {
+		return fmt.Errorf("%w: change %d of an account", transfer.ErrInvalidRequest, c.Kind)
+	}
+	if c.OverdraftMinor < 0 || (c.Unlimited && c.OverdraftMinor > 0) || (c.Kind != SetLimit && (c.Unlimited || c.OverdraftMinor != 0)) {
+		return fmt.Errorf("%w: to %s with a limit of %d, unlimited %t", transfer.ErrInvalidOverdraft, c.Kind, c.OverdraftMinor, c.Unlimited)
+	}
+	return nil
 }
 
 // Entry is one leg as it was posted: the journal of a bank is its entries in the order of Seq.

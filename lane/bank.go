@@ -153,20 +153,25 @@ func (b *bankHost) propose() {
 }
 
 func (b *bankHost) serve(w waiter, ask Ask) {
-	open, ok := ask.(OpenAccount)
-	if !ok {
+	var command ledger.Command
+	switch a := ask.(type) {
+	case OpenAccount:
+		if err := b.ledger.ValidateTerms(a.Terms); err != nil {
+			b.lane.answer(w, Answer{Err: err})
+			return
+		}
+		command.Open = &a.Terms
+	case ChangeAccount:
+		command.Change = &a.Change
+	default:
 		b.lane.read(b.group, w, ask)
-		return
-	}
-	if err := b.ledger.ValidateTerms(open.Terms); err != nil {
-		b.lane.answer(w, Answer{Err: err})
 		return
 	}
 	if len(b.commands) >= b.lane.limits.BankQueueMax {
 		b.lane.answer(w, Answer{Err: fmt.Errorf("%w: bank %s has %d commands waiting", transfer.ErrBusy, b.bank, len(b.commands))})
 		return
 	}
-	b.add(ledger.Command{Open: &open.Terms}, origin{waiter: w})
+	b.add(command, origin{waiter: w})
 }
 
 func (b *bankHost) add(c ledger.Command, o origin) {
@@ -190,6 +195,8 @@ func (b *bankHost) readBooks(ask Ask) (answer Answer) {
 		return Answer{Accounts: []bank.Account{account}, Err: err}
 	case ListAccounts:
 		answer.Accounts, answer.Err = b.ledger.Accounts(a.After, min(a.Limit, b.lane.limits.PageMax))
+	case GetStatement:
+		return b.readStatement(&a)
 	case ListEntries:
 		answer.Entries, answer.Err = b.ledger.Entries(a.AfterSeq, min(a.Limit, b.lane.limits.PageMax))
 	case AuditBank:
@@ -199,6 +206,18 @@ func (b *bankHost) readBooks(ask Ask) (answer Answer) {
 	default:
 		answer.Err = fmt.Errorf("%w: a bank doesn't answer %T", transfer.ErrInvalidRequest, ask)
 	}
+	return answer
+}
+
+func (b *bankHost) readStatement(a *GetStatement) (answer Answer) {
+	_, known, err := b.ledger.Account(a.Account)
+	if err == nil && !known {
+		err = fmt.Errorf("%w: %s at bank %s", transfer.ErrAccountNotFound, a.Account, b.bank)
+	}
+	if err != nil {
+		return Answer{Err: err}
+	}
+	answer.Entries, answer.LastSeq, answer.More, answer.Err = b.ledger.Statement(a.Account, a.AfterSeq, a.Since, a.Until, min(a.Limit, b.lane.limits.StatementMax))
 	return answer
 }
 

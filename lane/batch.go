@@ -50,8 +50,11 @@ func requestBytes(r *bank.Request) int {
 }
 
 func commandBytes(c *ledger.Command) int {
-	if c.Request == nil {
+	switch {
+	case c.Open != nil:
 		return factOverheadBytes + len(c.Open.ID)
+	case c.Change != nil:
+		return factOverheadBytes + len(c.Change.Account)
 	}
 	return requestBytes(c.Request)
 }

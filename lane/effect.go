@@ -57,6 +57,8 @@ type Answer struct {
 	Transfer transfer.Record
 	Accounts []bank.Account
 	Entries  []bank.Entry
+	LastSeq  uint64 // of a statement: where the next page begins …
+	More     bool   // … if there is one
 	Audit    bank.Audit
 	Status   Status
 	Hash     StateHash

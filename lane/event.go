@@ -53,8 +53,8 @@ func (SnapshotRead) isEvent() {}
 func (Asked) isEvent()        {}
 func (Forgotten) isEvent()    {}
 
-// Ask is what a client may want: Submit, CancelTransfer, GetTransfer, OpenAccount, GetAccount, ListAccounts, ListEntries, AuditBank
-// or GetStatus; an operator HoldCommits, Cut, HashReplica, Examine, FindTransfers, ListMembers, AddMember, PromoteMember, RemoveMember, PlaceGroup or
+// Ask is what a client may want: Submit, CancelTransfer, GetTransfer, OpenAccount, ChangeAccount, GetAccount, ListAccounts, GetStatement, ListEntries,
+// AuditBank or GetStatus; an operator HoldCommits, Cut, HashReplica, Examine, FindTransfers, ListMembers, AddMember, PromoteMember, RemoveMember, PlaceGroup or
 // TransferLeader. The list is closed.
 type Ask interface{ isAsk() }
 
@@ -77,6 +77,12 @@ type OpenAccount struct {
 	Terms bank.Terms
 }
 
+// ChangeAccount freezes, unfreezes or closes an account, or sets its limit.
+type ChangeAccount struct {
+	Bank   transfer.BankID
+	Change bank.Change
+}
+
 // GetAccount reads one account.
 type GetAccount struct {
 	Bank transfer.BankID
@@ -88,6 +94,15 @@ type ListAccounts struct {
 	Bank  transfer.BankID
 	After transfer.AccountID
 	Limit int
+}
+
+// GetStatement reads up to Limit entries of one account after a sequence number, since and until the bank had reached a time (zero: no bound).
+type GetStatement struct {
+	Bank         transfer.BankID
+	Account      transfer.AccountID
+	AfterSeq     uint64
+	Since, Until time.Time
+	Limit        int
 }
 
 // ListEntries reads up to Limit journal entries after a sequence number.
@@ -177,6 +192,8 @@ func (Submit) isAsk()         {}
 func (CancelTransfer) isAsk() {}
 func (GetTransfer) isAsk()    {}
 func (OpenAccount) isAsk()    {}
+func (ChangeAccount) isAsk()  {}
+func (GetStatement) isAsk()   {}
 func (GetAccount) isAsk()     {}
 func (ListAccounts) isAsk()   {}
 func (ListEntries) isAsk()    {}

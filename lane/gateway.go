@@ -157,6 +157,9 @@ func (a *openAsk) tooLate() error {
 	if changesCluster(a.Ask) && a.sent > 0 {
 		return fmt.Errorf("%w: see how the cluster is now", transfer.ErrOutcomeUnknown)
 	}
+	if change, ok := a.Ask.(ChangeAccount); ok && a.sent > 0 {
+		return fmt.Errorf("%w: to %s account %s at bank %s", transfer.ErrOutcomeUnknown, change.Change.Kind, change.Change.Account, change.Bank)
+	}
 	return fmt.Errorf("%w: group %s", transfer.ErrNoLeader, a.group)
 }
 
@@ -184,7 +187,7 @@ func transferOf(ask Ask) (id transfer.ID, ok bool) {
 // changes says whether a request may change something.
 func changes(ask Ask) bool {
 	switch ask.(type) {
-	case Submit, CancelTransfer, OpenAccount:
+	case Submit, CancelTransfer, OpenAccount, ChangeAccount:
 		return true
 	}
 	return false

@@ -37,6 +37,7 @@ type Limits struct {
 	SnapshotChunk    int           // bytes of one chunk, about
 	HoldCommitsMax   time.Duration // how long a backup may have a bank wait with its commits
 	PageMax          int           // items in one listing
+	StatementMax     int           // entries in one page of a statement: each is a read of its own
 
 	ReportEvery time.Duration // how often a group's leader tells the cluster's about members on their way in or out
 
@@ -74,6 +75,7 @@ func DefaultLimits() Limits {
 		SnapshotChunk:    256 << 10,
 		HoldCommitsMax:   30 * time.Second,
 		PageMax:          1000,
+		StatementMax:     250,
 
 		ReportEvery: 500 * time.Millisecond,
 

@@ -38,7 +38,11 @@ func (l *Lane) groupOf(ask Ask) GroupID {
 		return l.coordinatorOf(a.ID)
 	case OpenAccount:
 		return BankGroup(a.Bank)
+	case ChangeAccount:
+		return BankGroup(a.Bank)
 	case GetAccount:
+		return BankGroup(a.Bank)
+	case GetStatement:
 		return BankGroup(a.Bank)
 	case ListAccounts:
 		return BankGroup(a.Bank)

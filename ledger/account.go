@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/internal/wire"
 	"github.com/quorate/quorate/transfer"
 )
@@ -86,6 +87,68 @@ func (l *Ledger) open(t bank.Terms) (Result, error) {
 	}
 	return Result{Account: a.Account}, nil
 }
+
+// change makes an account as it shall be. A refusal is in Result.Err.
+func (l *Ledger) change(c *bank.Change) (Result, error) {
+	a, err := l.account(c.Account)
+	if err != nil {
+		return Result{}, err
+	}
+	if a == nil {
+		return Result{Err: fmt.Errorf("%w: %s", transfer.ErrAccountNotFound, clipped(c.Account))}, nil
+	}
+	before := a.Account
+	if err := a.change(c); err != nil {
+		return Result{Err: err}, nil
+	}
+	if a.Account != before {
+		l.touch(a)
+	}
+	return Result{Account: a.Account}, nil
+}
+
+// change carries out what is allowed; otherwise the account stays as it is.
+func (a *account) change(c *bank.Change) error {
+	if a.Status == bank.Closed && c.Kind != bank.Close {
+		return fmt.Errorf("%w: %s", transfer.ErrAccountClosed, a.ID)
+	}
+	switch c.Kind {
+	case bank.Freeze:
+		a.Status = bank.Frozen
+	case bank.Unfreeze:
+		a.Status = bank.Open
+	case bank.Close:
+		if a.PostedMinor != 0 || a.holds != 0 {
+			return fmt.Errorf("%w: %s has posted %s %s and %d legs prepared", transfer.ErrAccountNotEmpty, a.ID,
+				transfer.FormatMinor(a.PostedMinor, a.Currency), a.Currency, a.holds)
+		}
+		a.Status = bank.Closed
+	case bank.SetLimit:
+		return a.setLimit(c.OverdraftMinor, c.Unlimited)
+	default:
+		invariant.Fail("the decoder let change %d through", c.Kind)
+	}
+	return nil
+}
+
+// setLimit refuses a limit below what the account owes or has reserved already: available would be negative.
+func (a *account) setLimit(overdraftMinor int64, unlimited bool) error {
+	limited := a.Account
+	limited.OverdraftMinor, limited.Unlimited = overdraftMinor, unlimited
+	if err := checkTerms(&limited.Terms); err != nil {
+		return err
+	}
+	if available, is := limited.AvailableMinor(); is && available < 0 {
+		return fmt.Errorf("%w: %s has posted %s %s and held %s, a limit of %s is too low", transfer.ErrLimitInUse, a.ID,
+			transfer.FormatMinor(a.PostedMinor, a.Currency), a.Currency, transfer.FormatMinor(a.HeldMinor, a.Currency),
+			transfer.FormatMinor(overdraftMinor, a.Currency))
+	}
+	a.Account = limited
+	return nil
+}
+
+// clipped keeps what a stranger calls an account short enough for a message.
+func clipped(id transfer.AccountID) string { return fmt.Sprintf("%.64q", id) }
 
 func limitOf(t *bank.Terms) string {
 	if t.Unlimited {

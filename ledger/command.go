@@ -10,16 +10,25 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// formatVersion is the version of the log entries and of the state records: proto/quorate/store/v1/ledger.proto
-// describes both.
-const formatVersion = 1
+// The versions of log entries: proto/quorate/store/v1/ledger.proto describes them. An entry without a Change is written in the
+// first, as ever, so that a replica of an older release stops at the first Change and not before.
+const (
+	entryVersion       = 1
+	entryVersionChange = 2 // has Changes
+)
 
 // Encode makes one log entry: the same commands at the same time are the same bytes, on every machine and in every release.
 // `at` is kept to the nanosecond, in UTC; it lies between the years 1678 and 2262. Leg.Bank is left out: a
 // ledger is one bank, and who routes a request to it has looked at the name already.
 func Encode(at time.Time, commands []Command) []byte {
 	b := make([]byte, 0, 16+128*len(commands))
-	b = wire.AppendUint(b, 1, formatVersion)
+	version := uint64(entryVersion)
+	for i := range commands {
+		if commands[i].Change != nil {
+			version = entryVersionChange
+		}
+	}
+	b = wire.AppendUint(b, 1, version)
 	b = wire.AppendFixed(b, 2, uint64(at.UnixNano()))
 	for i := range commands {
 		var mark int
@@ -31,6 +40,10 @@ func Encode(at time.Time, commands []Command) []byte {
 }
 
 func appendCommand(b []byte, c *Command) []byte {
+	if c.Change != nil {
+		invariant.Holds(c.Request == nil && c.Open == nil, "a command is one of a request, an account to open and a change")
+		return appendChange(b, c.Change)
+	}
 	invariant.Holds((c.Request == nil) != (c.Open == nil), "a command is either a request or an account to open")
 	if c.Open != nil {
 		b, mark := wire.OpenMessage(b, 5)
@@ -56,6 +69,15 @@ func appendCommand(b []byte, c *Command) []byte {
 		invariant.Fail("no log entry can carry operation %d", c.Request.Op)
 		return nil
 	}
+}
+
+func appendChange(b []byte, c *bank.Change) []byte {
+	b, mark := wire.OpenMessage(b, 6)
+	b = wire.AppendText(b, 1, string(c.Account))
+	b = wire.AppendUint(b, 2, uint64(c.Kind))
+	b = wire.AppendUint(b, 3, uint64(c.OverdraftMinor))
+	b = wire.AppendBool(b, 4, c.Unlimited)
+	return wire.CloseMessage(b, mark)
 }
 
 func appendPrepare(b []byte, q *bank.Request) []byte {
@@ -87,6 +109,7 @@ type decoder struct {
 	commands []Command
 	requests []bank.Request
 	terms    []bank.Terms
+	changes  []bank.Change
 	legs     []transfer.Leg
 }
 
@@ -95,6 +118,7 @@ func (d *decoder) decode(data []byte) (at time.Time, commands []Command, err err
 	d.commands = grown(d.commands, n)
 	d.requests = grown(d.requests, n)
 	d.terms = grown(d.terms, n)
+	d.changes = grown(d.changes, 0)
 	d.legs = grown(d.legs, 0)
 	c := wire.NewCursor(data)
 	var version, nanos uint64
@@ -112,8 +136,8 @@ func (d *decoder) decode(data []byte) (at time.Time, commands []Command, err err
 			c.Unknown()
 		}
 	}
-	if c.Err == nil && version != formatVersion {
-		c.Err = fmt.Errorf("%w: version %d, known is %d", wire.ErrDamaged, version, formatVersion)
+	if c.Err == nil && (version < entryVersion || version > entryVersionChange || (version == entryVersionChange) != (len(d.changes) > 0)) {
+		c.Err = fmt.Errorf("%w: version %d with %d changes, known are 1 without and 2 with some", wire.ErrDamaged, version, len(d.changes))
 	}
 	if c.Err != nil {
 		return time.Time{}, nil, fmt.Errorf("read log entry of %d bytes: %w", len(data), c.Err)
@@ -150,6 +174,10 @@ func (d *decoder) command(c *wire.Cursor) {
 		case 5:
 			m := c.Message()
 			d.open(&m)
+			c.Join(&m)
+		case 6:
+			m := c.Message()
+			d.change(&m)
 			c.Join(&m)
 		default:
 			c.Unknown()
@@ -240,4 +268,28 @@ func (d *decoder) open(c *wire.Cursor) {
 	}
 	d.terms = append(d.terms, t)
 	d.commands = append(d.commands, Command{Open: &d.terms[len(d.terms)-1]})
+}
+
+func (d *decoder) change(c *wire.Cursor) {
+	var change bank.Change
+	for c.Next() {
+		switch c.Number {
+		case 1:
+			change.Account = transfer.AccountID(c.Text())
+		case 2:
+			change.Kind = bank.ChangeKind(c.Bounded(uint64(bank.SetLimit)))
+		case 3:
+			change.OverdraftMinor = int64(c.Uint())
+		case 4:
+			change.Unlimited = c.Bool()
+		default:
+			c.Unknown()
+		}
+	}
+	if change.Kind == 0 || (change.Kind != bank.SetLimit && (change.OverdraftMinor != 0 || change.Unlimited)) {
+		c.Damage("change %d with a limit of %d, unlimited %t", change.Kind, change.OverdraftMinor, change.Unlimited)
+	}
+	// A command keeps its own copy's address if changes grow into a new array later.
+	d.changes = append(d.changes, change)
+	d.commands = append(d.commands, Command{Change: &d.changes[len(d.changes)-1]})
 }

@@ -139,6 +139,25 @@ func (b *book) account(id transfer.AccountID) bank.Account {
 	return a
 }
 
+// statement is all entries of one account in a period, in the pages of a client in a hurry.
+func (b *book) statement(id transfer.AccountID, since, until time.Time) []bank.Entry {
+	b.t.Helper()
+	var all []bank.Entry
+	for after, more := uint64(0), true; more; {
+		var page []bank.Entry
+		var err error
+		last := after
+		if page, after, more, err = b.Statement(id, after, since, until, 2); err != nil {
+			b.t.Fatal(err)
+		}
+		if more && after <= last {
+			b.t.Fatalf("a page after entry %d ends at %d", last, after)
+		}
+		all = append(all, page...)
+	}
+	return all
+}
+
 func (b *book) check() {
 	b.t.Helper()
 	if err := b.Check(); err != nil {

@@ -26,6 +26,7 @@
 //   - held and incoming are ≥ 0, and zero without open holds; they are the sums of the open holds
 //   - totals move with accounts, and posted balances only by entries of the journal
 //   - the journal has no gaps, and each entry's balance is the one before plus its amount
+//   - each entry that has left memory has its line in the statement of its account, from the first Seq on that has lines
 //   - an id is held or finished, never both; every entry belongs to a committed id
 //   - Hash is the sum over all records
 package ledger

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/quorate/quorate/bank"
@@ -11,9 +12,12 @@ import (
 
 // journal is the entries since the last durable checkpoint; all older ones are behind the reader.
 type journal struct {
-	last   uint64        // Seq of the newest entry
-	sealed tape[posting] // in the last Checkpoint, which isn't durable yet
-	fresh  tape[posting] // since then
+	last uint64 // Seq of the newest entry
+	// What statements need (statement.go): the latest time of any entry, and the first Seq that has a line.
+	reachedNanos int64
+	linesFrom    uint64
+	sealed       tape[posting] // in the last Checkpoint, which isn't durable yet
+	fresh        tape[posting] // since then
 }
 
 // posting is a bank.Entry in memory: what can be known from elsewhere is left out. Its Seq is its place.
@@ -23,6 +27,7 @@ type posting struct {
 	amountMinor  int64
 	balanceMinor int64
 	nanos        int64
+	reachedNanos int64 // the latest of any entry so far
 	reference    string
 }
 
@@ -30,6 +35,8 @@ type posting struct {
 func (j *journal) add(p posting) (digest uint64) {
 	p.account.total.entriesMinor += p.amountMinor
 	j.last++
+	j.reachedNanos = max(j.reachedNanos, p.nanos)
+	p.reachedNanos = j.reachedNanos
 	j.fresh.add(p)
 	return digestOfEntry(j.last, p.account.name, &p)
 }
@@ -39,14 +46,21 @@ func (j *journal) firstInMemory() uint64 {
 	return j.last - uint64(j.sealed.length+j.fresh.length) + 1
 }
 
+// startLines begins with lines for statements at a Seq.
+func (j *journal) startLines(from uint64) { j.linesFrom, j.reachedNanos = from, math.MinInt64 }
+
+// posting is the one with this Seq, which must be in memory.
+func (j *journal) posting(seq uint64) *posting {
+	at := int(seq - j.firstInMemory())
+	if at < j.sealed.length {
+		return j.sealed.at(at)
+	}
+	return j.fresh.at(at - j.sealed.length)
+}
+
 // entry is the one with this Seq, which must be in memory.
 func (j *journal) entry(seq uint64) bank.Entry {
-	p := (*posting)(nil)
-	if at := int(seq - j.firstInMemory()); at < j.sealed.length {
-		p = j.sealed.at(at)
-	} else {
-		p = j.fresh.at(at - j.sealed.length)
-	}
+	p := j.posting(seq)
 	return bank.Entry{
 		Seq:          seq,
 		Transfer:     p.transfer,

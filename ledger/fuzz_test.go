@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -15,6 +16,7 @@ import (
 // Whatever the bytes, Decode returns; and what it understands, Encode can say again.
 func FuzzDecode(f *testing.F) {
 	f.Add(ledger.Encode(goldenAt, goldenEntry()))
+	f.Add(ledger.Encode(goldenAt, goldenChanges()))
 	f.Add(ledger.Encode(epoch, nil))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -39,6 +41,7 @@ func FuzzDecode(f *testing.F) {
 // A log entry that can be read can be applied, and leaves a bank whose books are right.
 func FuzzApply(f *testing.F) {
 	f.Add(ledger.Encode(goldenAt, goldenEntry()))
+	f.Add(ledger.Encode(goldenAt, goldenChanges()))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b := aliceAndBob(t, newDisk())
 		_, _, unreadable := ledger.Decode(data)
@@ -55,11 +58,11 @@ func FuzzApply(f *testing.F) {
 
 // Whatever a disk returns under any key, it is read or called damaged, and nothing panics.
 func FuzzRecords(f *testing.F) {
-	for key, value := range undump(f, "state_v1.txt").values {
+	for key, value := range undump(f, "state_v2.txt").values {
 		f.Add([]byte(key), value)
 	}
 	f.Fuzz(func(t *testing.T, key, value []byte) {
-		d := undump(t, "state_v1.txt")
+		d := undump(t, "state_v2.txt")
 		d.values[string(key)] = value
 		l, err := ledger.New(d)
 		if err != nil {
@@ -74,6 +77,7 @@ func FuzzRecords(f *testing.F) {
 		_, _, _ = l.Account("alice") // any answer will do
 		_, _ = l.Accounts("", 100)
 		_, _ = l.Entries(0, 100)
+		_, _, _, _ = l.Statement("alice", 0, epoch, time.Time{}, 100)
 		_ = l.Check()
 	})
 }

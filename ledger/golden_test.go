@@ -46,11 +46,35 @@ func goldenEntry() []ledger.Command {
 func TestGoldenLogEntry(t *testing.T) {
 	data := ledger.Encode(goldenAt, goldenEntry())
 	golden(t, "log_entry_v1.txt", "entry "+hex.EncodeToString(data)+"\n")
+	mustDecode(t, data, goldenEntry())
+}
+
+// An entry with changes is of version 2.
+func TestGoldenLogEntryOfChanges(t *testing.T) {
+	data := ledger.Encode(goldenAt, goldenChanges())
+	golden(t, "log_entry_v2.txt", "entry "+hex.EncodeToString(data)+"\n")
+	mustDecode(t, data, goldenChanges())
+}
+
+func goldenChanges() []ledger.Command {
+	c := request(bank.Commit, transfer.ID{2})
+	return []ledger.Command{
+		{Change: &bank.Change{Account: "alice", Kind: bank.Freeze}},
+		{Change: &bank.Change{Account: "alice", Kind: bank.Unfreeze}},
+		{Request: &c},
+		{Change: &bank.Change{Account: "bob", Kind: bank.Close}},
+		{Change: &bank.Change{Account: "alice", Kind: bank.SetLimit, OverdraftMinor: 50000}},
+		{Change: &bank.Change{Account: "@cash", Kind: bank.SetLimit, Unlimited: true}},
+	}
+}
+
+func mustDecode(t *testing.T, data []byte, want []ledger.Command) {
+	t.Helper()
 	at, commands, err := ledger.Decode(data)
 	if err != nil || !at.Equal(goldenAt) {
 		t.Fatalf("decoded %v, %v", at, err)
 	}
-	if diff := cmp.Diff(goldenEntry(), commands); diff != "" {
+	if diff := cmp.Diff(want, commands); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -79,13 +103,13 @@ func goldenBank(t *testing.T) *book {
 func TestGoldenState(t *testing.T) {
 	b := goldenBank(t)
 	b.save()
-	golden(t, "state_shortfall_v1.txt", dump(b.disk))
+	golden(t, "state_v2.txt", dump(b.disk))
 }
 
-// What version 1 wrote must be understood for ever. The first builds stored no shortfall with a refusal.
+// What any version wrote must be understood for ever. The first builds stored no shortfall with a refusal, and version 1 no lines.
 func TestGoldenStateIsRead(t *testing.T) {
 	for name, options := range map[string]cmp.Options{
-		"state_shortfall_v1.txt": nil, "state_v1.txt": {cmpopts.IgnoreFields(transfer.Reason{}, "Shortfall")},
+		"state_v2.txt": nil, "state_shortfall_v1.txt": nil, "state_v1.txt": {cmpopts.IgnoreFields(transfer.Reason{}, "Shortfall")},
 	} {
 		t.Run(name, func(t *testing.T) { readGoldenState(t, name, options) })
 	}
@@ -108,6 +132,9 @@ func readGoldenState(t *testing.T, name string, options cmp.Options) {
 		func(b *book) any { return b.ask(prepare(transfer.ID{4}, debit("alice", 1))) },
 		func(b *book) any { return b.ask(request(bank.Commit, transfer.ID{5})) },
 		func(b *book) any { e, err := b.Entries(0, 10); return []any{e, err} },
+		func(b *book) any { return b.statement("@cash", time.Time{}, time.Time{}) },
+		func(b *book) any { return b.statement("alice", goldenAt, goldenAt.Add(1)) },
+		func(b *book) any { return b.statement("alice", time.Time{}, goldenAt) },
 	} {
 		if diff := cmp.Diff(ask(want), ask(got), options); diff != "" {
 			t.Errorf("question %d:\n%s", step+1, diff)
@@ -162,10 +189,6 @@ func undump(t testing.TB, name string) *disk {
 // we write, and writes what we read.
 func TestGeneratedCodeAgreesOnTheLogEntry(t *testing.T) {
 	data := ledger.Encode(goldenAt, goldenEntry())
-	var batch storev1.LedgerBatch
-	if err := proto.Unmarshal(data, &batch); err != nil {
-		t.Fatal(err)
-	}
 	want := &storev1.LedgerBatch{Version: 1, AtUnixNanos: goldenAt.UnixNano(), Commands: []*storev1.LedgerCommand{
 		{Command: &storev1.LedgerCommand_Open{Open: &storev1.LedgerTerms{Id: "@cash", Currency: "CZK", Unlimited: true}}},
 		{Command: &storev1.LedgerCommand_Open{Open: &storev1.LedgerTerms{Id: "alice", Currency: "CZK", OverdraftMinor: 50000}}},
@@ -179,6 +202,29 @@ func TestGeneratedCodeAgreesOnTheLogEntry(t *testing.T) {
 		{Command: &storev1.LedgerCommand_Rollback{Rollback: id16(3, 0, 0)}},
 		{Command: &storev1.LedgerCommand_Resolve{Resolve: &storev1.LedgerResolve{Id: id16(4, 0, 0), Fingerprint: id16(0xf3, 0, 0xf4)}}},
 	}}
+	agreesOnBytes(t, data, want)
+}
+
+func TestGeneratedCodeAgreesOnChanges(t *testing.T) {
+	change := func(c *storev1.LedgerChange) *storev1.LedgerCommand {
+		return &storev1.LedgerCommand{Command: &storev1.LedgerCommand_Change{Change: c}}
+	}
+	agreesOnBytes(t, ledger.Encode(goldenAt, goldenChanges()), &storev1.LedgerBatch{Version: 2, AtUnixNanos: goldenAt.UnixNano(), Commands: []*storev1.LedgerCommand{
+		change(&storev1.LedgerChange{Account: "alice", Kind: storev1.LedgerChangeKind_LEDGER_CHANGE_KIND_FREEZE}),
+		change(&storev1.LedgerChange{Account: "alice", Kind: storev1.LedgerChangeKind_LEDGER_CHANGE_KIND_UNFREEZE}),
+		{Command: &storev1.LedgerCommand_Commit{Commit: id16(2, 0, 0)}},
+		change(&storev1.LedgerChange{Account: "bob", Kind: storev1.LedgerChangeKind_LEDGER_CHANGE_KIND_CLOSE}),
+		change(&storev1.LedgerChange{Account: "alice", Kind: storev1.LedgerChangeKind_LEDGER_CHANGE_KIND_SET_LIMIT, OverdraftMinor: 50000}),
+		change(&storev1.LedgerChange{Account: "@cash", Kind: storev1.LedgerChangeKind_LEDGER_CHANGE_KIND_SET_LIMIT, Unlimited: true}),
+	}})
+}
+
+func agreesOnBytes(t *testing.T, data []byte, want *storev1.LedgerBatch) {
+	t.Helper()
+	var batch storev1.LedgerBatch
+	if err := proto.Unmarshal(data, &batch); err != nil {
+		t.Fatal(err)
+	}
 	if diff := cmp.Diff(want, &batch, protocmp.Transform()); diff != "" {
 		t.Error(diff)
 	}
@@ -196,10 +242,10 @@ func id16(first, second, last byte) []byte {
 }
 
 func TestGeneratedCodeAgreesOnTheRecords(t *testing.T) {
-	d := undump(t, "state_v1.txt")
+	d := undump(t, "state_v2.txt")
 	messages := map[byte]proto.Message{
 		'a': &storev1.LedgerAccount{}, 'e': &storev1.LedgerEntry{}, 'f': &storev1.LedgerFinished{},
-		'h': &storev1.LedgerHold{}, 'm': &storev1.LedgerMeta{}, 't': &storev1.LedgerTotal{},
+		'h': &storev1.LedgerHold{}, 'm': &storev1.LedgerMeta{}, 's': &storev1.LedgerLine{}, 't': &storev1.LedgerTotal{},
 	}
 	seen := map[byte]bool{}
 	for key, value := range d.values {

@@ -170,6 +170,9 @@ func (c *check) entries() error {
 		c.balances[e.Account] = balance
 		c.hash += digestOfListed(e)
 	}
+	if err := c.lines(entries); err != nil {
+		return err
+	}
 	if uint64(len(entries)) != c.ledger.LastEntry() {
 		return fmt.Errorf("the journal has %d entries, the last should be %d", len(entries), c.ledger.LastEntry())
 	}

@@ -11,10 +11,12 @@ import (
 type Command struct {
 	Request *bank.Request // prepare, commit, rollback or resolve
 	Open    *bank.Terms   // open an account
+	Change  *bank.Change  // freeze, unfreeze or close one, or set its limit
 }
 
 // Result is what became of one Command. Of a Request: Answer. Of an Open: Account, or Err, which wraps
-// ErrAccountExists (other terms; the same terms again are no error) or what ValidateTerms says.
+// ErrAccountExists (other terms; the same terms again are no error) or what ValidateTerms says. Of a Change: the Account as it is
+// now, or Err, which wraps ErrAccountNotFound, ErrAccountClosed, ErrAccountNotEmpty, ErrLimitInUse or ErrInvalidOverdraft.
 type Result struct {
 	Answer  bank.Answer
 	Account bank.Account
@@ -67,10 +69,13 @@ func (l *Ledger) apply(index uint64, data []byte) ([]Result, error) {
 	l.index, l.atNanos = index, at.UnixNano()
 	results := make([]Result, len(commands))
 	for i := range commands {
-		if commands[i].Open != nil {
-			results[i], err = l.open(*commands[i].Open)
-		} else {
-			results[i].Answer, err = l.answer(commands[i].Request, i)
+		switch c := &commands[i]; {
+		case c.Open != nil:
+			results[i], err = l.open(*c.Open)
+		case c.Change != nil:
+			results[i], err = l.change(c.Change)
+		default:
+			results[i].Answer, err = l.answer(c.Request, i)
 		}
 		if err != nil {
 			return nil, err

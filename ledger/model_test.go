@@ -17,6 +17,7 @@ import (
 // obviousBank is the law written down once more, slowly: it keeps every transfer and computes everything else from them.
 type obviousBank struct {
 	terms     map[transfer.AccountID]bank.Terms
+	status    map[transfer.AccountID]bank.AccountStatus // missing: open
 	transfers map[transfer.ID]*obviousTransfer
 	entries   []bank.Entry
 	prepares  int
@@ -31,11 +32,11 @@ type obviousTransfer struct {
 }
 
 func newObviousBank() *obviousBank {
-	return &obviousBank{terms: map[transfer.AccountID]bank.Terms{}, transfers: map[transfer.ID]*obviousTransfer{}}
+	return &obviousBank{terms: map[transfer.AccountID]bank.Terms{}, status: map[transfer.AccountID]bank.AccountStatus{}, transfers: map[transfer.ID]*obviousTransfer{}}
 }
 
 func (o *obviousBank) account(id transfer.AccountID) bank.Account {
-	a := bank.Account{Terms: o.terms[id], Status: bank.Open}
+	a := bank.Account{Terms: o.terms[id], Status: max(bank.Open, o.status[id])}
 	for _, e := range o.entries {
 		if e.Account == id {
 			a.PostedMinor += e.AmountMinor
@@ -62,6 +63,11 @@ func (o *obviousBank) judge(q bank.Request) transfer.Code {
 		terms, ok := o.terms[leg.Account]
 		if !ok {
 			return "account_not_found"
+		}
+		if status := o.status[leg.Account]; status == bank.Frozen {
+			return "account_frozen"
+		} else if status == bank.Closed {
+			return "account_closed"
 		}
 		if terms.Currency != leg.Currency {
 			return "currency_mismatch"
@@ -156,6 +162,49 @@ func (o *obviousBank) open(t bank.Terms) transfer.Code {
 	return ""
 }
 
+func (o *obviousBank) change(c bank.Change) transfer.Code {
+	a, known := o.account(c.Account), true
+	if _, known = o.terms[c.Account]; !known {
+		return "account_not_found"
+	}
+	if a.Status == bank.Closed && c.Kind != bank.Close {
+		return "account_closed"
+	}
+	switch c.Kind {
+	case bank.Freeze:
+		o.status[c.Account] = bank.Frozen
+	case bank.Unfreeze:
+		o.status[c.Account] = bank.Open
+	case bank.Close:
+		if a.PostedMinor != 0 || a.HeldMinor != 0 || a.IncomingMinor != 0 {
+			return "account_not_empty"
+		}
+		o.status[c.Account] = bank.Closed
+	default:
+		if !c.Unlimited && a.PostedMinor-a.HeldMinor+c.OverdraftMinor < 0 {
+			return "limit_in_use"
+		}
+		terms := o.terms[c.Account]
+		terms.OverdraftMinor, terms.Unlimited = c.OverdraftMinor, c.Unlimited
+		o.terms[c.Account] = terms
+	}
+	return ""
+}
+
+// statement goes through all entries. What an entry counts to is the latest time that the bank had reached with it.
+func (o *obviousBank) statement(id transfer.AccountID, since, until time.Time) (entries []bank.Entry) {
+	var reached time.Time
+	for _, e := range o.entries {
+		if e.At.After(reached) {
+			reached = e.At
+		}
+		if e.Account == id && !reached.Before(since) && (until.IsZero() || reached.Before(until)) {
+			entries = append(entries, e)
+		}
+	}
+	return entries
+}
+
 func (o *obviousBank) accounts() (all []bank.Account) {
 	for _, id := range slices.Sorted(maps.Keys(o.terms)) {
 		all = append(all, o.account(id))
@@ -214,6 +263,15 @@ var (
 				OverdraftMinor: rapid.SampledFrom([]int64{0, 0, 50}).Draw(t, "overdraft"),
 			}}
 		}
+		if rapid.IntRange(0, 4).Draw(t, "change") == 0 {
+			c := bank.Change{Account: someAccounts.Draw(t, "account"), Kind: rapid.SampledFrom([]bank.ChangeKind{
+				bank.Freeze, bank.Unfreeze, bank.Unfreeze, bank.Unfreeze, bank.Close, bank.SetLimit, bank.SetLimit}).Draw(t, "change")}
+			if c.Kind == bank.SetLimit {
+				c.OverdraftMinor = rapid.SampledFrom([]int64{0, 20, 50, 100}).Draw(t, "limit")
+				c.Unlimited = c.OverdraftMinor == 0 && rapid.Bool().Draw(t, "unlimited")
+			}
+			return ledger.Command{Change: &c}
+		}
 		q := bank.Request{ID: someID.Draw(t, "id"), Op: rapid.SampledFrom([]bank.Op{
 			bank.Prepare, bank.Prepare, bank.Prepare, bank.Commit, bank.Commit, bank.Rollback, bank.Resolve}).Draw(t, "op")}
 		if q.Op == bank.Prepare || q.Op == bank.Resolve {
@@ -263,6 +321,16 @@ func compareAnswer(t *rapid.T, o *obviousBank, at time.Time, c ledger.Command, g
 		}
 		return
 	}
+	if c.Change != nil {
+		want := o.change(*c.Change)
+		if code := codeOf(got.Err); code != want {
+			t.Fatalf("change %+v: got %v, want %q", *c.Change, got.Err, want)
+		}
+		if want == "" && !cmp.Equal(got.Account, o.account(c.Change.Account)) {
+			t.Fatalf("change %+v:\n%s", *c.Change, cmp.Diff(o.account(c.Change.Account), got.Account))
+		}
+		return
+	}
 	result, code := o.answer(at, *c.Request)
 	if a := got.Answer; a.Result != result || a.Reason.Code != code || a.ID != c.Request.ID || a.Op != c.Request.Op {
 		t.Fatalf("%+v:\n got %s %s\nwant %s %s", *c.Request, a.Result, reasonText(a.Reason), result, code)
@@ -279,10 +347,13 @@ func compareStates(t *rapid.T, o *obviousBank, b *book) {
 	}
 	before := epoch.Add(50 * time.Second)
 	for what, pair := range map[string][2]any{
-		"accounts":  {o.accounts(), mustAccounts(b)},
-		"entries":   {o.entries, entries},
-		"totals":    {o.totals(), b.Totals()},
-		"old holds": {o.oldHolds(before), b.OldHolds(before, 1000)},
+		"accounts":                   {o.accounts(), mustAccounts(b)},
+		"entries":                    {o.entries, entries},
+		"totals":                     {o.totals(), b.Totals()},
+		"old holds":                  {o.oldHolds(before), b.OldHolds(before, 1000)},
+		"statement":                  {o.statement("alice", time.Time{}, time.Time{}), b.statement("alice", time.Time{}, time.Time{})},
+		"first half of a statement":  {o.statement("alice", time.Time{}, before), b.statement("alice", time.Time{}, before)},
+		"second half of a statement": {o.statement("@cash", before, time.Time{}), b.statement("@cash", before, time.Time{})},
 	} {
 		if diff := cmp.Diff(pair[0], pair[1]); diff != "" {
 			t.Fatalf("%s (- obvious, + ledger):\n%s", what, diff)
@@ -413,7 +484,17 @@ func samePages(t *rapid.T, a, b *book) {
 		if len(entries) == 0 {
 			entries = nil
 		}
-		return []any{accounts, entries, one, ok, b.OldHolds(before, limit), b.Audit()}
+		lines, last, more, linesErr := b.Statement(after, seq, before, before.Add(time.Minute), limit)
+		if linesErr != nil {
+			t.Fatal(linesErr)
+		}
+		if len(lines) == 0 {
+			lines = nil
+		}
+		if !more {
+			last = 0
+		}
+		return []any{accounts, entries, one, ok, lines, last, b.OldHolds(before, limit), b.Audit()}
 	}
 	if diff := cmp.Diff(ask(a), ask(b)); diff != "" {
 		t.Fatalf("after %q, entry %d, limit %d (- quiet, + restless):\n%s", after, seq, limit, diff)

@@ -19,14 +19,23 @@ import (
 //	f <id, 16 bytes> LedgerFinished   transfer that has ended here, for ever
 //	h <id, 16 bytes> LedgerHold       transfer that is prepared and undecided; read in full at start
 //	m                LedgerMeta       bank
+//	s <account id> 0 <seq, 8 bytes>   LedgerLine: a journal entry of this account
 //	t <currency>     LedgerTotal      currency; read in full at start
 const (
 	keyAccount  = 'a'
 	keyEntry    = 'e'
 	keyFinished = 'f'
 	keyHold     = 'h'
+	keyLine     = 's'
 	keyMeta     = 'm'
 	keyTotal    = 't'
+)
+
+// The versions of the state: the first has no lines, and its meta record neither of the last two fields.
+const (
+	stateVersionFirst = 1
+	stateVersion      = 2
+	lineVersion       = 1
 )
 
 func accountKey(id transfer.AccountID) []byte {
@@ -278,14 +287,17 @@ func decodeTotal(currency transfer.Currency, value []byte) (bank.Total, error) {
 }
 
 func appendMeta(b []byte, l *Ledger) []byte {
-	b = wire.AppendUint(b, 1, formatVersion)
+	b = wire.AppendUint(b, 1, stateVersion)
 	b = wire.AppendUint(b, 2, l.index)
 	b = wire.AppendUint(b, 3, l.journal.last)
-	return wire.AppendFixed(b, 4, l.hash)
+	b = wire.AppendFixed(b, 4, l.hash)
+	b = wire.AppendFixed(b, 5, uint64(l.journal.reachedNanos))
+	return wire.AppendUint(b, 6, l.journal.linesFrom)
 }
 
 func (l *Ledger) decodeMeta(value []byte) error {
 	var version uint64
+	l.journal.reachedNanos, l.journal.linesFrom = 0, 0
 	c := wire.NewCursor(value)
 	for c.Next() {
 		switch c.Number {
@@ -297,12 +309,27 @@ func (l *Ledger) decodeMeta(value []byte) error {
 			l.journal.last = c.Uint()
 		case 4:
 			l.hash = c.Fixed()
+		case 5:
+			l.journal.reachedNanos = int64(c.Fixed())
+		case 6:
+			l.journal.linesFrom = c.Uint()
 		default:
 			c.Unknown()
 		}
 	}
-	if version != formatVersion {
-		c.Damage("version %d, known is %d", version, formatVersion)
+	j := &l.journal
+	switch version {
+	case stateVersionFirst:
+		if j.reachedNanos != 0 || j.linesFrom != 0 {
+			c.Damage("version 1 has lines from entry %d", j.linesFrom)
+		}
+		j.startLines(j.last + 1)
+	case stateVersion:
+		if j.linesFrom == 0 || j.linesFrom-1 > j.last {
+			c.Damage("lines from entry %d, the last is %d", j.linesFrom, j.last)
+		}
+	default:
+		c.Damage("version %d, known are 1 and %d", version, stateVersion)
 	}
 	return failure(&c, "meta", "m")
 }

@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
+	"math"
 
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/internal/wire"
@@ -20,7 +22,7 @@ type Scanned struct {
 // record can't be right; any other is a reader that failed.
 func Scan(reader Reader) (Scanned, error) {
 	s := scan{reader: reader, meta: &Ledger{}, accounts: totals{}, stored: totals{}}
-	for _, step := range []func() error{s.readMeta, s.readAccounts, s.readEntries, s.readFinished, s.readHolds, s.readTotals} {
+	for _, step := range []func() error{s.readMeta, s.readAccounts, s.readEntries, s.readLines, s.readFinished, s.readHolds, s.readTotals} {
 		if err := step(); err != nil {
 			return s.Scanned, err
 		}
@@ -34,6 +36,9 @@ type scan struct {
 	meta     *Ledger // what the meta record says, and nothing else
 	accounts totals  // as the accounts and the journal give them
 	stored   totals
+
+	lines   uint64 // that entries have
+	reached int64  // the latest time of these entries
 }
 
 func (s *scan) readMeta() error {
@@ -100,12 +105,54 @@ func (s *scan) readEntries() error {
 		if e.Seq != seq {
 			return fmt.Errorf("%w: journal entry %d comes where %d should be", wire.ErrDamaged, e.Seq, seq)
 		}
+		if err := s.readLineOf(&e); err != nil {
+			return err
+		}
 		s.total(e.Currency).entriesMinor += e.AmountMinor
 		s.Computed += digestOfListed(&e)
 		return nil
 	})
 	if err == nil && seq != s.meta.journal.last {
 		err = fmt.Errorf("%w: the journal ends with entry %d instead of %d", wire.ErrDamaged, seq, s.meta.journal.last)
+	}
+	return err
+}
+
+// readLineOf looks for the entry's line in the statement of its account.
+func (s *scan) readLineOf(e *bank.Entry) error {
+	if e.Seq < s.meta.journal.linesFrom {
+		return nil
+	}
+	if s.lines++; s.lines == 1 {
+		s.reached = math.MinInt64
+	}
+	s.reached = max(s.reached, e.At.UnixNano())
+	key := lineKey(e.Account, e.Seq)
+	value, ok, err := s.reader.Get(key)
+	if err != nil {
+		return fmt.Errorf("read statement of %s: %w", e.Account, err)
+	}
+	if !ok {
+		return fmt.Errorf("%w: journal entry %d has no line in the statement of %s", wire.ErrDamaged, e.Seq, e.Account)
+	}
+	if _, reached, err := decodeLine(key, value); err != nil || reached != s.reached {
+		return errors.Join(err, fmt.Errorf("%w: the line of journal entry %d says %d instead of %d", wire.ErrDamaged, e.Seq, reached, s.reached))
+	}
+	return nil
+}
+
+// readLines looks for lines that belong to no entry: all that do have been found.
+func (s *scan) readLines() error {
+	lines := uint64(0)
+	err := s.each(keyLine, func(_, _ []byte) error {
+		lines++
+		return nil
+	})
+	if err == nil && lines != s.lines {
+		err = fmt.Errorf("%w: %d lines of statements for %d entries", wire.ErrDamaged, lines, s.lines)
+	}
+	if err == nil && s.lines > 0 && s.reached != s.meta.journal.reachedNanos {
+		err = fmt.Errorf("%w: the journal has reached %d, the bank says %d", wire.ErrDamaged, s.reached, s.meta.journal.reachedNanos)
 	}
 	return err
 }

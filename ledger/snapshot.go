@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -33,6 +34,7 @@ func New(reader Reader) (*Ledger, error) {
 		finished: barrier{fresh: newGeneration(), sealed: newGeneration()},
 		cache:    cache{byID: map[transfer.AccountID]*account{}, bound: cacheAccountsDefault},
 	}
+	l.journal.startLines(1)
 	if reader == nil {
 		return l, nil
 	}
@@ -173,6 +175,7 @@ func (l *Ledger) Checkpoint() []KV {
 	for i := range l.journal.sealed.length {
 		e := l.journal.entry(l.journal.firstInMemory() + uint64(i))
 		w.put(appendEntry(w.key(keyEntry, string(entryKey(e.Seq)[1:])), &e))
+		w.put(appendLine(w.lineKey(e.Account, e.Seq), l.journal.posting(e.Seq).reachedNanos))
 	}
 	for _, t := range l.totals {
 		w.put(appendTotal(w.key(keyTotal, string(t.Currency)), &t.Total))
@@ -232,6 +235,13 @@ func (w *kvWriter) key(prefix byte, name string) []byte {
 	}
 	w.start = len(w.chunk)
 	w.chunk = append(append(w.chunk, prefix), name...)
+	w.value = len(w.chunk)
+	return w.chunk
+}
+
+// lineKey begins the record of a statement's line, as the function of the same name has its key.
+func (w *kvWriter) lineKey(id transfer.AccountID, seq uint64) []byte {
+	w.chunk = binary.BigEndian.AppendUint64(append(w.key(keyLine, string(id)), 0), seq)
 	w.value = len(w.chunk)
 	return w.chunk
 }

@@ -23,6 +23,12 @@ func forwardToProto(m *lane.Forward) *peerv1.Forward {
 		p.Ask = &peerv1.Forward_GetTransfer{GetTransfer: a.ID[:]}
 	case lane.OpenAccount:
 		p.Ask = &peerv1.Forward_OpenAccount{OpenAccount: accountToProto(&bank.Account{Terms: a.Terms})}
+	case lane.ChangeAccount:
+		p.Ask = &peerv1.Forward_ChangeAccount{ChangeAccount: changeToProto(&a.Change)}
+	case lane.GetStatement:
+		p.Ask = &peerv1.Forward_Statement{Statement: &peerv1.StatementPage{
+			Account: string(a.Account), AfterSeq: a.AfterSeq, Limit: uint32(a.Limit), SinceUnixNano: unixNano(a.Since), UntilUnixNano: unixNano(a.Until),
+		}}
 	case lane.GetAccount:
 		p.Ask = &peerv1.Forward_GetAccount{GetAccount: string(a.ID)}
 	case lane.ListAccounts:
@@ -67,6 +73,17 @@ func forwardFromProto(p *peerv1.Forward) (lane.Message, error) {
 	case *peerv1.Forward_OpenAccount:
 		account := accountFromProto(a.OpenAccount)
 		m.Ask = lane.OpenAccount{Bank: at, Terms: account.Terms}
+	case *peerv1.Forward_ChangeAccount:
+		change, err := changeFromProto(a.ChangeAccount)
+		if err != nil {
+			return nil, err
+		}
+		m.Ask = lane.ChangeAccount{Bank: at, Change: change}
+	case *peerv1.Forward_Statement:
+		m.Ask = lane.GetStatement{
+			Bank: at, Account: transfer.AccountID(a.Statement.GetAccount()), AfterSeq: a.Statement.GetAfterSeq(), Limit: int(a.Statement.GetLimit()),
+			Since: fromUnixNano(a.Statement.GetSinceUnixNano()), Until: fromUnixNano(a.Statement.GetUntilUnixNano()),
+		}
 	case *peerv1.Forward_GetAccount:
 		m.Ask = lane.GetAccount{Bank: at, ID: transfer.AccountID(a.GetAccount)}
 	case *peerv1.Forward_ListAccounts:
@@ -108,6 +125,7 @@ func forwardReplyToProto(m *lane.ForwardReply) *peerv1.ForwardReply {
 		p.Members = append(p.Members, memberToProto(&m.Answer.Members[i]))
 	}
 	p.OpenHolds, p.LastEntry = m.Answer.Audit.OpenHolds, m.Answer.Audit.LastEntry
+	p.LastSeq, p.More = m.Answer.LastSeq, m.Answer.More
 	return p
 }
 
@@ -148,6 +166,7 @@ func forwardReplyFromProto(p *peerv1.ForwardReply) (lane.Message, error) {
 		m.Answer.Members = append(m.Answer.Members, member)
 	}
 	m.Answer.Audit.OpenHolds, m.Answer.Audit.LastEntry = p.OpenHolds, p.LastEntry
+	m.Answer.LastSeq, m.Answer.More = p.LastSeq, p.More
 	return m, nil
 }
 
@@ -248,6 +267,21 @@ func accountFromProto(p *peerv1.Account) bank.Account {
 		IncomingMinor: p.GetIncomingMinor(),
 		Status:        bank.AccountStatus(p.GetStatus()),
 	}
+}
+
+func changeToProto(c *bank.Change) *peerv1.AccountChange {
+	return &peerv1.AccountChange{Account: string(c.Account), Kind: uint32(c.Kind), OverdraftMinor: c.OverdraftMinor, Unlimited: c.Unlimited}
+}
+
+// changeFromProto refuses what would be damage in a bank's log.
+func changeFromProto(p *peerv1.AccountChange) (bank.Change, error) {
+	c := bank.Change{
+		Account: transfer.AccountID(p.GetAccount()), Kind: bank.ChangeKind(min(p.GetKind(), 1<<8-1)), OverdraftMinor: p.GetOverdraftMinor(), Unlimited: p.GetUnlimited(),
+	}
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	return c, nil
 }
 
 func entryToProto(e *bank.Entry) *peerv1.Entry {

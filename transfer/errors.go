@@ -72,6 +72,8 @@ var (
 	ErrCurrencyMismatch  = newError("currency_mismatch", KindRejected, "the account is kept in another currency")
 	ErrAccountFrozen     = newError("account_frozen", KindRejected, "the account is frozen")
 	ErrAccountClosed     = newError("account_closed", KindRejected, "the account is closed")
+	ErrAccountNotEmpty   = newError("account_not_empty", KindRejected, "only an account with nothing posted and nothing prepared can be closed")
+	ErrLimitInUse        = newError("limit_in_use", KindRejected, "the account already uses more than this overdraft limit")
 	ErrBalanceOverflow   = newError("balance_overflow", KindRejected, "the balance would no longer fit into 64 bits")
 	ErrRolledBack        = newError("rolled_back", KindRejected, "the bank has already rolled this transfer back")
 	ErrPrepareConflict   = newError("prepare_conflict", KindRejected, "the bank knows this id with other content")

@@ -10,7 +10,8 @@ import (
 )
 
 func newAccount() *cobra.Command {
-	return newGroup("account", "Open and read the accounts of banks", newAccountOpen(), newAccountGet(), newAccountList())
+	return newGroup("account", "Open, read and change the accounts of banks", newAccountOpen(), newAccountGet(), newAccountList(),
+		newAccountStatement(), newAccountFreeze(), newAccountUnfreeze(), newAccountLimit(), newAccountClose())
 }
 
 func newAccountOpen() *cobra.Command {

@@ -410,6 +410,550 @@ func (x *ListAccountsResponse) GetNextPageToken() string {
 	return ""
 }
 
+type FreezeAccountRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bank          string                 `protobuf:"bytes,1,opt,name=bank,proto3" json:"bank,omitempty"`
+	Account       string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeAccountRequest) Reset() {
+	*x = FreezeAccountRequest{}
+	mi := &file_quorate_v1_account_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeAccountRequest) ProtoMessage() {}
+
+func (x *FreezeAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_account_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeAccountRequest.ProtoReflect.Descriptor instead.
+func (*FreezeAccountRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_account_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *FreezeAccountRequest) GetBank() string {
+	if x != nil {
+		return x.Bank
+	}
+	return ""
+}
+
+func (x *FreezeAccountRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+type FreezeAccountResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeAccountResponse) Reset() {
+	*x = FreezeAccountResponse{}
+	mi := &file_quorate_v1_account_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeAccountResponse) ProtoMessage() {}
+
+func (x *FreezeAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_account_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeAccountResponse.ProtoReflect.Descriptor instead.
+func (*FreezeAccountResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_account_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *FreezeAccountResponse) GetAccount() *Account {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+type UnfreezeAccountRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bank          string                 `protobuf:"bytes,1,opt,name=bank,proto3" json:"bank,omitempty"`
+	Account       string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnfreezeAccountRequest) Reset() {
+	*x = UnfreezeAccountRequest{}
+	mi := &file_quorate_v1_account_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnfreezeAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnfreezeAccountRequest) ProtoMessage() {}
+
+func (x *UnfreezeAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_account_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnfreezeAccountRequest.ProtoReflect.Descriptor instead.
+func (*UnfreezeAccountRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_account_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *UnfreezeAccountRequest) GetBank() string {
+	if x != nil {
+		return x.Bank
+	}
+	return ""
+}
+
+func (x *UnfreezeAccountRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+type UnfreezeAccountResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnfreezeAccountResponse) Reset() {
+	*x = UnfreezeAccountResponse{}
+	mi := &file_quorate_v1_account_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnfreezeAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnfreezeAccountResponse) ProtoMessage() {}
+
+func (x *UnfreezeAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_account_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnfreezeAccountResponse.ProtoReflect.Descriptor instead.
+func (*UnfreezeAccountResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_account_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *UnfreezeAccountResponse) GetAccount() *Account {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+type CloseAccountRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bank          string                 `protobuf:"bytes,1,opt,name=bank,proto3" json:"bank,omitempty"`
+	Account       string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseAccountRequest) Reset() {
+	*x = CloseAccountRequest{}
+	mi := &file_quorate_v1_account_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseAccountRequest) ProtoMessage() {}
+
+func (x *CloseAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_account_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseAccountRequest.ProtoReflect.Descriptor instead.
+func (*CloseAccountRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_account_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CloseAccountRequest) GetBank() string {
+	if x != nil {
+		return x.Bank
+	}
+	return ""
+}
+
+func (x *CloseAccountRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+type CloseAccountResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseAccountResponse) Reset() {
+	*x = CloseAccountResponse{}
+	mi := &file_quorate_v1_account_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseAccountResponse) ProtoMessage() {}
+
+func (x *CloseAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_account_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseAccountResponse.ProtoReflect.Descriptor instead.
+func (*CloseAccountResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_account_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CloseAccountResponse) GetAccount() *Account {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+type SetAccountLimitRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Bank    string                 `protobuf:"bytes,1,opt,name=bank,proto3" json:"bank,omitempty"`
+	Account string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	// How far below zero the account may go, zero or more.
+	OverdraftMinor int64 `protobuf:"varint,3,opt,name=overdraft_minor,json=overdraftMinor,proto3" json:"overdraft_minor,omitempty"`
+	// The account has no overdraft limit at all.
+	Unlimited     bool `protobuf:"varint,4,opt,name=unlimited,proto3" json:"unlimited,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetAccountLimitRequest) Reset() {
+	*x = SetAccountLimitRequest{}
+	mi := &file_quorate_v1_account_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetAccountLimitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetAccountLimitRequest) ProtoMessage() {}
+
+func (x *SetAccountLimitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_account_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetAccountLimitRequest.ProtoReflect.Descriptor instead.
+func (*SetAccountLimitRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_account_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SetAccountLimitRequest) GetBank() string {
+	if x != nil {
+		return x.Bank
+	}
+	return ""
+}
+
+func (x *SetAccountLimitRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *SetAccountLimitRequest) GetOverdraftMinor() int64 {
+	if x != nil {
+		return x.OverdraftMinor
+	}
+	return 0
+}
+
+func (x *SetAccountLimitRequest) GetUnlimited() bool {
+	if x != nil {
+		return x.Unlimited
+	}
+	return false
+}
+
+type SetAccountLimitResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetAccountLimitResponse) Reset() {
+	*x = SetAccountLimitResponse{}
+	mi := &file_quorate_v1_account_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetAccountLimitResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetAccountLimitResponse) ProtoMessage() {}
+
+func (x *SetAccountLimitResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_account_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetAccountLimitResponse.ProtoReflect.Descriptor instead.
+func (*SetAccountLimitResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_account_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SetAccountLimitResponse) GetAccount() *Account {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+type GetStatementRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Bank    string                 `protobuf:"bytes,1,opt,name=bank,proto3" json:"bank,omitempty"`
+	Account string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	// 1 to 1000; 100 if unset.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Empty for the first page, then next_page_token of the page before.
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Entries from when the bank's time had reached this; from the first one on if unset.
+	Since *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	// Entries before the bank's time had reached this; to the last one if unset. Periods that follow one another have every entry once.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStatementRequest) Reset() {
+	*x = GetStatementRequest{}
+	mi := &file_quorate_v1_account_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatementRequest) ProtoMessage() {}
+
+func (x *GetStatementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_account_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatementRequest.ProtoReflect.Descriptor instead.
+func (*GetStatementRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_account_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetStatementRequest) GetBank() string {
+	if x != nil {
+		return x.Bank
+	}
+	return ""
+}
+
+func (x *GetStatementRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *GetStatementRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *GetStatementRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *GetStatementRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *GetStatementRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+type GetStatementResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// May be fewer than asked for, or none, and still not the last page.
+	Entries []*Entry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Empty after the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStatementResponse) Reset() {
+	*x = GetStatementResponse{}
+	mi := &file_quorate_v1_account_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatementResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatementResponse) ProtoMessage() {}
+
+func (x *GetStatementResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_account_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatementResponse.ProtoReflect.Descriptor instead.
+func (*GetStatementResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_account_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetStatementResponse) GetEntries() []*Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *GetStatementResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 type ListEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Bank  string                 `protobuf:"bytes,1,opt,name=bank,proto3" json:"bank,omitempty"`
@@ -423,7 +967,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_quorate_v1_account_proto_msgTypes[6]
+	mi := &file_quorate_v1_account_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -435,7 +979,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_account_proto_msgTypes[6]
+	mi := &file_quorate_v1_account_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -448,7 +992,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_account_proto_rawDescGZIP(), []int{6}
+	return file_quorate_v1_account_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListEntriesRequest) GetBank() string {
@@ -483,7 +1027,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_quorate_v1_account_proto_msgTypes[7]
+	mi := &file_quorate_v1_account_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -495,7 +1039,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_account_proto_msgTypes[7]
+	mi := &file_quorate_v1_account_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -508,7 +1052,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_account_proto_rawDescGZIP(), []int{7}
+	return file_quorate_v1_account_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*Entry {
@@ -547,7 +1091,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_quorate_v1_account_proto_msgTypes[8]
+	mi := &file_quorate_v1_account_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +1103,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_account_proto_msgTypes[8]
+	mi := &file_quorate_v1_account_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +1116,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_account_proto_rawDescGZIP(), []int{8}
+	return file_quorate_v1_account_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Account) GetId() string {
@@ -658,7 +1202,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_quorate_v1_account_proto_msgTypes[9]
+	mi := &file_quorate_v1_account_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -670,7 +1214,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_account_proto_msgTypes[9]
+	mi := &file_quorate_v1_account_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -683,7 +1227,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_account_proto_rawDescGZIP(), []int{9}
+	return file_quorate_v1_account_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Entry) GetSeq() uint64 {
@@ -768,6 +1312,39 @@ const file_quorate_v1_account_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"o\n" +
 	"\x14ListAccountsResponse\x12/\n" +
 	"\baccounts\x18\x01 \x03(\v2\x13.quorate.v1.AccountR\baccounts\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"D\n" +
+	"\x14FreezeAccountRequest\x12\x12\n" +
+	"\x04bank\x18\x01 \x01(\tR\x04bank\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\"F\n" +
+	"\x15FreezeAccountResponse\x12-\n" +
+	"\aaccount\x18\x01 \x01(\v2\x13.quorate.v1.AccountR\aaccount\"F\n" +
+	"\x16UnfreezeAccountRequest\x12\x12\n" +
+	"\x04bank\x18\x01 \x01(\tR\x04bank\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\"H\n" +
+	"\x17UnfreezeAccountResponse\x12-\n" +
+	"\aaccount\x18\x01 \x01(\v2\x13.quorate.v1.AccountR\aaccount\"C\n" +
+	"\x13CloseAccountRequest\x12\x12\n" +
+	"\x04bank\x18\x01 \x01(\tR\x04bank\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\"E\n" +
+	"\x14CloseAccountResponse\x12-\n" +
+	"\aaccount\x18\x01 \x01(\v2\x13.quorate.v1.AccountR\aaccount\"\x8d\x01\n" +
+	"\x16SetAccountLimitRequest\x12\x12\n" +
+	"\x04bank\x18\x01 \x01(\tR\x04bank\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\x12'\n" +
+	"\x0foverdraft_minor\x18\x03 \x01(\x03R\x0eoverdraftMinor\x12\x1c\n" +
+	"\tunlimited\x18\x04 \x01(\bR\tunlimited\"H\n" +
+	"\x17SetAccountLimitResponse\x12-\n" +
+	"\aaccount\x18\x01 \x01(\v2\x13.quorate.v1.AccountR\aaccount\"\xe3\x01\n" +
+	"\x13GetStatementRequest\x12\x12\n" +
+	"\x04bank\x18\x01 \x01(\tR\x04bank\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x120\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"k\n" +
+	"\x14GetStatementResponse\x12+\n" +
+	"\aentries\x18\x01 \x03(\v2\x11.quorate.v1.EntryR\aentries\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"d\n" +
 	"\x12ListEntriesRequest\x12\x12\n" +
 	"\x04bank\x18\x01 \x01(\tR\x04bank\x12\x1b\n" +
@@ -803,12 +1380,17 @@ const file_quorate_v1_account_proto_rawDesc = "" +
 	"\x1aACCOUNT_STATUS_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13ACCOUNT_STATUS_OPEN\x10\x01\x12\x19\n" +
 	"\x15ACCOUNT_STATUS_FROZEN\x10\x02\x12\x19\n" +
-	"\x15ACCOUNT_STATUS_CLOSED\x10\x032\xd0\x02\n" +
+	"\x15ACCOUNT_STATUS_CLOSED\x10\x032\x84\x06\n" +
 	"\x0eAccountService\x12N\n" +
 	"\vOpenAccount\x12\x1e.quorate.v1.OpenAccountRequest\x1a\x1f.quorate.v1.OpenAccountResponse\x12K\n" +
 	"\n" +
 	"GetAccount\x12\x1d.quorate.v1.GetAccountRequest\x1a\x1e.quorate.v1.GetAccountResponse\x12Q\n" +
-	"\fListAccounts\x12\x1f.quorate.v1.ListAccountsRequest\x1a .quorate.v1.ListAccountsResponse\x12N\n" +
+	"\fListAccounts\x12\x1f.quorate.v1.ListAccountsRequest\x1a .quorate.v1.ListAccountsResponse\x12T\n" +
+	"\rFreezeAccount\x12 .quorate.v1.FreezeAccountRequest\x1a!.quorate.v1.FreezeAccountResponse\x12Z\n" +
+	"\x0fUnfreezeAccount\x12\".quorate.v1.UnfreezeAccountRequest\x1a#.quorate.v1.UnfreezeAccountResponse\x12Q\n" +
+	"\fCloseAccount\x12\x1f.quorate.v1.CloseAccountRequest\x1a .quorate.v1.CloseAccountResponse\x12Z\n" +
+	"\x0fSetAccountLimit\x12\".quorate.v1.SetAccountLimitRequest\x1a#.quorate.v1.SetAccountLimitResponse\x12Q\n" +
+	"\fGetStatement\x12\x1f.quorate.v1.GetStatementRequest\x1a .quorate.v1.GetStatementResponse\x12N\n" +
 	"\vListEntries\x12\x1e.quorate.v1.ListEntriesRequest\x1a\x1f.quorate.v1.ListEntriesResponseB7Z5github.com/quorate/quorate/proto/quorate/v1;quoratev1b\x06proto3"
 
 var (
@@ -824,41 +1406,68 @@ func file_quorate_v1_account_proto_rawDescGZIP() []byte {
 }
 
 var file_quorate_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_quorate_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_quorate_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_quorate_v1_account_proto_goTypes = []any{
-	(AccountStatus)(0),            // 0: quorate.v1.AccountStatus
-	(*OpenAccountRequest)(nil),    // 1: quorate.v1.OpenAccountRequest
-	(*OpenAccountResponse)(nil),   // 2: quorate.v1.OpenAccountResponse
-	(*GetAccountRequest)(nil),     // 3: quorate.v1.GetAccountRequest
-	(*GetAccountResponse)(nil),    // 4: quorate.v1.GetAccountResponse
-	(*ListAccountsRequest)(nil),   // 5: quorate.v1.ListAccountsRequest
-	(*ListAccountsResponse)(nil),  // 6: quorate.v1.ListAccountsResponse
-	(*ListEntriesRequest)(nil),    // 7: quorate.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),   // 8: quorate.v1.ListEntriesResponse
-	(*Account)(nil),               // 9: quorate.v1.Account
-	(*Entry)(nil),                 // 10: quorate.v1.Entry
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(AccountStatus)(0),              // 0: quorate.v1.AccountStatus
+	(*OpenAccountRequest)(nil),      // 1: quorate.v1.OpenAccountRequest
+	(*OpenAccountResponse)(nil),     // 2: quorate.v1.OpenAccountResponse
+	(*GetAccountRequest)(nil),       // 3: quorate.v1.GetAccountRequest
+	(*GetAccountResponse)(nil),      // 4: quorate.v1.GetAccountResponse
+	(*ListAccountsRequest)(nil),     // 5: quorate.v1.ListAccountsRequest
+	(*ListAccountsResponse)(nil),    // 6: quorate.v1.ListAccountsResponse
+	(*FreezeAccountRequest)(nil),    // 7: quorate.v1.FreezeAccountRequest
+	(*FreezeAccountResponse)(nil),   // 8: quorate.v1.FreezeAccountResponse
+	(*UnfreezeAccountRequest)(nil),  // 9: quorate.v1.UnfreezeAccountRequest
+	(*UnfreezeAccountResponse)(nil), // 10: quorate.v1.UnfreezeAccountResponse
+	(*CloseAccountRequest)(nil),     // 11: quorate.v1.CloseAccountRequest
+	(*CloseAccountResponse)(nil),    // 12: quorate.v1.CloseAccountResponse
+	(*SetAccountLimitRequest)(nil),  // 13: quorate.v1.SetAccountLimitRequest
+	(*SetAccountLimitResponse)(nil), // 14: quorate.v1.SetAccountLimitResponse
+	(*GetStatementRequest)(nil),     // 15: quorate.v1.GetStatementRequest
+	(*GetStatementResponse)(nil),    // 16: quorate.v1.GetStatementResponse
+	(*ListEntriesRequest)(nil),      // 17: quorate.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),     // 18: quorate.v1.ListEntriesResponse
+	(*Account)(nil),                 // 19: quorate.v1.Account
+	(*Entry)(nil),                   // 20: quorate.v1.Entry
+	(*timestamppb.Timestamp)(nil),   // 21: google.protobuf.Timestamp
 }
 var file_quorate_v1_account_proto_depIdxs = []int32{
-	9,  // 0: quorate.v1.OpenAccountResponse.account:type_name -> quorate.v1.Account
-	9,  // 1: quorate.v1.GetAccountResponse.account:type_name -> quorate.v1.Account
-	9,  // 2: quorate.v1.ListAccountsResponse.accounts:type_name -> quorate.v1.Account
-	10, // 3: quorate.v1.ListEntriesResponse.entries:type_name -> quorate.v1.Entry
-	0,  // 4: quorate.v1.Account.status:type_name -> quorate.v1.AccountStatus
-	11, // 5: quorate.v1.Entry.posted_at:type_name -> google.protobuf.Timestamp
-	1,  // 6: quorate.v1.AccountService.OpenAccount:input_type -> quorate.v1.OpenAccountRequest
-	3,  // 7: quorate.v1.AccountService.GetAccount:input_type -> quorate.v1.GetAccountRequest
-	5,  // 8: quorate.v1.AccountService.ListAccounts:input_type -> quorate.v1.ListAccountsRequest
-	7,  // 9: quorate.v1.AccountService.ListEntries:input_type -> quorate.v1.ListEntriesRequest
-	2,  // 10: quorate.v1.AccountService.OpenAccount:output_type -> quorate.v1.OpenAccountResponse
-	4,  // 11: quorate.v1.AccountService.GetAccount:output_type -> quorate.v1.GetAccountResponse
-	6,  // 12: quorate.v1.AccountService.ListAccounts:output_type -> quorate.v1.ListAccountsResponse
-	8,  // 13: quorate.v1.AccountService.ListEntries:output_type -> quorate.v1.ListEntriesResponse
-	10, // [10:14] is the sub-list for method output_type
-	6,  // [6:10] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	19, // 0: quorate.v1.OpenAccountResponse.account:type_name -> quorate.v1.Account
+	19, // 1: quorate.v1.GetAccountResponse.account:type_name -> quorate.v1.Account
+	19, // 2: quorate.v1.ListAccountsResponse.accounts:type_name -> quorate.v1.Account
+	19, // 3: quorate.v1.FreezeAccountResponse.account:type_name -> quorate.v1.Account
+	19, // 4: quorate.v1.UnfreezeAccountResponse.account:type_name -> quorate.v1.Account
+	19, // 5: quorate.v1.CloseAccountResponse.account:type_name -> quorate.v1.Account
+	19, // 6: quorate.v1.SetAccountLimitResponse.account:type_name -> quorate.v1.Account
+	21, // 7: quorate.v1.GetStatementRequest.since:type_name -> google.protobuf.Timestamp
+	21, // 8: quorate.v1.GetStatementRequest.until:type_name -> google.protobuf.Timestamp
+	20, // 9: quorate.v1.GetStatementResponse.entries:type_name -> quorate.v1.Entry
+	20, // 10: quorate.v1.ListEntriesResponse.entries:type_name -> quorate.v1.Entry
+	0,  // 11: quorate.v1.Account.status:type_name -> quorate.v1.AccountStatus
+	21, // 12: quorate.v1.Entry.posted_at:type_name -> google.protobuf.Timestamp
+	1,  // 13: quorate.v1.AccountService.OpenAccount:input_type -> quorate.v1.OpenAccountRequest
+	3,  // 14: quorate.v1.AccountService.GetAccount:input_type -> quorate.v1.GetAccountRequest
+	5,  // 15: quorate.v1.AccountService.ListAccounts:input_type -> quorate.v1.ListAccountsRequest
+	7,  // 16: quorate.v1.AccountService.FreezeAccount:input_type -> quorate.v1.FreezeAccountRequest
+	9,  // 17: quorate.v1.AccountService.UnfreezeAccount:input_type -> quorate.v1.UnfreezeAccountRequest
+	11, // 18: quorate.v1.AccountService.CloseAccount:input_type -> quorate.v1.CloseAccountRequest
+	13, // 19: quorate.v1.AccountService.SetAccountLimit:input_type -> quorate.v1.SetAccountLimitRequest
+	15, // 20: quorate.v1.AccountService.GetStatement:input_type -> quorate.v1.GetStatementRequest
+	17, // 21: quorate.v1.AccountService.ListEntries:input_type -> quorate.v1.ListEntriesRequest
+	2,  // 22: quorate.v1.AccountService.OpenAccount:output_type -> quorate.v1.OpenAccountResponse
+	4,  // 23: quorate.v1.AccountService.GetAccount:output_type -> quorate.v1.GetAccountResponse
+	6,  // 24: quorate.v1.AccountService.ListAccounts:output_type -> quorate.v1.ListAccountsResponse
+	8,  // 25: quorate.v1.AccountService.FreezeAccount:output_type -> quorate.v1.FreezeAccountResponse
+	10, // 26: quorate.v1.AccountService.UnfreezeAccount:output_type -> quorate.v1.UnfreezeAccountResponse
+	12, // 27: quorate.v1.AccountService.CloseAccount:output_type -> quorate.v1.CloseAccountResponse
+	14, // 28: quorate.v1.AccountService.SetAccountLimit:output_type -> quorate.v1.SetAccountLimitResponse
+	16, // 29: quorate.v1.AccountService.GetStatement:output_type -> quorate.v1.GetStatementResponse
+	18, // 30: quorate.v1.AccountService.ListEntries:output_type -> quorate.v1.ListEntriesResponse
+	22, // [22:31] is the sub-list for method output_type
+	13, // [13:22] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_quorate_v1_account_proto_init() }
@@ -866,14 +1475,14 @@ func file_quorate_v1_account_proto_init() {
 	if File_quorate_v1_account_proto != nil {
 		return
 	}
-	file_quorate_v1_account_proto_msgTypes[8].OneofWrappers = []any{}
+	file_quorate_v1_account_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_v1_account_proto_rawDesc), len(file_quorate_v1_account_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,23 +19,39 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AccountService_OpenAccount_FullMethodName  = "/quorate.v1.AccountService/OpenAccount"
-	AccountService_GetAccount_FullMethodName   = "/quorate.v1.AccountService/GetAccount"
-	AccountService_ListAccounts_FullMethodName = "/quorate.v1.AccountService/ListAccounts"
-	AccountService_ListEntries_FullMethodName  = "/quorate.v1.AccountService/ListEntries"
+	AccountService_OpenAccount_FullMethodName     = "/quorate.v1.AccountService/OpenAccount"
+	AccountService_GetAccount_FullMethodName      = "/quorate.v1.AccountService/GetAccount"
+	AccountService_ListAccounts_FullMethodName    = "/quorate.v1.AccountService/ListAccounts"
+	AccountService_FreezeAccount_FullMethodName   = "/quorate.v1.AccountService/FreezeAccount"
+	AccountService_UnfreezeAccount_FullMethodName = "/quorate.v1.AccountService/UnfreezeAccount"
+	AccountService_CloseAccount_FullMethodName    = "/quorate.v1.AccountService/CloseAccount"
+	AccountService_SetAccountLimit_FullMethodName = "/quorate.v1.AccountService/SetAccountLimit"
+	AccountService_GetStatement_FullMethodName    = "/quorate.v1.AccountService/GetStatement"
+	AccountService_ListEntries_FullMethodName     = "/quorate.v1.AccountService/ListEntries"
 )
 
 // AccountServiceClient is the client API for AccountService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// AccountService opens and reads the accounts of built-in banks. Reads are linearizable.
+// AccountService opens, changes and reads the accounts of built-in banks. Reads are linearizable. To ask for a change that was made already
+// answers as the first time, so asking again is safe.
 type AccountServiceClient interface {
 	// OpenAccount opens an account. Asking again with the same terms returns the account; other terms are ALREADY_EXISTS.
 	OpenAccount(ctx context.Context, in *OpenAccountRequest, opts ...grpc.CallOption) (*OpenAccountResponse, error)
 	GetAccount(ctx context.Context, in *GetAccountRequest, opts ...grpc.CallOption) (*GetAccountResponse, error)
 	// ListAccounts lists by id.
 	ListAccounts(ctx context.Context, in *ListAccountsRequest, opts ...grpc.CallOption) (*ListAccountsResponse, error)
+	// FreezeAccount has an account take no new transfers. What is prepared is finished all the same.
+	FreezeAccount(ctx context.Context, in *FreezeAccountRequest, opts ...grpc.CallOption) (*FreezeAccountResponse, error)
+	// UnfreezeAccount has a frozen account take transfers again.
+	UnfreezeAccount(ctx context.Context, in *UnfreezeAccountRequest, opts ...grpc.CallOption) (*UnfreezeAccountResponse, error)
+	// CloseAccount closes an account for ever. FAILED_PRECONDITION (account_not_empty) unless its balance is zero and nothing is prepared.
+	CloseAccount(ctx context.Context, in *CloseAccountRequest, opts ...grpc.CallOption) (*CloseAccountResponse, error)
+	// SetAccountLimit sets how far below zero the account may go. FAILED_PRECONDITION (limit_in_use) if it is further down already.
+	SetAccountLimit(ctx context.Context, in *SetAccountLimitRequest, opts ...grpc.CallOption) (*SetAccountLimitResponse, error)
+	// GetStatement lists the entries of one account in their order, each with the balance after it.
+	GetStatement(ctx context.Context, in *GetStatementRequest, opts ...grpc.CallOption) (*GetStatementResponse, error)
 	// ListEntries lists a bank's journal in its order.
 	ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (*ListEntriesResponse, error)
 }
@@ -78,6 +94,56 @@ func (c *accountServiceClient) ListAccounts(ctx context.Context, in *ListAccount
 	return out, nil
 }
 
+func (c *accountServiceClient) FreezeAccount(ctx context.Context, in *FreezeAccountRequest, opts ...grpc.CallOption) (*FreezeAccountResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FreezeAccountResponse)
+	err := c.cc.Invoke(ctx, AccountService_FreezeAccount_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *accountServiceClient) UnfreezeAccount(ctx context.Context, in *UnfreezeAccountRequest, opts ...grpc.CallOption) (*UnfreezeAccountResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UnfreezeAccountResponse)
+	err := c.cc.Invoke(ctx, AccountService_UnfreezeAccount_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *accountServiceClient) CloseAccount(ctx context.Context, in *CloseAccountRequest, opts ...grpc.CallOption) (*CloseAccountResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloseAccountResponse)
+	err := c.cc.Invoke(ctx, AccountService_CloseAccount_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *accountServiceClient) SetAccountLimit(ctx context.Context, in *SetAccountLimitRequest, opts ...grpc.CallOption) (*SetAccountLimitResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetAccountLimitResponse)
+	err := c.cc.Invoke(ctx, AccountService_SetAccountLimit_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *accountServiceClient) GetStatement(ctx context.Context, in *GetStatementRequest, opts ...grpc.CallOption) (*GetStatementResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetStatementResponse)
+	err := c.cc.Invoke(ctx, AccountService_GetStatement_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *accountServiceClient) ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (*ListEntriesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListEntriesResponse)
@@ -92,13 +158,24 @@ func (c *accountServiceClient) ListEntries(ctx context.Context, in *ListEntriesR
 // All implementations must embed UnimplementedAccountServiceServer
 // for forward compatibility.
 //
-// AccountService opens and reads the accounts of built-in banks. Reads are linearizable.
+// AccountService opens, changes and reads the accounts of built-in banks. Reads are linearizable. To ask for a change that was made already
+// answers as the first time, so asking again is safe.
 type AccountServiceServer interface {
 	// OpenAccount opens an account. Asking again with the same terms returns the account; other terms are ALREADY_EXISTS.
 	OpenAccount(context.Context, *OpenAccountRequest) (*OpenAccountResponse, error)
 	GetAccount(context.Context, *GetAccountRequest) (*GetAccountResponse, error)
 	// ListAccounts lists by id.
 	ListAccounts(context.Context, *ListAccountsRequest) (*ListAccountsResponse, error)
+	// FreezeAccount has an account take no new transfers. What is prepared is finished all the same.
+	FreezeAccount(context.Context, *FreezeAccountRequest) (*FreezeAccountResponse, error)
+	// UnfreezeAccount has a frozen account take transfers again.
+	UnfreezeAccount(context.Context, *UnfreezeAccountRequest) (*UnfreezeAccountResponse, error)
+	// CloseAccount closes an account for ever. FAILED_PRECONDITION (account_not_empty) unless its balance is zero and nothing is prepared.
+	CloseAccount(context.Context, *CloseAccountRequest) (*CloseAccountResponse, error)
+	// SetAccountLimit sets how far below zero the account may go. FAILED_PRECONDITION (limit_in_use) if it is further down already.
+	SetAccountLimit(context.Context, *SetAccountLimitRequest) (*SetAccountLimitResponse, error)
+	// GetStatement lists the entries of one account in their order, each with the balance after it.
+	GetStatement(context.Context, *GetStatementRequest) (*GetStatementResponse, error)
 	// ListEntries lists a bank's journal in its order.
 	ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error)
 	mustEmbedUnimplementedAccountServiceServer()
@@ -119,6 +196,21 @@ func (UnimplementedAccountServiceServer) GetAccount(context.Context, *GetAccount
 }
 func (UnimplementedAccountServiceServer) ListAccounts(context.Context, *ListAccountsRequest) (*ListAccountsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAccounts not implemented")
+}
+func (UnimplementedAccountServiceServer) FreezeAccount(context.Context, *FreezeAccountRequest) (*FreezeAccountResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FreezeAccount not implemented")
+}
+func (UnimplementedAccountServiceServer) UnfreezeAccount(context.Context, *UnfreezeAccountRequest) (*UnfreezeAccountResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UnfreezeAccount not implemented")
+}
+func (UnimplementedAccountServiceServer) CloseAccount(context.Context, *CloseAccountRequest) (*CloseAccountResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CloseAccount not implemented")
+}
+func (UnimplementedAccountServiceServer) SetAccountLimit(context.Context, *SetAccountLimitRequest) (*SetAccountLimitResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetAccountLimit not implemented")
+}
+func (UnimplementedAccountServiceServer) GetStatement(context.Context, *GetStatementRequest) (*GetStatementResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetStatement not implemented")
 }
 func (UnimplementedAccountServiceServer) ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListEntries not implemented")
@@ -198,6 +290,96 @@ func _AccountService_ListAccounts_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AccountService_FreezeAccount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FreezeAccountRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountServiceServer).FreezeAccount(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccountService_FreezeAccount_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountServiceServer).FreezeAccount(ctx, req.(*FreezeAccountRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AccountService_UnfreezeAccount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UnfreezeAccountRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountServiceServer).UnfreezeAccount(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccountService_UnfreezeAccount_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountServiceServer).UnfreezeAccount(ctx, req.(*UnfreezeAccountRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AccountService_CloseAccount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseAccountRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountServiceServer).CloseAccount(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccountService_CloseAccount_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountServiceServer).CloseAccount(ctx, req.(*CloseAccountRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AccountService_SetAccountLimit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetAccountLimitRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountServiceServer).SetAccountLimit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccountService_SetAccountLimit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountServiceServer).SetAccountLimit(ctx, req.(*SetAccountLimitRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AccountService_GetStatement_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetStatementRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountServiceServer).GetStatement(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccountService_GetStatement_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountServiceServer).GetStatement(ctx, req.(*GetStatementRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AccountService_ListEntries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListEntriesRequest)
 	if err := dec(in); err != nil {
@@ -234,6 +416,26 @@ var AccountService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListAccounts",
 			Handler:    _AccountService_ListAccounts_Handler,
+		},
+		{
+			MethodName: "FreezeAccount",
+			Handler:    _AccountService_FreezeAccount_Handler,
+		},
+		{
+			MethodName: "UnfreezeAccount",
+			Handler:    _AccountService_UnfreezeAccount_Handler,
+		},
+		{
+			MethodName: "CloseAccount",
+			Handler:    _AccountService_CloseAccount_Handler,
+		},
+		{
+			MethodName: "SetAccountLimit",
+			Handler:    _AccountService_SetAccountLimit_Handler,
+		},
+		{
+			MethodName: "GetStatement",
+			Handler:    _AccountService_GetStatement_Handler,
 		},
 		{
 			MethodName: "ListEntries",

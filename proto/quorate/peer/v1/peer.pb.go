@@ -1299,6 +1299,8 @@ type Forward struct {
 	//	*Forward_RemoveMember
 	//	*Forward_PlaceGroup
 	//	*Forward_TransferLeader
+	//	*Forward_ChangeAccount
+	//	*Forward_Statement
 	Ask           isForward_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1481,6 +1483,24 @@ func (x *Forward) GetTransferLeader() uint64 {
 	return 0
 }
 
+func (x *Forward) GetChangeAccount() *AccountChange {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_ChangeAccount); ok {
+			return x.ChangeAccount
+		}
+	}
+	return nil
+}
+
+func (x *Forward) GetStatement() *StatementPage {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_Statement); ok {
+			return x.Statement
+		}
+	}
+	return nil
+}
+
 type isForward_Ask interface {
 	isForward_Ask()
 }
@@ -1542,6 +1562,14 @@ type Forward_TransferLeader struct {
 	TransferLeader uint64 `protobuf:"varint,16,opt,name=transfer_leader,json=transferLeader,proto3,oneof"`
 }
 
+type Forward_ChangeAccount struct {
+	ChangeAccount *AccountChange `protobuf:"bytes,17,opt,name=change_account,json=changeAccount,proto3,oneof"`
+}
+
+type Forward_Statement struct {
+	Statement *StatementPage `protobuf:"bytes,18,opt,name=statement,proto3,oneof"`
+}
+
 func (*Forward_Submit) isForward_Ask() {}
 
 func (*Forward_GetTransfer) isForward_Ask() {}
@@ -1570,6 +1598,157 @@ func (*Forward_PlaceGroup) isForward_Ask() {}
 
 func (*Forward_TransferLeader) isForward_Ask() {}
 
+func (*Forward_ChangeAccount) isForward_Ask() {}
+
+func (*Forward_Statement) isForward_Ask() {}
+
+// AccountChange says how an account shall be.
+type AccountChange struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Account        string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Kind           uint32                 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	OverdraftMinor int64                  `protobuf:"varint,3,opt,name=overdraft_minor,json=overdraftMinor,proto3" json:"overdraft_minor,omitempty"`
+	Unlimited      bool                   `protobuf:"varint,4,opt,name=unlimited,proto3" json:"unlimited,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *AccountChange) Reset() {
+	*x = AccountChange{}
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccountChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccountChange) ProtoMessage() {}
+
+func (x *AccountChange) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccountChange.ProtoReflect.Descriptor instead.
+func (*AccountChange) Descriptor() ([]byte, []int) {
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *AccountChange) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *AccountChange) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *AccountChange) GetOverdraftMinor() int64 {
+	if x != nil {
+		return x.OverdraftMinor
+	}
+	return 0
+}
+
+func (x *AccountChange) GetUnlimited() bool {
+	if x != nil {
+		return x.Unlimited
+	}
+	return false
+}
+
+// StatementPage asks for entries of one account.
+type StatementPage struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Account  string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	AfterSeq uint64                 `protobuf:"varint,2,opt,name=after_seq,json=afterSeq,proto3" json:"after_seq,omitempty"`
+	Limit    uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Zero: no bound.
+	SinceUnixNano int64 `protobuf:"zigzag64,4,opt,name=since_unix_nano,json=sinceUnixNano,proto3" json:"since_unix_nano,omitempty"`
+	UntilUnixNano int64 `protobuf:"zigzag64,5,opt,name=until_unix_nano,json=untilUnixNano,proto3" json:"until_unix_nano,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatementPage) Reset() {
+	*x = StatementPage{}
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatementPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatementPage) ProtoMessage() {}
+
+func (x *StatementPage) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatementPage.ProtoReflect.Descriptor instead.
+func (*StatementPage) Descriptor() ([]byte, []int) {
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StatementPage) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *StatementPage) GetAfterSeq() uint64 {
+	if x != nil {
+		return x.AfterSeq
+	}
+	return 0
+}
+
+func (x *StatementPage) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *StatementPage) GetSinceUnixNano() int64 {
+	if x != nil {
+		return x.SinceUnixNano
+	}
+	return 0
+}
+
+func (x *StatementPage) GetUntilUnixNano() int64 {
+	if x != nil {
+		return x.UntilUnixNano
+	}
+	return 0
+}
+
 type Empty struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1578,7 +1757,7 @@ type Empty struct {
 
 func (x *Empty) Reset() {
 	*x = Empty{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[17]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +1769,7 @@ func (x *Empty) String() string {
 func (*Empty) ProtoMessage() {}
 
 func (x *Empty) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[17]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,7 +1782,7 @@ func (x *Empty) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Empty.ProtoReflect.Descriptor instead.
 func (*Empty) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{17}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{19}
 }
 
 // RegisterNode tells the leader of the cluster's group which disk the sender has, and where it listens.
@@ -1619,7 +1798,7 @@ type RegisterNode struct {
 
 func (x *RegisterNode) Reset() {
 	*x = RegisterNode{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[18]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1631,7 +1810,7 @@ func (x *RegisterNode) String() string {
 func (*RegisterNode) ProtoMessage() {}
 
 func (x *RegisterNode) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[18]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1644,7 +1823,7 @@ func (x *RegisterNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterNode.ProtoReflect.Descriptor instead.
 func (*RegisterNode) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{18}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RegisterNode) GetDisk() []byte {
@@ -1689,7 +1868,7 @@ type GroupReport struct {
 
 func (x *GroupReport) Reset() {
 	*x = GroupReport{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[19]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +1880,7 @@ func (x *GroupReport) String() string {
 func (*GroupReport) ProtoMessage() {}
 
 func (x *GroupReport) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[19]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +1893,7 @@ func (x *GroupReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupReport.ProtoReflect.Descriptor instead.
 func (*GroupReport) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{19}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GroupReport) GetGroup() string {
@@ -1748,7 +1927,7 @@ type Behind struct {
 
 func (x *Behind) Reset() {
 	*x = Behind{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1760,7 +1939,7 @@ func (x *Behind) String() string {
 func (*Behind) ProtoMessage() {}
 
 func (x *Behind) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1773,7 +1952,7 @@ func (x *Behind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Behind.ProtoReflect.Descriptor instead.
 func (*Behind) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{20}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Behind) GetNode() uint64 {
@@ -1800,7 +1979,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +1991,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +2004,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{21}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Placement) GetGroup() string {
@@ -1861,7 +2040,7 @@ type ClusterNode struct {
 
 func (x *ClusterNode) Reset() {
 	*x = ClusterNode{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1873,7 +2052,7 @@ func (x *ClusterNode) String() string {
 func (*ClusterNode) ProtoMessage() {}
 
 func (x *ClusterNode) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1886,7 +2065,7 @@ func (x *ClusterNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterNode.ProtoReflect.Descriptor instead.
 func (*ClusterNode) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{22}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ClusterNode) GetId() uint64 {
@@ -1971,7 +2150,7 @@ type Page struct {
 
 func (x *Page) Reset() {
 	*x = Page{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1983,7 +2162,7 @@ func (x *Page) String() string {
 func (*Page) ProtoMessage() {}
 
 func (x *Page) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1996,7 +2175,7 @@ func (x *Page) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Page.ProtoReflect.Descriptor instead.
 func (*Page) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{23}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Page) GetAfter() string {
@@ -2027,22 +2206,25 @@ type ForwardReply struct {
 	NotLeader  bool   `protobuf:"varint,2,opt,name=not_leader,json=notLeader,proto3" json:"not_leader,omitempty"`
 	LeaderHint uint64 `protobuf:"varint,3,opt,name=leader_hint,json=leaderHint,proto3" json:"leader_hint,omitempty"`
 	// Set when the request was refused or its outcome is unknown.
-	ErrorCode     string          `protobuf:"bytes,4,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
-	ErrorDetail   string          `protobuf:"bytes,5,opt,name=error_detail,json=errorDetail,proto3" json:"error_detail,omitempty"`
-	Transfer      *TransferRecord `protobuf:"bytes,6,opt,name=transfer,proto3" json:"transfer,omitempty"`
-	Accounts      []*Account      `protobuf:"bytes,7,rep,name=accounts,proto3" json:"accounts,omitempty"`
-	Entries       []*Entry        `protobuf:"bytes,8,rep,name=entries,proto3" json:"entries,omitempty"`
-	Totals        []*Total        `protobuf:"bytes,9,rep,name=totals,proto3" json:"totals,omitempty"`
-	OpenHolds     uint64          `protobuf:"varint,10,opt,name=open_holds,json=openHolds,proto3" json:"open_holds,omitempty"`
-	LastEntry     uint64          `protobuf:"varint,11,opt,name=last_entry,json=lastEntry,proto3" json:"last_entry,omitempty"`
-	Members       []*ClusterNode  `protobuf:"bytes,12,rep,name=members,proto3" json:"members,omitempty"`
+	ErrorCode   string          `protobuf:"bytes,4,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
+	ErrorDetail string          `protobuf:"bytes,5,opt,name=error_detail,json=errorDetail,proto3" json:"error_detail,omitempty"`
+	Transfer    *TransferRecord `protobuf:"bytes,6,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	Accounts    []*Account      `protobuf:"bytes,7,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	Entries     []*Entry        `protobuf:"bytes,8,rep,name=entries,proto3" json:"entries,omitempty"`
+	Totals      []*Total        `protobuf:"bytes,9,rep,name=totals,proto3" json:"totals,omitempty"`
+	OpenHolds   uint64          `protobuf:"varint,10,opt,name=open_holds,json=openHolds,proto3" json:"open_holds,omitempty"`
+	LastEntry   uint64          `protobuf:"varint,11,opt,name=last_entry,json=lastEntry,proto3" json:"last_entry,omitempty"`
+	Members     []*ClusterNode  `protobuf:"bytes,12,rep,name=members,proto3" json:"members,omitempty"`
+	// Of a statement: where the next page begins, if there is one.
+	LastSeq       uint64 `protobuf:"varint,13,opt,name=last_seq,json=lastSeq,proto3" json:"last_seq,omitempty"`
+	More          bool   `protobuf:"varint,14,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ForwardReply) Reset() {
 	*x = ForwardReply{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2236,7 @@ func (x *ForwardReply) String() string {
 func (*ForwardReply) ProtoMessage() {}
 
 func (x *ForwardReply) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2249,7 @@ func (x *ForwardReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardReply.ProtoReflect.Descriptor instead.
 func (*ForwardReply) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{24}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ForwardReply) GetRequest() uint64 {
@@ -2154,6 +2336,20 @@ func (x *ForwardReply) GetMembers() []*ClusterNode {
 	return nil
 }
 
+func (x *ForwardReply) GetLastSeq() uint64 {
+	if x != nil {
+		return x.LastSeq
+	}
+	return 0
+}
+
+func (x *ForwardReply) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 type Transfer struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Id               []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2166,7 +2362,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[25]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2374,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[25]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,7 +2387,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{25}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Transfer) GetId() []byte {
@@ -2236,7 +2432,7 @@ type TransferRecord struct {
 
 func (x *TransferRecord) Reset() {
 	*x = TransferRecord{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[26]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2444,7 @@ func (x *TransferRecord) String() string {
 func (*TransferRecord) ProtoMessage() {}
 
 func (x *TransferRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[26]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2457,7 @@ func (x *TransferRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferRecord.ProtoReflect.Descriptor instead.
 func (*TransferRecord) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{26}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TransferRecord) GetTransfer() *Transfer {
@@ -2322,7 +2518,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2334,7 +2530,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2347,7 +2543,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{27}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Account) GetId() string {
@@ -2422,7 +2618,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2434,7 +2630,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2447,7 +2643,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{28}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Entry) GetSeq() uint64 {
@@ -2519,7 +2715,7 @@ type Total struct {
 
 func (x *Total) Reset() {
 	*x = Total{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2727,7 @@ func (x *Total) String() string {
 func (*Total) ProtoMessage() {}
 
 func (x *Total) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2740,7 @@ func (x *Total) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Total.ProtoReflect.Descriptor instead.
 func (*Total) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{29}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Total) GetCurrency() string {
@@ -2682,7 +2878,7 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\aInquiry\x12 \n" +
 	"\vcoordinator\x18\x01 \x01(\tR\vcoordinator\x12\x12\n" +
 	"\x04bank\x18\x02 \x01(\tR\x04bank\x12\x10\n" +
-	"\x03ids\x18\x03 \x03(\fR\x03ids\"\x87\x06\n" +
+	"\x03ids\x18\x03 \x03(\fR\x03ids\"\x90\a\n" +
 	"\aForward\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x123\n" +
@@ -2703,8 +2899,21 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\rremove_member\x18\x0e \x01(\x04H\x00R\fremoveMember\x12=\n" +
 	"\vplace_group\x18\x0f \x01(\v2\x1a.quorate.peer.v1.PlacementH\x00R\n" +
 	"placeGroup\x12)\n" +
-	"\x0ftransfer_leader\x18\x10 \x01(\x04H\x00R\x0etransferLeaderB\x05\n" +
-	"\x03ask\"\a\n" +
+	"\x0ftransfer_leader\x18\x10 \x01(\x04H\x00R\x0etransferLeader\x12G\n" +
+	"\x0echange_account\x18\x11 \x01(\v2\x1e.quorate.peer.v1.AccountChangeH\x00R\rchangeAccount\x12>\n" +
+	"\tstatement\x18\x12 \x01(\v2\x1e.quorate.peer.v1.StatementPageH\x00R\tstatementB\x05\n" +
+	"\x03ask\"\x84\x01\n" +
+	"\rAccountChange\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\rR\x04kind\x12'\n" +
+	"\x0foverdraft_minor\x18\x03 \x01(\x03R\x0eoverdraftMinor\x12\x1c\n" +
+	"\tunlimited\x18\x04 \x01(\bR\tunlimited\"\xac\x01\n" +
+	"\rStatementPage\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1b\n" +
+	"\tafter_seq\x18\x02 \x01(\x04R\bafterSeq\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12&\n" +
+	"\x0fsince_unix_nano\x18\x04 \x01(\x12R\rsinceUnixNano\x12&\n" +
+	"\x0funtil_unix_nano\x18\x05 \x01(\x12R\runtilUnixNano\"\a\n" +
 	"\x05Empty\"^\n" +
 	"\fRegisterNode\x12\x12\n" +
 	"\x04disk\x18\x01 \x01(\fR\x04disk\x12\x12\n" +
@@ -2736,7 +2945,7 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\x04Page\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\tR\x05after\x12\x1b\n" +
 	"\tafter_seq\x18\x02 \x01(\x04R\bafterSeq\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xf5\x03\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xa4\x04\n" +
 	"\fForwardReply\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x1d\n" +
 	"\n" +
@@ -2755,7 +2964,9 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	" \x01(\x04R\topenHolds\x12\x1d\n" +
 	"\n" +
 	"last_entry\x18\v \x01(\x04R\tlastEntry\x126\n" +
-	"\amembers\x18\f \x03(\v2\x1c.quorate.peer.v1.ClusterNodeR\amembers\"\x90\x01\n" +
+	"\amembers\x18\f \x03(\v2\x1c.quorate.peer.v1.ClusterNodeR\amembers\x12\x19\n" +
+	"\blast_seq\x18\r \x01(\x04R\alastSeq\x12\x12\n" +
+	"\x04more\x18\x0e \x01(\bR\x04more\"\x90\x01\n" +
 	"\bTransfer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12(\n" +
 	"\x04legs\x18\x02 \x03(\v2\x14.quorate.peer.v1.LegR\x04legs\x12,\n" +
@@ -2810,7 +3021,7 @@ func file_quorate_peer_v1_peer_proto_rawDescGZIP() []byte {
 	return file_quorate_peer_v1_peer_proto_rawDescData
 }
 
-var file_quorate_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_quorate_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_quorate_peer_v1_peer_proto_goTypes = []any{
 	(*ExchangeRequest)(nil),  // 0: quorate.peer.v1.ExchangeRequest
 	(*ExchangeResponse)(nil), // 1: quorate.peer.v1.ExchangeResponse
@@ -2829,19 +3040,21 @@ var file_quorate_peer_v1_peer_proto_goTypes = []any{
 	(*BankAnswer)(nil),       // 14: quorate.peer.v1.BankAnswer
 	(*Inquiry)(nil),          // 15: quorate.peer.v1.Inquiry
 	(*Forward)(nil),          // 16: quorate.peer.v1.Forward
-	(*Empty)(nil),            // 17: quorate.peer.v1.Empty
-	(*RegisterNode)(nil),     // 18: quorate.peer.v1.RegisterNode
-	(*GroupReport)(nil),      // 19: quorate.peer.v1.GroupReport
-	(*Behind)(nil),           // 20: quorate.peer.v1.Behind
-	(*Placement)(nil),        // 21: quorate.peer.v1.Placement
-	(*ClusterNode)(nil),      // 22: quorate.peer.v1.ClusterNode
-	(*Page)(nil),             // 23: quorate.peer.v1.Page
-	(*ForwardReply)(nil),     // 24: quorate.peer.v1.ForwardReply
-	(*Transfer)(nil),         // 25: quorate.peer.v1.Transfer
-	(*TransferRecord)(nil),   // 26: quorate.peer.v1.TransferRecord
-	(*Account)(nil),          // 27: quorate.peer.v1.Account
-	(*Entry)(nil),            // 28: quorate.peer.v1.Entry
-	(*Total)(nil),            // 29: quorate.peer.v1.Total
+	(*AccountChange)(nil),    // 17: quorate.peer.v1.AccountChange
+	(*StatementPage)(nil),    // 18: quorate.peer.v1.StatementPage
+	(*Empty)(nil),            // 19: quorate.peer.v1.Empty
+	(*RegisterNode)(nil),     // 20: quorate.peer.v1.RegisterNode
+	(*GroupReport)(nil),      // 21: quorate.peer.v1.GroupReport
+	(*Behind)(nil),           // 22: quorate.peer.v1.Behind
+	(*Placement)(nil),        // 23: quorate.peer.v1.Placement
+	(*ClusterNode)(nil),      // 24: quorate.peer.v1.ClusterNode
+	(*Page)(nil),             // 25: quorate.peer.v1.Page
+	(*ForwardReply)(nil),     // 26: quorate.peer.v1.ForwardReply
+	(*Transfer)(nil),         // 27: quorate.peer.v1.Transfer
+	(*TransferRecord)(nil),   // 28: quorate.peer.v1.TransferRecord
+	(*Account)(nil),          // 29: quorate.peer.v1.Account
+	(*Entry)(nil),            // 30: quorate.peer.v1.Entry
+	(*Total)(nil),            // 31: quorate.peer.v1.Total
 }
 var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	2,  // 0: quorate.peer.v1.ExchangeRequest.envelopes:type_name -> quorate.peer.v1.Envelope
@@ -2850,9 +3063,9 @@ var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	13, // 3: quorate.peer.v1.Envelope.bank_answers:type_name -> quorate.peer.v1.BankAnswers
 	15, // 4: quorate.peer.v1.Envelope.inquiry:type_name -> quorate.peer.v1.Inquiry
 	16, // 5: quorate.peer.v1.Envelope.forward:type_name -> quorate.peer.v1.Forward
-	24, // 6: quorate.peer.v1.Envelope.forward_reply:type_name -> quorate.peer.v1.ForwardReply
-	18, // 7: quorate.peer.v1.Envelope.register_node:type_name -> quorate.peer.v1.RegisterNode
-	19, // 8: quorate.peer.v1.Envelope.group_report:type_name -> quorate.peer.v1.GroupReport
+	26, // 6: quorate.peer.v1.Envelope.forward_reply:type_name -> quorate.peer.v1.ForwardReply
+	20, // 7: quorate.peer.v1.Envelope.register_node:type_name -> quorate.peer.v1.RegisterNode
+	21, // 8: quorate.peer.v1.Envelope.group_report:type_name -> quorate.peer.v1.GroupReport
 	3,  // 9: quorate.peer.v1.Envelope.pulse:type_name -> quorate.peer.v1.Pulse
 	4,  // 10: quorate.peer.v1.Pulse.quiesced:type_name -> quorate.peer.v1.Quiesced
 	6,  // 11: quorate.peer.v1.RaftMessage.entries:type_name -> quorate.peer.v1.RaftEntry
@@ -2862,30 +3075,32 @@ var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	8,  // 15: quorate.peer.v1.BankRequest.legs:type_name -> quorate.peer.v1.Leg
 	14, // 16: quorate.peer.v1.BankAnswers.answers:type_name -> quorate.peer.v1.BankAnswer
 	9,  // 17: quorate.peer.v1.BankAnswer.reason:type_name -> quorate.peer.v1.Reason
-	25, // 18: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
-	27, // 19: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
-	23, // 20: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
-	23, // 21: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
-	17, // 22: quorate.peer.v1.Forward.audit:type_name -> quorate.peer.v1.Empty
-	17, // 23: quorate.peer.v1.Forward.list_members:type_name -> quorate.peer.v1.Empty
-	22, // 24: quorate.peer.v1.Forward.add_member:type_name -> quorate.peer.v1.ClusterNode
-	21, // 25: quorate.peer.v1.Forward.place_group:type_name -> quorate.peer.v1.Placement
-	20, // 26: quorate.peer.v1.GroupReport.behind:type_name -> quorate.peer.v1.Behind
-	26, // 27: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
-	27, // 28: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
-	28, // 29: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
-	29, // 30: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
-	22, // 31: quorate.peer.v1.ForwardReply.members:type_name -> quorate.peer.v1.ClusterNode
-	8,  // 32: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
-	25, // 33: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
-	9,  // 34: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
-	0,  // 35: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
-	1,  // 36: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
-	36, // [36:37] is the sub-list for method output_type
-	35, // [35:36] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	27, // 18: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
+	29, // 19: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
+	25, // 20: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
+	25, // 21: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
+	19, // 22: quorate.peer.v1.Forward.audit:type_name -> quorate.peer.v1.Empty
+	19, // 23: quorate.peer.v1.Forward.list_members:type_name -> quorate.peer.v1.Empty
+	24, // 24: quorate.peer.v1.Forward.add_member:type_name -> quorate.peer.v1.ClusterNode
+	23, // 25: quorate.peer.v1.Forward.place_group:type_name -> quorate.peer.v1.Placement
+	17, // 26: quorate.peer.v1.Forward.change_account:type_name -> quorate.peer.v1.AccountChange
+	18, // 27: quorate.peer.v1.Forward.statement:type_name -> quorate.peer.v1.StatementPage
+	22, // 28: quorate.peer.v1.GroupReport.behind:type_name -> quorate.peer.v1.Behind
+	28, // 29: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
+	29, // 30: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
+	30, // 31: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
+	31, // 32: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
+	24, // 33: quorate.peer.v1.ForwardReply.members:type_name -> quorate.peer.v1.ClusterNode
+	8,  // 34: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
+	27, // 35: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
+	9,  // 36: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
+	0,  // 37: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
+	1,  // 38: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
+	38, // [38:39] is the sub-list for method output_type
+	37, // [37:38] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_quorate_peer_v1_peer_proto_init() }
@@ -2919,6 +3134,8 @@ func file_quorate_peer_v1_peer_proto_init() {
 		(*Forward_RemoveMember)(nil),
 		(*Forward_PlaceGroup)(nil),
 		(*Forward_TransferLeader)(nil),
+		(*Forward_ChangeAccount)(nil),
+		(*Forward_Statement)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2926,7 +3143,7 @@ func file_quorate_peer_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_peer_v1_peer_proto_rawDesc), len(file_quorate_peer_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -78,6 +78,62 @@ func (LedgerDirection) EnumDescriptor() ([]byte, []int) {
 	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{0}
 }
 
+// LedgerChangeKind is what an operator does to an account.
+type LedgerChangeKind int32
+
+const (
+	LedgerChangeKind_LEDGER_CHANGE_KIND_UNSPECIFIED LedgerChangeKind = 0
+	LedgerChangeKind_LEDGER_CHANGE_KIND_FREEZE      LedgerChangeKind = 1
+	LedgerChangeKind_LEDGER_CHANGE_KIND_UNFREEZE    LedgerChangeKind = 2
+	LedgerChangeKind_LEDGER_CHANGE_KIND_CLOSE       LedgerChangeKind = 3
+	LedgerChangeKind_LEDGER_CHANGE_KIND_SET_LIMIT   LedgerChangeKind = 4
+)
+
+// Enum value maps for LedgerChangeKind.
+var (
+	LedgerChangeKind_name = map[int32]string{
+		0: "LEDGER_CHANGE_KIND_UNSPECIFIED",
+		1: "LEDGER_CHANGE_KIND_FREEZE",
+		2: "LEDGER_CHANGE_KIND_UNFREEZE",
+		3: "LEDGER_CHANGE_KIND_CLOSE",
+		4: "LEDGER_CHANGE_KIND_SET_LIMIT",
+	}
+	LedgerChangeKind_value = map[string]int32{
+		"LEDGER_CHANGE_KIND_UNSPECIFIED": 0,
+		"LEDGER_CHANGE_KIND_FREEZE":      1,
+		"LEDGER_CHANGE_KIND_UNFREEZE":    2,
+		"LEDGER_CHANGE_KIND_CLOSE":       3,
+		"LEDGER_CHANGE_KIND_SET_LIMIT":   4,
+	}
+)
+
+func (x LedgerChangeKind) Enum() *LedgerChangeKind {
+	p := new(LedgerChangeKind)
+	*p = x
+	return p
+}
+
+func (x LedgerChangeKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LedgerChangeKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_quorate_store_v1_ledger_proto_enumTypes[1].Descriptor()
+}
+
+func (LedgerChangeKind) Type() protoreflect.EnumType {
+	return &file_quorate_store_v1_ledger_proto_enumTypes[1]
+}
+
+func (x LedgerChangeKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LedgerChangeKind.Descriptor instead.
+func (LedgerChangeKind) EnumDescriptor() ([]byte, []int) {
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{1}
+}
+
 // LedgerAccountStatus says whether an account takes part in new transfers.
 type LedgerAccountStatus int32
 
@@ -115,11 +171,11 @@ func (x LedgerAccountStatus) String() string {
 }
 
 func (LedgerAccountStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_quorate_store_v1_ledger_proto_enumTypes[1].Descriptor()
+	return file_quorate_store_v1_ledger_proto_enumTypes[2].Descriptor()
 }
 
 func (LedgerAccountStatus) Type() protoreflect.EnumType {
-	return &file_quorate_store_v1_ledger_proto_enumTypes[1]
+	return &file_quorate_store_v1_ledger_proto_enumTypes[2]
 }
 
 func (x LedgerAccountStatus) Number() protoreflect.EnumNumber {
@@ -128,7 +184,7 @@ func (x LedgerAccountStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LedgerAccountStatus.Descriptor instead.
 func (LedgerAccountStatus) EnumDescriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{1}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{2}
 }
 
 // LedgerFinishedState is how a transfer ended at this bank.
@@ -168,11 +224,11 @@ func (x LedgerFinishedState) String() string {
 }
 
 func (LedgerFinishedState) Descriptor() protoreflect.EnumDescriptor {
-	return file_quorate_store_v1_ledger_proto_enumTypes[2].Descriptor()
+	return file_quorate_store_v1_ledger_proto_enumTypes[3].Descriptor()
 }
 
 func (LedgerFinishedState) Type() protoreflect.EnumType {
-	return &file_quorate_store_v1_ledger_proto_enumTypes[2]
+	return &file_quorate_store_v1_ledger_proto_enumTypes[3]
 }
 
 func (x LedgerFinishedState) Number() protoreflect.EnumNumber {
@@ -181,13 +237,13 @@ func (x LedgerFinishedState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LedgerFinishedState.Descriptor instead.
 func (LedgerFinishedState) EnumDescriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{2}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{3}
 }
 
 // LedgerBatch is one entry of a bank's log: commands that are applied in their order.
 type LedgerBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1.
+	// 1, or 2 if there is a change among the commands.
 	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// When the leader proposed the batch, in nanoseconds since 1970-01-01 UTC.
 	AtUnixNanos   int64            `protobuf:"fixed64,2,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
@@ -247,7 +303,7 @@ func (x *LedgerBatch) GetCommands() []*LedgerCommand {
 	return nil
 }
 
-// LedgerCommand is a request of the bank contract, or the opening of an account.
+// LedgerCommand is a request of the bank contract, or the opening or the change of an account.
 type LedgerCommand struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Command:
@@ -257,6 +313,7 @@ type LedgerCommand struct {
 	//	*LedgerCommand_Rollback
 	//	*LedgerCommand_Resolve
 	//	*LedgerCommand_Open
+	//	*LedgerCommand_Change
 	Command       isLedgerCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -344,6 +401,15 @@ func (x *LedgerCommand) GetOpen() *LedgerTerms {
 	return nil
 }
 
+func (x *LedgerCommand) GetChange() *LedgerChange {
+	if x != nil {
+		if x, ok := x.Command.(*LedgerCommand_Change); ok {
+			return x.Change
+		}
+	}
+	return nil
+}
+
 type isLedgerCommand_Command interface {
 	isLedgerCommand_Command()
 }
@@ -369,6 +435,10 @@ type LedgerCommand_Open struct {
 	Open *LedgerTerms `protobuf:"bytes,5,opt,name=open,proto3,oneof"`
 }
 
+type LedgerCommand_Change struct {
+	Change *LedgerChange `protobuf:"bytes,6,opt,name=change,proto3,oneof"`
+}
+
 func (*LedgerCommand_Prepare) isLedgerCommand_Command() {}
 
 func (*LedgerCommand_Commit) isLedgerCommand_Command() {}
@@ -378,6 +448,8 @@ func (*LedgerCommand_Rollback) isLedgerCommand_Command() {}
 func (*LedgerCommand_Resolve) isLedgerCommand_Command() {}
 
 func (*LedgerCommand_Open) isLedgerCommand_Command() {}
+
+func (*LedgerCommand_Change) isLedgerCommand_Command() {}
 
 // LedgerPrepare asks to reserve the legs of one transfer at this bank.
 type LedgerPrepare struct {
@@ -642,6 +714,76 @@ func (x *LedgerTerms) GetUnlimited() bool {
 	return false
 }
 
+// LedgerChange says how an account shall be.
+type LedgerChange struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Account string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Kind    LedgerChangeKind       `protobuf:"varint,2,opt,name=kind,proto3,enum=quorate.store.v1.LedgerChangeKind" json:"kind,omitempty"`
+	// With LEDGER_CHANGE_KIND_SET_LIMIT only, as in LedgerTerms.
+	OverdraftMinor int64 `protobuf:"varint,3,opt,name=overdraft_minor,json=overdraftMinor,proto3" json:"overdraft_minor,omitempty"`
+	Unlimited      bool  `protobuf:"varint,4,opt,name=unlimited,proto3" json:"unlimited,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *LedgerChange) Reset() {
+	*x = LedgerChange{}
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgerChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgerChange) ProtoMessage() {}
+
+func (x *LedgerChange) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgerChange.ProtoReflect.Descriptor instead.
+func (*LedgerChange) Descriptor() ([]byte, []int) {
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *LedgerChange) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *LedgerChange) GetKind() LedgerChangeKind {
+	if x != nil {
+		return x.Kind
+	}
+	return LedgerChangeKind_LEDGER_CHANGE_KIND_UNSPECIFIED
+}
+
+func (x *LedgerChange) GetOverdraftMinor() int64 {
+	if x != nil {
+		return x.OverdraftMinor
+	}
+	return 0
+}
+
+func (x *LedgerChange) GetUnlimited() bool {
+	if x != nil {
+		return x.Unlimited
+	}
+	return false
+}
+
 // LedgerAccount is the record of one account. Its id is its key.
 type LedgerAccount struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -658,7 +800,7 @@ type LedgerAccount struct {
 
 func (x *LedgerAccount) Reset() {
 	*x = LedgerAccount{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[6]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -670,7 +812,7 @@ func (x *LedgerAccount) String() string {
 func (*LedgerAccount) ProtoMessage() {}
 
 func (x *LedgerAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[6]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -683,7 +825,7 @@ func (x *LedgerAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerAccount.ProtoReflect.Descriptor instead.
 func (*LedgerAccount) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{6}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *LedgerAccount) GetCurrency() string {
@@ -752,7 +894,7 @@ type LedgerHold struct {
 
 func (x *LedgerHold) Reset() {
 	*x = LedgerHold{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[7]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -764,7 +906,7 @@ func (x *LedgerHold) String() string {
 func (*LedgerHold) ProtoMessage() {}
 
 func (x *LedgerHold) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[7]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -777,7 +919,7 @@ func (x *LedgerHold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerHold.ProtoReflect.Descriptor instead.
 func (*LedgerHold) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{7}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LedgerHold) GetFingerprint() []byte {
@@ -834,7 +976,7 @@ type LedgerHoldLeg struct {
 
 func (x *LedgerHoldLeg) Reset() {
 	*x = LedgerHoldLeg{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[8]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -846,7 +988,7 @@ func (x *LedgerHoldLeg) String() string {
 func (*LedgerHoldLeg) ProtoMessage() {}
 
 func (x *LedgerHoldLeg) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[8]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -859,7 +1001,7 @@ func (x *LedgerHoldLeg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerHoldLeg.ProtoReflect.Descriptor instead.
 func (*LedgerHoldLeg) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{8}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LedgerHoldLeg) GetAccount() string {
@@ -895,7 +1037,7 @@ type LedgerFinished struct {
 
 func (x *LedgerFinished) Reset() {
 	*x = LedgerFinished{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[9]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -907,7 +1049,7 @@ func (x *LedgerFinished) String() string {
 func (*LedgerFinished) ProtoMessage() {}
 
 func (x *LedgerFinished) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[9]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -920,7 +1062,7 @@ func (x *LedgerFinished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerFinished.ProtoReflect.Descriptor instead.
 func (*LedgerFinished) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{9}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LedgerFinished) GetState() LedgerFinishedState {
@@ -978,7 +1120,7 @@ type LedgerShortfall struct {
 
 func (x *LedgerShortfall) Reset() {
 	*x = LedgerShortfall{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[10]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1132,7 @@ func (x *LedgerShortfall) String() string {
 func (*LedgerShortfall) ProtoMessage() {}
 
 func (x *LedgerShortfall) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[10]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1145,7 @@ func (x *LedgerShortfall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerShortfall.ProtoReflect.Descriptor instead.
 func (*LedgerShortfall) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{10}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LedgerShortfall) GetAccount() string {
@@ -1053,7 +1195,7 @@ type LedgerEntry struct {
 
 func (x *LedgerEntry) Reset() {
 	*x = LedgerEntry{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[11]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1207,7 @@ func (x *LedgerEntry) String() string {
 func (*LedgerEntry) ProtoMessage() {}
 
 func (x *LedgerEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[11]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1220,7 @@ func (x *LedgerEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerEntry.ProtoReflect.Descriptor instead.
 func (*LedgerEntry) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{11}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LedgerEntry) GetTransfer() []byte {
@@ -1130,6 +1272,61 @@ func (x *LedgerEntry) GetReference() string {
 	return ""
 }
 
+// LedgerLine makes an entry a part of its account's statement: both are in its key.
+type LedgerLine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1.
+	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// The latest time of this entry and all before it: what periods of statements go by.
+	ReachedAtUnixNanos int64 `protobuf:"fixed64,2,opt,name=reached_at_unix_nanos,json=reachedAtUnixNanos,proto3" json:"reached_at_unix_nanos,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *LedgerLine) Reset() {
+	*x = LedgerLine{}
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgerLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgerLine) ProtoMessage() {}
+
+func (x *LedgerLine) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgerLine.ProtoReflect.Descriptor instead.
+func (*LedgerLine) Descriptor() ([]byte, []int) {
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *LedgerLine) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *LedgerLine) GetReachedAtUnixNanos() int64 {
+	if x != nil {
+		return x.ReachedAtUnixNanos
+	}
+	return 0
+}
+
 // LedgerTotal is the sum over all accounts of one currency. The currency is its key.
 type LedgerTotal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1143,7 +1340,7 @@ type LedgerTotal struct {
 
 func (x *LedgerTotal) Reset() {
 	*x = LedgerTotal{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[12]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1352,7 @@ func (x *LedgerTotal) String() string {
 func (*LedgerTotal) ProtoMessage() {}
 
 func (x *LedgerTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[12]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1365,7 @@ func (x *LedgerTotal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerTotal.ProtoReflect.Descriptor instead.
 func (*LedgerTotal) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{12}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LedgerTotal) GetPostedMinor() int64 {
@@ -1202,21 +1399,25 @@ func (x *LedgerTotal) GetAccounts() uint64 {
 // LedgerMeta is the one record that says which state the others are.
 type LedgerMeta struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1: the version of every record of this file.
+	// 2: the version of every record of this file. Version 1 had no lines and none of the last two fields.
 	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// The last log entry that the state contains.
 	Index uint64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
 	// The sequence number of the last journal entry.
 	LastEntry uint64 `protobuf:"varint,3,opt,name=last_entry,json=lastEntry,proto3" json:"last_entry,omitempty"`
 	// The state hash, as replicas compare it.
-	Hash          uint64 `protobuf:"fixed64,4,opt,name=hash,proto3" json:"hash,omitempty"`
+	Hash uint64 `protobuf:"fixed64,4,opt,name=hash,proto3" json:"hash,omitempty"`
+	// The latest time of any entry that has a line.
+	ReachedAtUnixNanos int64 `protobuf:"fixed64,5,opt,name=reached_at_unix_nanos,json=reachedAtUnixNanos,proto3" json:"reached_at_unix_nanos,omitempty"`
+	// The sequence number from which on entries have lines.
+	LinesFrom     uint64 `protobuf:"varint,6,opt,name=lines_from,json=linesFrom,proto3" json:"lines_from,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LedgerMeta) Reset() {
 	*x = LedgerMeta{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[13]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1228,7 +1429,7 @@ func (x *LedgerMeta) String() string {
 func (*LedgerMeta) ProtoMessage() {}
 
 func (x *LedgerMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[13]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1241,7 +1442,7 @@ func (x *LedgerMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerMeta.ProtoReflect.Descriptor instead.
 func (*LedgerMeta) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{13}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LedgerMeta) GetVersion() uint32 {
@@ -1272,6 +1473,20 @@ func (x *LedgerMeta) GetHash() uint64 {
 	return 0
 }
 
+func (x *LedgerMeta) GetReachedAtUnixNanos() int64 {
+	if x != nil {
+		return x.ReachedAtUnixNanos
+	}
+	return 0
+}
+
+func (x *LedgerMeta) GetLinesFrom() uint64 {
+	if x != nil {
+		return x.LinesFrom
+	}
+	return 0
+}
+
 var File_quorate_store_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_quorate_store_v1_ledger_proto_rawDesc = "" +
@@ -1280,13 +1495,14 @@ const file_quorate_store_v1_ledger_proto_rawDesc = "" +
 	"\vLedgerBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\"\n" +
 	"\rat_unix_nanos\x18\x02 \x01(\x10R\vatUnixNanos\x12;\n" +
-	"\bcommands\x18\x03 \x03(\v2\x1f.quorate.store.v1.LedgerCommandR\bcommands\"\x81\x02\n" +
+	"\bcommands\x18\x03 \x03(\v2\x1f.quorate.store.v1.LedgerCommandR\bcommands\"\xbb\x02\n" +
 	"\rLedgerCommand\x12;\n" +
 	"\aprepare\x18\x01 \x01(\v2\x1f.quorate.store.v1.LedgerPrepareH\x00R\aprepare\x12\x18\n" +
 	"\x06commit\x18\x02 \x01(\fH\x00R\x06commit\x12\x1c\n" +
 	"\brollback\x18\x03 \x01(\fH\x00R\brollback\x12;\n" +
 	"\aresolve\x18\x04 \x01(\v2\x1f.quorate.store.v1.LedgerResolveH\x00R\aresolve\x123\n" +
-	"\x04open\x18\x05 \x01(\v2\x1d.quorate.store.v1.LedgerTermsH\x00R\x04openB\t\n" +
+	"\x04open\x18\x05 \x01(\v2\x1d.quorate.store.v1.LedgerTermsH\x00R\x04open\x128\n" +
+	"\x06change\x18\x06 \x01(\v2\x1e.quorate.store.v1.LedgerChangeH\x00R\x06changeB\t\n" +
 	"\acommand\"\x90\x01\n" +
 	"\rLedgerPrepare\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12 \n" +
@@ -1304,6 +1520,11 @@ const file_quorate_store_v1_ledger_proto_rawDesc = "" +
 	"\vLedgerTerms\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12'\n" +
+	"\x0foverdraft_minor\x18\x03 \x01(\x03R\x0eoverdraftMinor\x12\x1c\n" +
+	"\tunlimited\x18\x04 \x01(\bR\tunlimited\"\xa7\x01\n" +
+	"\fLedgerChange\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x126\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\".quorate.store.v1.LedgerChangeKindR\x04kind\x12'\n" +
 	"\x0foverdraft_minor\x18\x03 \x01(\x03R\x0eoverdraftMinor\x12\x1c\n" +
 	"\tunlimited\x18\x04 \x01(\bR\tunlimited\"\x9a\x02\n" +
 	"\rLedgerAccount\x12\x1a\n" +
@@ -1345,24 +1566,37 @@ const file_quorate_store_v1_ledger_proto_rawDesc = "" +
 	"\famount_minor\x18\x04 \x01(\x12R\vamountMinor\x12#\n" +
 	"\rbalance_minor\x18\x05 \x01(\x12R\fbalanceMinor\x12\"\n" +
 	"\rat_unix_nanos\x18\x06 \x01(\x10R\vatUnixNanos\x12\x1c\n" +
-	"\treference\x18\a \x01(\tR\treference\"\x92\x01\n" +
+	"\treference\x18\a \x01(\tR\treference\"Y\n" +
+	"\n" +
+	"LedgerLine\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x121\n" +
+	"\x15reached_at_unix_nanos\x18\x02 \x01(\x10R\x12reachedAtUnixNanos\"\x92\x01\n" +
 	"\vLedgerTotal\x12!\n" +
 	"\fposted_minor\x18\x01 \x01(\x12R\vpostedMinor\x12\x1d\n" +
 	"\n" +
 	"held_minor\x18\x02 \x01(\x03R\theldMinor\x12%\n" +
 	"\x0eincoming_minor\x18\x03 \x01(\x03R\rincomingMinor\x12\x1a\n" +
-	"\baccounts\x18\x04 \x01(\x04R\baccounts\"o\n" +
+	"\baccounts\x18\x04 \x01(\x04R\baccounts\"\xc1\x01\n" +
 	"\n" +
 	"LedgerMeta\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x1d\n" +
 	"\n" +
 	"last_entry\x18\x03 \x01(\x04R\tlastEntry\x12\x12\n" +
-	"\x04hash\x18\x04 \x01(\x06R\x04hash*l\n" +
+	"\x04hash\x18\x04 \x01(\x06R\x04hash\x121\n" +
+	"\x15reached_at_unix_nanos\x18\x05 \x01(\x10R\x12reachedAtUnixNanos\x12\x1d\n" +
+	"\n" +
+	"lines_from\x18\x06 \x01(\x04R\tlinesFrom*l\n" +
 	"\x0fLedgerDirection\x12 \n" +
 	"\x1cLEDGER_DIRECTION_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16LEDGER_DIRECTION_DEBIT\x10\x01\x12\x1b\n" +
-	"\x17LEDGER_DIRECTION_CREDIT\x10\x02*\xa0\x01\n" +
+	"\x17LEDGER_DIRECTION_CREDIT\x10\x02*\xb6\x01\n" +
+	"\x10LedgerChangeKind\x12\"\n" +
+	"\x1eLEDGER_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19LEDGER_CHANGE_KIND_FREEZE\x10\x01\x12\x1f\n" +
+	"\x1bLEDGER_CHANGE_KIND_UNFREEZE\x10\x02\x12\x1c\n" +
+	"\x18LEDGER_CHANGE_KIND_CLOSE\x10\x03\x12 \n" +
+	"\x1cLEDGER_CHANGE_KIND_SET_LIMIT\x10\x04*\xa0\x01\n" +
 	"\x13LedgerAccountStatus\x12%\n" +
 	"!LEDGER_ACCOUNT_STATUS_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aLEDGER_ACCOUNT_STATUS_OPEN\x10\x01\x12 \n" +
@@ -1386,43 +1620,48 @@ func file_quorate_store_v1_ledger_proto_rawDescGZIP() []byte {
 	return file_quorate_store_v1_ledger_proto_rawDescData
 }
 
-var file_quorate_store_v1_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_quorate_store_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_quorate_store_v1_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_quorate_store_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_quorate_store_v1_ledger_proto_goTypes = []any{
 	(LedgerDirection)(0),     // 0: quorate.store.v1.LedgerDirection
-	(LedgerAccountStatus)(0), // 1: quorate.store.v1.LedgerAccountStatus
-	(LedgerFinishedState)(0), // 2: quorate.store.v1.LedgerFinishedState
-	(*LedgerBatch)(nil),      // 3: quorate.store.v1.LedgerBatch
-	(*LedgerCommand)(nil),    // 4: quorate.store.v1.LedgerCommand
-	(*LedgerPrepare)(nil),    // 5: quorate.store.v1.LedgerPrepare
-	(*LedgerResolve)(nil),    // 6: quorate.store.v1.LedgerResolve
-	(*LedgerLeg)(nil),        // 7: quorate.store.v1.LedgerLeg
-	(*LedgerTerms)(nil),      // 8: quorate.store.v1.LedgerTerms
-	(*LedgerAccount)(nil),    // 9: quorate.store.v1.LedgerAccount
-	(*LedgerHold)(nil),       // 10: quorate.store.v1.LedgerHold
-	(*LedgerHoldLeg)(nil),    // 11: quorate.store.v1.LedgerHoldLeg
-	(*LedgerFinished)(nil),   // 12: quorate.store.v1.LedgerFinished
-	(*LedgerShortfall)(nil),  // 13: quorate.store.v1.LedgerShortfall
-	(*LedgerEntry)(nil),      // 14: quorate.store.v1.LedgerEntry
-	(*LedgerTotal)(nil),      // 15: quorate.store.v1.LedgerTotal
-	(*LedgerMeta)(nil),       // 16: quorate.store.v1.LedgerMeta
+	(LedgerChangeKind)(0),    // 1: quorate.store.v1.LedgerChangeKind
+	(LedgerAccountStatus)(0), // 2: quorate.store.v1.LedgerAccountStatus
+	(LedgerFinishedState)(0), // 3: quorate.store.v1.LedgerFinishedState
+	(*LedgerBatch)(nil),      // 4: quorate.store.v1.LedgerBatch
+	(*LedgerCommand)(nil),    // 5: quorate.store.v1.LedgerCommand
+	(*LedgerPrepare)(nil),    // 6: quorate.store.v1.LedgerPrepare
+	(*LedgerResolve)(nil),    // 7: quorate.store.v1.LedgerResolve
+	(*LedgerLeg)(nil),        // 8: quorate.store.v1.LedgerLeg
+	(*LedgerTerms)(nil),      // 9: quorate.store.v1.LedgerTerms
+	(*LedgerChange)(nil),     // 10: quorate.store.v1.LedgerChange
+	(*LedgerAccount)(nil),    // 11: quorate.store.v1.LedgerAccount
+	(*LedgerHold)(nil),       // 12: quorate.store.v1.LedgerHold
+	(*LedgerHoldLeg)(nil),    // 13: quorate.store.v1.LedgerHoldLeg
+	(*LedgerFinished)(nil),   // 14: quorate.store.v1.LedgerFinished
+	(*LedgerShortfall)(nil),  // 15: quorate.store.v1.LedgerShortfall
+	(*LedgerEntry)(nil),      // 16: quorate.store.v1.LedgerEntry
+	(*LedgerLine)(nil),       // 17: quorate.store.v1.LedgerLine
+	(*LedgerTotal)(nil),      // 18: quorate.store.v1.LedgerTotal
+	(*LedgerMeta)(nil),       // 19: quorate.store.v1.LedgerMeta
 }
 var file_quorate_store_v1_ledger_proto_depIdxs = []int32{
-	4,  // 0: quorate.store.v1.LedgerBatch.commands:type_name -> quorate.store.v1.LedgerCommand
-	5,  // 1: quorate.store.v1.LedgerCommand.prepare:type_name -> quorate.store.v1.LedgerPrepare
-	6,  // 2: quorate.store.v1.LedgerCommand.resolve:type_name -> quorate.store.v1.LedgerResolve
-	8,  // 3: quorate.store.v1.LedgerCommand.open:type_name -> quorate.store.v1.LedgerTerms
-	7,  // 4: quorate.store.v1.LedgerPrepare.legs:type_name -> quorate.store.v1.LedgerLeg
-	0,  // 5: quorate.store.v1.LedgerLeg.direction:type_name -> quorate.store.v1.LedgerDirection
-	1,  // 6: quorate.store.v1.LedgerAccount.status:type_name -> quorate.store.v1.LedgerAccountStatus
-	11, // 7: quorate.store.v1.LedgerHold.legs:type_name -> quorate.store.v1.LedgerHoldLeg
-	2,  // 8: quorate.store.v1.LedgerFinished.state:type_name -> quorate.store.v1.LedgerFinishedState
-	13, // 9: quorate.store.v1.LedgerFinished.shortfall:type_name -> quorate.store.v1.LedgerShortfall
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	5,  // 0: quorate.store.v1.LedgerBatch.commands:type_name -> quorate.store.v1.LedgerCommand
+	6,  // 1: quorate.store.v1.LedgerCommand.prepare:type_name -> quorate.store.v1.LedgerPrepare
+	7,  // 2: quorate.store.v1.LedgerCommand.resolve:type_name -> quorate.store.v1.LedgerResolve
+	9,  // 3: quorate.store.v1.LedgerCommand.open:type_name -> quorate.store.v1.LedgerTerms
+	10, // 4: quorate.store.v1.LedgerCommand.change:type_name -> quorate.store.v1.LedgerChange
+	8,  // 5: quorate.store.v1.LedgerPrepare.legs:type_name -> quorate.store.v1.LedgerLeg
+	0,  // 6: quorate.store.v1.LedgerLeg.direction:type_name -> quorate.store.v1.LedgerDirection
+	1,  // 7: quorate.store.v1.LedgerChange.kind:type_name -> quorate.store.v1.LedgerChangeKind
+	2,  // 8: quorate.store.v1.LedgerAccount.status:type_name -> quorate.store.v1.LedgerAccountStatus
+	13, // 9: quorate.store.v1.LedgerHold.legs:type_name -> quorate.store.v1.LedgerHoldLeg
+	3,  // 10: quorate.store.v1.LedgerFinished.state:type_name -> quorate.store.v1.LedgerFinishedState
+	15, // 11: quorate.store.v1.LedgerFinished.shortfall:type_name -> quorate.store.v1.LedgerShortfall
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_quorate_store_v1_ledger_proto_init() }
@@ -1436,14 +1675,15 @@ func file_quorate_store_v1_ledger_proto_init() {
 		(*LedgerCommand_Rollback)(nil),
 		(*LedgerCommand_Resolve)(nil),
 		(*LedgerCommand_Open)(nil),
+		(*LedgerCommand_Change)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_store_v1_ledger_proto_rawDesc), len(file_quorate_store_v1_ledger_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   14,
+			NumEnums:      4,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
