@@ -17,6 +17,7 @@ type Admin interface {
 	HoldCommits(ctx context.Context, bank transfer.BankID, hold uint64, d time.Duration) error
 	// Cut is a group's state as of one moment.
 	Cut(ctx context.Context, group string, hold uint64) (Cut, error)
+	Verifier
 }
 
 // Cut is read by one goroutine, and closed by it.

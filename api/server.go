@@ -122,6 +122,7 @@ func (s *Server) openGRPC(cfg *Config, d *desk) {
 	quoratev1.RegisterStatusServiceServer(s.grpc, &statusService{desk: d})
 	if cfg.Admin != nil {
 		adminv1.RegisterBackupServiceServer(s.grpc, &backupService{admin: cfg.Admin, guard: s.guard})
+		adminv1.RegisterVerifyServiceServer(s.grpc, &verifyService{verifier: cfg.Admin, guard: s.guard})
 	}
 	adminv1.RegisterClusterServiceServer(s.grpc, &clusterService{desk: d})
 	healthv1.RegisterHealthServer(s.grpc, s.doctor.grpc)

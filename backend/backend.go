@@ -36,7 +36,7 @@ func (b *Backend) Submit(ctx context.Context, transfers []transfer.Transfer) ([]
 	for i := range transfers {
 		asks[i] = lane.Submit{Transfer: &transfers[i]}
 	}
-	answers := b.node.Do(answerBefore(ctx), asks...)
+	answers := b.node.Do(AnswerBefore(ctx), asks...)
 	records, errs := make([]transfer.Record, len(answers)), make([]error, len(answers))
 	for i := range answers {
 		records[i], errs[i] = answers[i].Transfer, answers[i].Err
@@ -218,7 +218,7 @@ func (b *Backend) ChangeCluster(ctx context.Context, c api.ClusterChange) error 
 }
 
 func (b *Backend) ask(ctx context.Context, ask lane.Ask) lane.Answer {
-	return b.node.Do(answerBefore(ctx), ask)[0]
+	return b.node.Do(AnswerBefore(ctx), ask)[0]
 }
 
 // read asks a bank for something that changes nothing: when no answer comes, nothing is in doubt, and asking again is safe.
@@ -234,8 +234,8 @@ func (b *Backend) read(ctx context.Context, at transfer.BankID, ask lane.Ask) la
 // "nothing was changed" would otherwise always lose the race against the deadline's "unknown".
 const lanesHeadStart = 200 * time.Millisecond
 
-// answerBefore is ctx with an earlier deadline to read; it ends when ctx does.
-func answerBefore(ctx context.Context) context.Context {
+// AnswerBefore is ctx with an earlier deadline to read; it ends when ctx does.
+func AnswerBefore(ctx context.Context) context.Context {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return ctx

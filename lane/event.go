@@ -54,8 +54,8 @@ func (Asked) isEvent()        {}
 func (Forgotten) isEvent()    {}
 
 // Ask is what a client may want: Submit, CancelTransfer, GetTransfer, OpenAccount, ChangeAccount, GetAccount, ListAccounts, GetStatement, ListEntries,
-// AuditBank or GetStatus; an operator HoldCommits, Cut, HashReplica, Examine, FindTransfers, ListMembers, AddMember, PromoteMember, RemoveMember, PlaceGroup or
-// TransferLeader. The list is closed.
+// AuditBank or GetStatus; an operator HoldCommits, Cut, HashReplica, SaveReplica, Examine, FindTransfers, ListMembers, AddMember, PromoteMember, RemoveMember,
+// PlaceGroup or TransferLeader. The list is closed.
 type Ask interface{ isAsk() }
 
 // Submit wants a transfer carried out, and waits for its outcome.
@@ -138,6 +138,9 @@ type HashReplica struct {
 	Index raft.Index
 }
 
+// SaveReplica wants a durable checkpoint of this node's own replica that contains all it has applied now.
+type SaveReplica struct{ Group GroupID }
+
 // Examine wants all that a group has open, at least as new as any answer given before. A bank must have held its commits for Hold all the while. Only the
 // node that leads is asked.
 type Examine struct {
@@ -201,6 +204,7 @@ func (AuditBank) isAsk()      {}
 func (HoldCommits) isAsk()    {}
 func (Cut) isAsk()            {}
 func (HashReplica) isAsk()    {}
+func (SaveReplica) isAsk()    {}
 func (Examine) isAsk()        {}
 func (FindTransfers) isAsk()  {}
 func (GetStatus) isAsk()      {}

@@ -53,10 +53,6 @@ func (w *gateway) add(l *Lane, asked Asked) {
 	}
 	w.open[asked.Request] = a
 	w.order = append(w.order, a)
-	if hash, ok := asked.Ask.(HashReplica); ok {
-		l.askHash(a, hash.Index)
-		return
-	}
 	w.dispatch(l, a)
 }
 
@@ -80,6 +76,10 @@ func (l *Lane) unknown(id GroupID) error {
 
 // dispatch asks the leader, if one is known.
 func (w *gateway) dispatch(l *Lane, a *openAsk) {
+	if ofOwnReplica(a.Ask) {
+		l.askOwnReplica(a)
+		return
+	}
 	leader := l.leaderOf(a.group)
 	if leader == l.node && !l.leads(a.group) {
 		leader = 0 // elected, but not ready to answer
@@ -123,11 +123,14 @@ func (w *gateway) tick(l *Lane) {
 
 // expire answers who has waited long enough: a replica that hasn't come far enough says how far.
 func (w *gateway) expire(l *Lane, a *openAsk) {
-	if hash, ok := a.Ask.(HashReplica); ok {
-		w.close(l, a, Answer{Hash: l.groups[a.group].hashAt(hash.Index)})
-		return
+	switch ask := a.Ask.(type) {
+	case HashReplica:
+		w.close(l, a, Answer{Hash: l.groups[a.group].hashAt(ask.Index)})
+	case SaveReplica:
+		w.close(l, a, Answer{Err: fmt.Errorf("%w: the checkpoint of %s isn't durable yet", transfer.ErrBusy, a.group)})
+	default:
+		w.close(l, a, Answer{Err: a.tooLate()})
 	}
-	w.close(l, a, Answer{Err: a.tooLate()})
 }
 
 // wait doubles with every time that the request was sent, up to fourfold: a leader that is alive and answers late has too much to do already.
@@ -137,7 +140,7 @@ func (a *openAsk) wait(first time.Duration) time.Duration { return first << min(
 func (w *gateway) leaderMoved(l *Lane, id GroupID) {
 	leader := l.leaderOf(id)
 	for _, a := range w.order {
-		if _, hash := a.Ask.(HashReplica); !hash && !a.closed && a.group == id && a.target != leader {
+		if !a.closed && a.group == id && a.target != leader && !ofOwnReplica(a.Ask) {
 			w.dispatch(l, a)
 		}
 	}

@@ -64,9 +64,9 @@ func (l *Lane) retire(g *group) {
 		g.leading = false
 		g.host.depose()
 		l.loseAllReads(g)
-		l.loseCuts(g)
 		l.loseHandovers(g)
 	}
+	l.loseCuts(g)
 	l.loseHashes(g)
 	delete(l.groups, g.id)
 	l.order = slices.DeleteFunc(l.order, func(other *group) bool { return other == g })

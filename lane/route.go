@@ -58,6 +58,8 @@ func (l *Lane) groupOf(ask Ask) GroupID {
 		return a.Group
 	case HashReplica:
 		return a.Group
+	case SaveReplica:
+		return a.Group
 	case Examine:
 		return a.Group
 	case ListMembers, AddMember, PromoteMember, RemoveMember, PlaceGroup:

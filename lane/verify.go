@@ -39,19 +39,34 @@ type openHash struct {
 	waiter waiter
 }
 
-// askHash has this node's own replica answer, whoever leads, and be it at rest.
-func (l *Lane) askHash(a *openAsk, index raft.Index) {
+// ofOwnReplica says whether an ask is answered by this node's own replica, whoever leads.
+func ofOwnReplica(ask Ask) bool {
+	switch ask.(type) {
+	case HashReplica, SaveReplica:
+		return true
+	}
+	return false
+}
+
+// askOwnReplica doesn't wake a group that rests for a hash, and does for a checkpoint.
+func (l *Lane) askOwnReplica(a *openAsk) {
 	g := l.groups[a.group]
 	if g == nil {
 		l.gateway.close(l, a, Answer{Err: l.noReplica(a.group)})
 		return
 	}
 	a.target = l.node
-	if g.replica.Applied() >= index {
-		l.gateway.close(l, a, Answer{Hash: g.hashAt(index)})
-		return
+	w := waiterAt(l.node, a.Request)
+	switch ask := a.Ask.(type) {
+	case SaveReplica:
+		l.beginCut(g, w, Cut{Group: g.id})
+	case HashReplica:
+		if g.replica.Applied() >= ask.Index {
+			l.gateway.close(l, a, Answer{Hash: g.hashAt(ask.Index)})
+			return
+		}
+		g.hashed = append(g.hashed, openHash{ask.Index, w})
 	}
-	g.hashed = append(g.hashed, openHash{index, waiterAt(l.node, a.Request)})
 }
 
 // hashAt is the hash at an index, or the newest one if that index is forgotten, or not reached.

@@ -13,7 +13,7 @@ import (
 
 func newCluster() *cobra.Command {
 	member := newGroup("member", "List, add, promote and remove nodes", newMemberList(), newMemberAdd(), newMemberPromote(), newMemberRemove())
-	return newGroup("cluster", "Change the cluster while it runs", member, newTransferLeader(), newPlaceBank())
+	return newGroup("cluster", "Change a cluster while it runs, and check it", member, newTransferLeader(), newPlaceBank(), newClusterVerify())
 }
 
 func newMemberList() *cobra.Command {

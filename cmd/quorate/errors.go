@@ -78,6 +78,7 @@ func exitCode(ctx context.Context, err error) int {
 	var ran *ranError
 	var usage *usageError
 	var broken invariant.Broken
+	var inconsistent *inconsistentError
 	var aborted *abortedError
 	var tooLate *tooLateError
 	var coded *transfer.Error
@@ -86,7 +87,7 @@ func exitCode(ctx context.Context, err error) int {
 		return api.ExitOK
 	case !errors.As(err, &ran), errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &broken), errors.Is(err, storage.ErrDamaged), errors.Is(err, backup.ErrDamaged):
+	case errors.As(err, &broken), errors.As(err, &inconsistent), errors.Is(err, storage.ErrDamaged), errors.Is(err, backup.ErrDamaged):
 		return api.ExitBroken
 	case errors.As(err, &aborted):
 		return exitAborted

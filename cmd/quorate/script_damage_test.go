@@ -10,6 +10,9 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/rogpeppe/go-internal/testscript"
+	"google.golang.org/protobuf/proto"
+
+	storev1 "github.com/quorate/quorate/proto/quorate/store/v1"
 )
 
 // loseEntry takes one log entry out of a data directory, as a bad repair might: loseentry DIR GROUP INDEX
@@ -26,6 +29,32 @@ func loseEntry(ts *testscript.TestScript, neg bool, args []string) {
 	_, closer, err := db.Get(key)
 	ts.Check(err)
 	ts.Check(errors.Join(closer.Close(), db.Delete(key, pebble.Sync), db.Close()))
+}
+
+// miscountIn adds a cent to an account in a data directory, and keeps every checksum right: miscount DIR GROUP ACCOUNT
+func miscountIn(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: miscount DIR GROUP ACCOUNT")
+	}
+	ts.Check(miscount(ts.MkAbs(args[0]), args[1], args[2]))
+}
+
+func miscount(dir, group, account string) error {
+	db, err := pebble.Open(dir, &pebble.Options{FormatMajorVersion: pebble.FormatNewest, Logger: quietPebble{}})
+	if err != nil {
+		return err
+	}
+	key := append([]byte{1, byte(len(group))}, group...) // the layout is in storage/keys.go, the record in ledger.proto
+	key = append(append(key, 6, 'a'), account...)
+	value, closer, err := db.Get(key)
+	if err != nil {
+		return errors.Join(fmt.Errorf("account %s of %s: %w", account, group, err), db.Close())
+	}
+	var record storev1.LedgerAccount
+	err = errors.Join(proto.Unmarshal(value, &record), closer.Close())
+	record.PostedMinor++
+	changed, marshalled := proto.Marshal(&record)
+	return errors.Join(err, marshalled, db.Set(key, changed, pebble.Sync), db.Close())
 }
 
 // flipBit changes one bit early in the longest file that a pattern names: flipbit PATTERN

@@ -58,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"interrupt":  interrupt,
 			"loseentry":  loseEntry,
 			"flipbit":    flipBit,
+			"miscount":   miscountIn,
 		},
 	})
 }

@@ -1,0 +1,45 @@
+package lane
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/quorate/quorate/coordinator"
+	"github.com/quorate/quorate/internal/wire"
+	"github.com/quorate/quorate/ledger"
+	"github.com/quorate/quorate/transfer"
+)
+
+// Scanned is what the stored records of a replica add up to.
+type Scanned struct {
+	Records  uint64
+	Recorded uint64 // the state hash that is stored with them
+	Computed uint64 // from the records
+	Fault    string // what else can't be right; "": nothing
+}
+
+// Sound says that the records are those that were written.
+func (s *Scanned) Sound() bool { return s.Fault == "" && s.Recorded == s.Computed }
+
+// Scan reads all that is stored of a group, and adds it up anew. An error is a reader that failed; records that can't be right are a result.
+func Scan(group GroupID, reader Reader) (Scanned, error) {
+	var s Scanned
+	var err error
+	switch {
+	case BankOf(group) != "":
+		var l ledger.Scanned
+		l, err = ledger.Scan(reader)
+		s = Scanned{Records: l.Records, Recorded: l.Recorded, Computed: l.Computed}
+	case strings.HasPrefix(string(group), "coordinator/"):
+		var c coordinator.Scanned
+		c, err = coordinator.Scan(reader)
+		s = Scanned{Records: c.Records, Recorded: c.Recorded, Computed: c.Computed}
+	default:
+		return s, fmt.Errorf("%w: %s is neither a coordinator nor a bank", transfer.ErrInvalidRequest, group)
+	}
+	if errors.Is(err, wire.ErrDamaged) || errors.Is(err, coordinator.ErrDamaged) {
+		s.Fault, err = err.Error(), nil
+	}
+	return s, err
+}
