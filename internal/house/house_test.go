@@ -30,14 +30,15 @@ lane, raft/etcdraft, sim/workload                 < sim;
 # ------------------------------------------ waterline ------------------------------------------
 raft, pebble                                      < storage;
 replica, storage                                  < backup;
-raft, proto, grpc                                 < transport;
+transfer                                          < pki;
+raft, proto, grpc, pki                            < transport;
 bank, proto, grpc                                 < bank/remote;
 bank, pgx                                         < bank/postgres;
 bank                                              < bank/banktest;      # calls live banks: wet
 lane, raft/etcdraft, storage, transport           < node;
-transfer, bank, proto, grpc, huma                 < api;                # not node: it declares the interface it needs
+transfer, bank, proto, grpc, huma, pki            < api;                # not node: it declares the interface it needs
 node, api                                         < backend;            # answers the faces by asking a node
-transfer, proto, grpc                             < client;
+transfer, proto, grpc, pki                        < client;
 node, sim, api, backend, client, backup, console, bank/remote, bank/banktest < cmd/quorate;
 client, internal/linear, golang.org/x/sys         < test/chaos;         # breaks real processes: it knows what a client, an operator and the kernel know
 `
@@ -61,13 +62,15 @@ var thirdParties = map[string][]string{
 	"golang.org/x/term":      {"golang.org/x/term"},
 	"golang.org/x/sys":       {"golang.org/x/sys"},
 	"porcupine":              {"github.com/anishathalye/porcupine"},
+	"golang.org/x/time":      {"golang.org/x/time/rate"},
+	"golang.org/x/net":       {"golang.org/x/net/netutil"},
 }
 
 // faces are the wet rooms that meet people and operators: they may also use what reads flags and
 // configuration, makes ids, measures and traces.
 var (
 	faces         = []string{"cmd/quorate", "node", "api", "client"}
-	faceLibraries = []string{"cobra", "koanf", "uuid", "prometheus", "otel", "hdrhistogram", "golang.org/x/term"}
+	faceLibraries = []string{"cobra", "koanf", "uuid", "prometheus", "otel", "hdrhistogram", "golang.org/x/term", "golang.org/x/time", "golang.org/x/net"}
 )
 
 // longFiles are the Go files over linesMax, each with the reason why it is one topic all the same.
