@@ -12,6 +12,7 @@ import (
 
 	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/pki"
 	peerv1 "github.com/quorate/quorate/proto/quorate/peer/v1"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/raft/etcdraft"
@@ -26,6 +27,7 @@ type Options struct {
 	Logger   *slog.Logger    // nil: silent
 	Listener net.Listener    // for the peers, already bound; nil: the node listens itself. The node closes it
 	Storage  storage.Options // the disk
+	Keys     *pki.Keys       // secure the connections between nodes; nil: plain TCP
 	Seed     uint64          // of election timeouts and retry jitter; zero: from the clock
 }
 
@@ -176,6 +178,7 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 		Peers:    n.config.peers(),
 		Disk:     store.Disk(),
 		Listener: listener,
+		Keys:     opts.Keys,
 		Deliver:  n.deliver,
 		Report:   n.observePeer,
 	})

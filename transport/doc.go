@@ -15,4 +15,5 @@
 //   - what waits for one peer is bounded by Config.QueueBytesMax; a slow or dead peer costs the others nothing
 //   - nothing waits for a peer that isn't connected: stale messages would only delay the fresh ones
 //   - Deliver hears a Raft message only from the node that the message says it is from
+//   - with Keys, nobody is heard who hasn't proven to be that node
 package transport

@@ -9,8 +9,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -39,14 +37,13 @@ const (
 
 // dial prepares the connection to one address; nothing is sent before a stream is opened. The address is
 // resolved anew on every attempt, for a peer may come back elsewhere.
-func dial(cfg *Config, address string) (*grpc.ClientConn, error) {
-	secure := orPlain(cfg.ClientCredentials)
+func dial(cfg *Config, id raft.NodeID, address string) (*grpc.ClientConn, error) {
 	reconnect := grpc.ConnectParams{
 		Backoff:           backoff.Config{BaseDelay: pauseMin, Multiplier: 2, Jitter: 0.2, MaxDelay: pauseMax},
 		MinConnectTimeout: time.Second,
 	}
 	return grpc.NewClient("passthrough:///"+address,
-		grpc.WithTransportCredentials(secure),
+		grpc.WithTransportCredentials(dialSecurity(cfg, id)),
 		grpc.WithConnectParams(reconnect),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(messageBytesMax)),
@@ -58,7 +55,7 @@ func dial(cfg *Config, address string) (*grpc.ClientConn, error) {
 
 func serverOptions(cfg *Config) []grpc.ServerOption {
 	return []grpc.ServerOption{
-		grpc.Creds(orPlain(cfg.ServerCredentials)),
+		grpc.Creds(listenSecurity(cfg)),
 		grpc.MaxRecvMsgSize(messageBytesMax),
 		grpc.InitialWindowSize(windowBytes), grpc.InitialConnWindowSize(windowBytes),
 		grpc.WriteBufferSize(bufferBytes), grpc.ReadBufferSize(bufferBytes),
@@ -66,13 +63,6 @@ func serverOptions(cfg *Config) []grpc.ServerOption {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime / 2, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
 	}
-}
-
-func orPlain(c credentials.TransportCredentials) credentials.TransportCredentials {
-	if c == nil {
-		return insecure.NewCredentials()
-	}
-	return c
 }
 
 // introduce adds to an outgoing stream who opens it.
@@ -104,6 +94,9 @@ func recognize(ctx context.Context, cfg *Config, peers map[raft.NodeID]Peer) (ra
 			"try: give it its directory back, or remove it from the cluster and add the machine under a new id, with an empty one", from)
 	case to != cfg.Node:
 		return from, refuse("this is node %d, not node %q: check the addresses of the peers", cfg.Node, clip(first(md, headerTo)))
+	}
+	if err := prove(ctx, cfg, from); err != nil {
+		return from, err
 	}
 	return from, nil
 }

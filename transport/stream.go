@@ -41,7 +41,7 @@ type peer struct {
 }
 
 func newPeer(cfg *Config, alone *atomic.Bool, id raft.NodeID, address string) (*peer, error) {
-	conn, err := dial(cfg, address)
+	conn, err := dial(cfg, id, address)
 	if err != nil {
 		return nil, fmt.Errorf("transport: node %d at %s: %w", id, address, err)
 	}

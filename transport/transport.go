@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 
+	"github.com/quorate/quorate/pki"
 	peerv1 "github.com/quorate/quorate/proto/quorate/peer/v1"
 	"github.com/quorate/quorate/raft"
 )
@@ -37,9 +37,8 @@ type Config struct {
 	// QueueBytesMax bounds what waits for one peer. Zero: 32 MiB.
 	QueueBytesMax int
 
-	// ServerCredentials and ClientCredentials secure the connections. Both nil: plain TCP.
-	ServerCredentials credentials.TransportCredentials
-	ClientCredentials credentials.TransportCredentials
+	// Keys secure the connections: each side's certificate must be that of the node it says it is. Nil: plain TCP.
+	Keys *pki.Keys
 
 	// Deliver takes what came from a peer. It is called from one goroutine per incoming stream, and may
 	// block: then the peer is slowed down. It owns the envelopes.
