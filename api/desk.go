@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,6 +25,7 @@ const (
 type desk struct {
 	backend  Backend
 	timeouts Timeouts
+	pace     *pace
 }
 
 // order is one transfer as it was asked for. err says why it can't be one.
@@ -46,6 +48,9 @@ func (d *desk) submitAll(ctx context.Context, orders []order) ([]transfer.Record
 	now, longest := time.Now(), time.Duration(0)
 	for i := range orders {
 		t, err := orders[i].accept(now, d.timeouts)
+		if err == nil {
+			err = mayMove(ctx, t.Legs)
+		}
 		if err != nil {
 			errs[i] = &requestError{t.ID, err}
 			continue
@@ -54,6 +59,12 @@ func (d *desk) submitAll(ctx context.Context, orders []order) ([]transfer.Record
 		longest = max(longest, t.Deadline.Sub(now))
 	}
 	if len(valid) == 0 {
+		return records, errs
+	}
+	if err := d.pace.admit(callerOf(ctx), len(orders)-1); err != nil { // the first has been counted at the door
+		for _, i := range place {
+			errs[i] = &requestError{orders[i].transfer.ID, err}
+		}
 		return records, errs
 	}
 	ctx, cancel := withDefaultTimeout(ctx, longest+waitGrace)
@@ -110,7 +121,16 @@ func (d *desk) staleTransfer(ctx context.Context, id string) (transfer.Record, e
 
 // cancelTransfer waits for what became of the transfer.
 func (d *desk) cancelTransfer(ctx context.Context, id string) (transfer.Record, error) {
-	return about(ctx, id, d.backend.Cancel)
+	return about(ctx, id, func(ctx context.Context, id transfer.ID) (transfer.Record, error) {
+		if c := callerOf(ctx); c != nil && len(c.Banks) > 0 {
+			if record, err := d.backend.Transfer(ctx, id); err == nil && mayMove(ctx, record.Transfer.Legs) != nil {
+				return transfer.Record{}, mayMove(ctx, record.Transfer.Legs)
+			} else if err != nil && !errors.Is(err, transfer.ErrTransferNotFound) {
+				return record, err
+			}
+		}
+		return d.backend.Cancel(ctx, id)
+	})
 }
 
 // about asks about one transfer.
@@ -124,6 +144,9 @@ func about(ctx context.Context, id string, ask func(context.Context, transfer.ID
 	record, err := ask(ctx, parsed)
 	if err != nil {
 		return record, &requestError{parsed, err}
+	}
+	if err := maySee(ctx, &record); err != nil {
+		return transfer.Record{}, &requestError{parsed, err}
 	}
 	return record, nil
 }

@@ -47,6 +47,7 @@ var verdicts = map[transfer.Kind]Verdict{
 	transfer.KindRejected:        {codes.FailedPrecondition, http.StatusConflict, 4, false, NotApplied, 0},
 	transfer.KindConflict:        {codes.AlreadyExists, http.StatusUnprocessableEntity, 5, false, NotApplied, 0},
 	transfer.KindUnauthenticated: {codes.Unauthenticated, http.StatusUnauthorized, 6, false, NotApplied, 0},
+	transfer.KindForbidden:       {codes.PermissionDenied, http.StatusForbidden, 6, false, NotApplied, 0},
 	transfer.KindUnavailable:     {codes.Unavailable, http.StatusServiceUnavailable, 7, true, NotApplied, 500 * time.Millisecond},
 	transfer.KindExhausted:       {codes.ResourceExhausted, http.StatusTooManyRequests, 7, true, NotApplied, 100 * time.Millisecond},
 	transfer.KindUnknown:         {codes.DeadlineExceeded, http.StatusGatewayTimeout, 8, false, Unknown, 0},
@@ -62,6 +63,9 @@ func Judge(err error) (transfer.Code, Verdict) {
 	verdict, known := verdicts[kind]
 	if !known {
 		verdict = verdicts[transfer.KindInternal]
+	}
+	if wait := waitIn(err); wait > 0 {
+		verdict.RetryAfter = wait
 	}
 	return e.Code, verdict
 }

@@ -55,6 +55,7 @@ var expected = map[transfer.Kind]struct {
 	transfer.KindRejected:        {codes.FailedPrecondition, 409, 4, false, "not_applied"},
 	transfer.KindConflict:        {codes.AlreadyExists, 422, 5, false, "not_applied"},
 	transfer.KindUnauthenticated: {codes.Unauthenticated, 401, 6, false, "not_applied"},
+	transfer.KindForbidden:       {codes.PermissionDenied, 403, 6, false, "not_applied"},
 	transfer.KindUnavailable:     {codes.Unavailable, 503, 7, true, "not_applied"},
 	transfer.KindExhausted:       {codes.ResourceExhausted, 429, 7, true, "not_applied"},
 	transfer.KindUnknown:         {codes.DeadlineExceeded, 504, 8, false, "unknown"},

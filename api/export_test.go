@@ -8,7 +8,8 @@ import (
 
 // HandlerForTest is the HTTP face without a network, for fuzzing.
 func HandlerForTest(cfg Config, backend Backend) (handler http.Handler, stop func()) {
-	w := newWeb(&desk{backend: backend, timeouts: cfg.Timeouts.filled()}, &guard{log: cfg.Log}, newDoctor(backend))
+	door := newDoor(&cfg)
+	w := newWeb(&desk{backend: backend, timeouts: cfg.Timeouts.filled(), pace: door.pace}, &guard{log: cfg.Log}, door, newDoctor(backend))
 	handler, err := w.routes(&cfg)
 	if err != nil {
 		panic(err)
@@ -18,5 +19,29 @@ func HandlerForTest(cfg Config, backend Backend) (handler http.Handler, stop fun
 
 // TransferServiceForTest is the gRPC service without a network.
 func TransferServiceForTest(backend Backend) quoratev1.TransferServiceServer {
-	return &transferService{desk: &desk{backend: backend, timeouts: DefaultTimeouts()}}
+	return &transferService{desk: &desk{backend: backend, timeouts: DefaultTimeouts(), pace: newPace(0)}}
 }
+
+// MethodsForTest are the methods of all services of gRPC that a server offers.
+func MethodsForTest(s *Server) (methods []string) {
+	for service, info := range s.grpc.GetServiceInfo() {
+		for _, m := range info.Methods {
+			methods = append(methods, "/"+service+"/"+m.Name)
+		}
+	}
+	return methods
+}
+
+// GrantedForTest says whether the table of grants has a line for an operation.
+func GrantedForTest(operation string) bool { _, known := grants[operation]; return known }
+
+// GrantsForTest are the lines of the table.
+func GrantsForTest() (operations []string) {
+	for operation := range grants {
+		operations = append(operations, operation)
+	}
+	return operations
+}
+
+// OperationOfForTest is what the table calls a method.
+var OperationOfForTest = operationOf

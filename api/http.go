@@ -48,9 +48,18 @@ func add[I, O any](w *web, api huma.API, method, path, id, summary string, statu
 		OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status,
 		SkipValidateBody: true, // unmarshalStrict and Validate give exacter codes
 		BodyReadTimeout:  -1,   // the body is here already
+		Middlewares: huma.Middlewares{func(c huma.Context, next func(huma.Context)) {
+			if err := w.door.may(c.Context(), id, c.Param("bank")); err != nil {
+				w.door.note(c.Context(), id, c.URL().Path, err)
+				writeProblemTo(c, problemOf(c.Context(), err, 0))
+				return
+			}
+			next(c)
+		}},
 	}
 	huma.Register(api, operation, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
+		w.door.note(ctx, id, pathOf(ctx), err)
 		if err != nil {
 			w.guard.note(ctx, id, err)
 			return nil, problemOf(ctx, err, 0)

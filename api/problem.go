@@ -35,13 +35,12 @@ func problemOf(ctx context.Context, err error, status int) *problem {
 	if status == 0 {
 		status = verdict.HTTP
 	}
-	path, _ := ctx.Value(pathKey{}).(string)
 	return &problem{
 		Type:         "urn:quorate:error:" + string(code),
 		Title:        classify(err).Meaning,
 		Status:       status,
 		Detail:       message(err),
-		Instance:     path,
+		Instance:     pathOf(ctx),
 		Code:         string(code),
 		Retryable:    verdict.Retryable,
 		RetryAfterMS: verdict.RetryAfter.Milliseconds(),
@@ -52,6 +51,22 @@ func problemOf(ctx context.Context, err error, status int) *problem {
 }
 
 type pathKey struct{}
+
+// pathOf is the path that a request of the HTTP face has asked for.
+func pathOf(ctx context.Context) string {
+	path, _ := ctx.Value(pathKey{}).(string)
+	return path
+}
+
+// writeProblemTo answers in the place of an operation.
+func writeProblemTo(c huma.Context, p *problem) {
+	for name, values := range p.GetHeaders() {
+		c.SetHeader(name, values[0])
+	}
+	c.SetHeader("Content-Type", p.ContentType(""))
+	c.SetStatus(p.Status)
+	_ = writeJSON(c.BodyWriter(), p) // always nil for a problem
+}
 
 // These make huma write a problem as it is.
 
@@ -66,6 +81,9 @@ func (p *problem) GetHeaders() http.Header {
 	if p.RetryAfterMS > 0 {
 		wait := time.Duration(p.RetryAfterMS) * time.Millisecond
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	}
+	if p.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Bearer")
 	}
 	return h
 }

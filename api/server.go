@@ -10,23 +10,30 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
+	"github.com/quorate/quorate/pki"
 	adminv1 "github.com/quorate/quorate/proto/quorate/admin/v1"
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
+	"github.com/quorate/quorate/transfer"
 )
 
 // Bounds of what comes in. A batch of BatchMax ordinary transfers has about 2 MiB.
 const (
-	messageBytesMax     = 16 << 20 // gRPC
+	messageBytesMax     = 4 << 20  // of gRPC, decompressed
+	answerBytesMax      = 16 << 20 // what one batch may be answered with
 	bodyBytesMax        = 256 << 10
 	headerBytesMax      = 16 << 10
 	headerTimeout       = 5 * time.Second
 	bodyTimeout         = 10 * time.Second
 	idleTimeout         = 2 * time.Minute
+	connectionsMax      = 4096
 	streamsMax          = 4096 // requests at once on one gRPC connection
 	windowBytes         = 4 << 20
 	keepaliveTime       = 30 * time.Second
@@ -39,6 +46,9 @@ const (
 type Config struct {
 	GRPC net.Listener // already bound; nil: no gRPC. The Server closes it
 	HTTP net.Listener // likewise
+
+	// Keys secure both faces, and then every caller has to say who it is. Nil: plain TCP, and whoever reaches the ports may do everything.
+	Keys *pki.Keys
 
 	Version    string // of the program, for the OpenAPI document
 	Reflection bool   // let gRPC clients ask for the services
@@ -55,6 +65,13 @@ type Config struct {
 	// Log hears of faults of ours. Nil: slog.Default.
 	Log *slog.Logger
 
+	// RequestsPerSecond is how often each caller may ask; a transfer in a batch counts as a request. Zero: as often as it likes.
+	RequestsPerSecond int
+	// ConnectionsMax is how many connections each face takes at once; more of them wait to be accepted. Zero: 4096.
+	ConnectionsMax int
+	// Refused hears the code of every request that is refused for who asks, or how often. Nil: nobody hears.
+	Refused func(code transfer.Code)
+
 	// OnPanic decides about a panic of a handler: it stops the process, or returns and the request fails with
 	// "internal". Nil: every panic stops the process.
 	OnPanic func(recovered any, stack []byte)
@@ -63,6 +80,7 @@ type Config struct {
 // Server is both faces of a node.
 type Server struct {
 	guard  *guard
+	door   *door
 	doctor *doctor
 	grpc   *grpc.Server // nil if there is no such face
 	http   *http.Server // likewise
@@ -83,10 +101,14 @@ func Serve(cfg Config, backend Backend) (*Server, error) {
 	}
 	s := &Server{
 		guard:  &guard{log: cfg.Log, onPanic: cfg.OnPanic},
+		door:   newDoor(&cfg),
 		doctor: newDoctor(backend),
 	}
+	if cfg.ConnectionsMax <= 0 {
+		cfg.ConnectionsMax = connectionsMax
+	}
 	s.draining, s.drain = context.WithCancel(context.Background())
-	d := &desk{backend: backend, timeouts: cfg.Timeouts.filled()}
+	d := &desk{backend: backend, timeouts: cfg.Timeouts.filled(), pace: s.door.pace}
 	if cfg.HTTP != nil {
 		if err := s.openHTTP(&cfg, d); err != nil {
 			return nil, err
@@ -97,23 +119,24 @@ func Serve(cfg Config, backend Backend) (*Server, error) {
 	}
 	s.done.Go(func() { s.doctor.run(s.draining) })
 	if s.http != nil {
-		s.done.Go(func() { _ = s.http.Serve(cfg.HTTP) }) // ends by Stop, and says so
+		s.done.Go(func() { _ = s.serveHTTP(netutil.LimitListener(cfg.HTTP, cfg.ConnectionsMax)) }) // ends by Stop, and says so
 	}
 	if s.grpc != nil {
-		s.done.Go(func() { _ = s.grpc.Serve(cfg.GRPC) }) // likewise
+		s.done.Go(func() { _ = s.grpc.Serve(netutil.LimitListener(cfg.GRPC, cfg.ConnectionsMax)) }) // likewise
 	}
 	return s, nil
 }
 
 func (s *Server) openGRPC(cfg *Config, d *desk) {
 	s.grpc = grpc.NewServer(
-		grpc.UnaryInterceptor(s.guard.unary), grpc.StreamInterceptor(s.stream),
-		grpc.MaxRecvMsgSize(messageBytesMax), grpc.MaxSendMsgSize(messageBytesMax),
+		grpc.Creds(grpcSecurity(cfg.Keys)),
+		grpc.ChainUnaryInterceptor(s.guard.unary, s.door.unary), grpc.ChainStreamInterceptor(s.stream, s.door.stream),
+		grpc.MaxRecvMsgSize(messageBytesMax), grpc.MaxSendMsgSize(answerBytesMax),
 		grpc.MaxConcurrentStreams(streamsMax),
 		grpc.InitialWindowSize(windowBytes), grpc.InitialConnWindowSize(windowBytes),
 		grpc.MaxHeaderListSize(headerBytesMax),
 		grpc.ConnectionTimeout(headerTimeout),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout, MaxConnectionIdle: idleTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: keepaliveWithoutUse}),
 		grpc.WaitForHandlers(true),
 	)
@@ -132,7 +155,7 @@ func (s *Server) openGRPC(cfg *Config, d *desk) {
 }
 
 func (s *Server) openHTTP(cfg *Config, d *desk) error {
-	s.web = newWeb(d, s.guard, s.doctor)
+	s.web = newWeb(d, s.guard, s.door, s.doctor)
 	handler, err := s.web.routes(cfg)
 	if err != nil {
 		return fmt.Errorf("api: %w", err)
@@ -145,7 +168,24 @@ func (s *Server) openHTTP(cfg *Config, d *desk) error {
 		MaxHeaderBytes:    headerBytesMax,
 		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
+	if cfg.Keys != nil {
+		s.http.TLSConfig = cfg.Keys.Server("h2", "http/1.1")
+	}
 	return nil
+}
+
+func (s *Server) serveHTTP(l net.Listener) error {
+	if s.http.TLSConfig != nil {
+		return s.http.ServeTLS(l, "", "")
+	}
+	return s.http.Serve(l)
+}
+
+func grpcSecurity(keys *pki.Keys) credentials.TransportCredentials {
+	if keys == nil {
+		return insecure.NewCredentials()
+	}
+	return credentials.NewTLS(keys.Server("h2"))
 }
 
 // Stop first says that the node isn't ready, lets requests finish until ctx ends, and then cuts them off. It returns

@@ -28,6 +28,7 @@ const requestIDHeader = "Request-Id"
 type web struct {
 	desk   *desk
 	guard  *guard
+	door   *door
 	doctor *doctor
 	mux    *http.ServeMux
 
@@ -36,8 +37,8 @@ type web struct {
 	busy sync.WaitGroup // requests, and transfers that nobody waits for any more (Prefer: wait)
 }
 
-func newWeb(d *desk, g *guard, doc *doctor) *web {
-	w := &web{desk: d, guard: g, doctor: doc, mux: http.NewServeMux()}
+func newWeb(d *desk, g *guard, door *door, doc *doctor) *web {
+	w := &web{desk: d, guard: g, door: door, doctor: doc, mux: http.NewServeMux()}
 	w.life, w.end = context.WithCancel(context.Background())
 	return w
 }
@@ -55,17 +56,17 @@ func (w *web) routes(cfg *Config) (handler http.Handler, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("openapi: %w", err)
 	}
-	w.mux.HandleFunc("GET /openapi.json", func(out http.ResponseWriter, _ *http.Request) {
+	w.mux.Handle("GET /openapi.json", w.guarded("GET /openapi.json", http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
 		out.Header().Set("Content-Type", "application/openapi+json")
 		_, _ = out.Write(spec) // the client's loss
-	})
+	})))
 	w.mux.HandleFunc("GET /livez", func(out http.ResponseWriter, r *http.Request) { tellHealth(out, w.doctor.alive(r.Context())) })
 	w.mux.HandleFunc("GET /readyz", func(out http.ResponseWriter, r *http.Request) { tellHealth(out, w.doctor.ready(r.Context())) })
 	for pattern, h := range cfg.Handlers {
-		w.mux.Handle(pattern, h)
+		w.mux.Handle(pattern, w.guarded(pattern, h))
 	}
 	if _, taken := cfg.Handlers["/"]; !taken {
-		w.mux.HandleFunc("/", w.nowhere)
+		w.mux.Handle("/", w.guarded("a path that leads to nothing", http.HandlerFunc(w.nowhere)))
 	}
 	return http.HandlerFunc(w.serve), nil
 }
@@ -90,6 +91,12 @@ func (w *web) serve(out http.ResponseWriter, r *http.Request) {
 		w.guard.note(r.Context(), r.Pattern, err)
 		writeProblem(out, problemOf(r.Context(), err, 0))
 	}()
+	ctx, err := w.door.enterHTTP(r)
+	if err != nil {
+		writeProblem(out, problemOf(r.Context(), err, 0))
+		return
+	}
+	r = r.WithContext(ctx)
 	if strings.HasPrefix(r.URL.Path, "/v1/") {
 		out.Header().Set("Cache-Control", "no-store")
 		if p := w.readBody(out, r); p != nil {
@@ -98,6 +105,21 @@ func (w *web) serve(out http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.mux.ServeHTTP(out, splitVerb(r))
+}
+
+// guarded lets only those in who may ask for what a pattern stands for; its path without the method is how the table calls it.
+func (w *web) guarded(pattern string, h http.Handler) http.Handler {
+	operation := pattern
+	if method, path, found := strings.Cut(pattern, " "); found && method == strings.ToUpper(method) {
+		operation = path
+	}
+	return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if err := w.door.may(r.Context(), operation, ""); err != nil {
+			writeProblem(out, problemOf(r.Context(), err, 0))
+			return
+		}
+		h.ServeHTTP(out, r)
+	})
 }
 
 // splitVerb puts the verb of …/{id}:verb into a segment of its own, where the router can see it. Names of accounts may have colons
@@ -128,6 +150,9 @@ func (w *web) readBody(out http.ResponseWriter, r *http.Request) *problem {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if r.Header.Get("Content-Type") != "" && (err != nil || kind != "application/json") {
 		return problemOf(r.Context(), &unreadable{"the Content-Type must be application/json"}, http.StatusUnsupportedMediaType)
+	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+		return problemOf(r.Context(), &unreadable{"a compressed body can't be read; leave Content-Encoding out"}, http.StatusUnsupportedMediaType)
 	}
 	connection := http.NewResponseController(out)
 	_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every connection can; then the client decides
@@ -165,7 +190,7 @@ func (w *web) submitAndWait(ctx context.Context, o order, wait time.Duration) (t
 			}
 			answers <- a
 		}()
-		a.record, a.err = w.desk.submit(withRequestID(w.life, requestID(ctx)), o)
+		a.record, a.err = w.desk.submit(withCaller(withRequestID(w.life, requestID(ctx)), callerOf(ctx)), o)
 	})
 	enough := time.NewTimer(wait)
 	defer enough.Stop()

@@ -17,7 +17,7 @@ import (
 // A longer list of transfers travels in several requests, one after another.
 const (
 	batchMax      = 8190
-	batchBytesMax = 8 << 20
+	batchBytesMax = 3 << 20 // a node reads 4 MiB
 )
 
 // Result is what became of one transfer of a batch.

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	messageBytesMax  = 16 << 20 // what a node accepts and sends
+	messageBytesMax  = 16 << 20 // what a node sends
 	windowBytes      = 4 << 20
 	keepaliveTime    = 10 * time.Second // the shortest that gRPC allows
 	keepaliveTimeout = 2 * time.Second
@@ -47,12 +47,13 @@ type node struct {
 
 type settings struct {
 	credentials credentials.TransportCredentials
+	err         error // of an option
 }
 
 // Option changes how Dial connects.
 type Option func(*settings)
 
-// WithCredentials secures the connections. Without it they are plain TCP.
+// WithCredentials secures the connections. Without it, or WithTLS, they are plain TCP, which a cluster takes on loopback only.
 func WithCredentials(c credentials.TransportCredentials) Option {
 	return func(s *settings) { s.credentials = c }
 }
@@ -66,6 +67,9 @@ func Dial(addresses []string, options ...Option) (*Client, error) {
 	s := settings{credentials: insecure.NewCredentials()}
 	for _, change := range options {
 		change(&s)
+	}
+	if s.err != nil {
+		return nil, fmt.Errorf("client: %w", s.err)
 	}
 	c := &Client{}
 	for _, address := range addresses {

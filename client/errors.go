@@ -20,6 +20,11 @@ var ErrUnreachable = &transfer.Error{
 	Code: "unreachable", Kind: transfer.KindUnavailable, Meaning: "no node of the cluster could be reached; nothing was changed",
 }
 
+// ErrRefused says that no secure connection came about: one side didn't trust the other. Nothing was changed.
+var ErrRefused = &transfer.Error{
+	Code: "tls_refused", Kind: transfer.KindUnauthenticated, Meaning: "no secure connection to the server came about; nothing was changed",
+}
+
 // OutcomeUnknownError says that a transfer may have been carried out, or may yet be. To find out, submit it again
 // with this id, or Get it. It is transfer.ErrOutcomeUnknown.
 type OutcomeUnknownError struct {
@@ -58,6 +63,7 @@ type failure struct {
 	happen  bool // it may have taken effect, or may yet
 	again   bool // another attempt may get an outcome
 	another bool // at another node
+	refused bool // the node wouldn't have us, or we it: once all have, nobody will
 }
 
 // failureOf reads the error of one call. sent says that the request may have left for the node.
@@ -76,6 +82,9 @@ func failureOf(err error, sent bool) failure {
 	case codes.Canceled: // by the context, or by Close: then the next attempt isn't sent
 		return failure{err: fmt.Errorf("%w: %s", ErrUnreachable, s.Message()), happen: sent, again: sent}
 	case codes.Unavailable, codes.DeadlineExceeded:
+		if !sent && refusedAtTheDoor(s.Message()) {
+			return failure{err: fmt.Errorf("%w: %s", ErrRefused, s.Message()), again: true, another: true, refused: true}
+		}
 		return failure{err: fmt.Errorf("%w: %s", ErrUnreachable, s.Message()), happen: sent, again: true, another: true}
 	case codes.Internal, codes.Unknown:
 		if sent { // a connection that broke in the middle of an answer looks like this, too
@@ -123,8 +132,10 @@ func kindOf(code codes.Code) transfer.Kind {
 		return transfer.KindRejected
 	case codes.AlreadyExists:
 		return transfer.KindConflict
-	case codes.Unauthenticated, codes.PermissionDenied:
+	case codes.Unauthenticated:
 		return transfer.KindUnauthenticated
+	case codes.PermissionDenied:
+		return transfer.KindForbidden
 	case codes.Unavailable:
 		return transfer.KindUnavailable
 	case codes.ResourceExhausted:
@@ -135,10 +146,13 @@ func kindOf(code codes.Code) transfer.Kind {
 	return transfer.KindInternal
 }
 
-// ended is the last error of a call whose context ended.
+// ended is the last error of a call whose context ended, or that no node would have.
 func ended(ctx context.Context, last error) error {
 	if last == nil {
 		last = ErrUnreachable
 	}
-	return fmt.Errorf("%w: %w", last, context.Cause(ctx))
+	if cause := context.Cause(ctx); cause != nil {
+		return fmt.Errorf("%w: %w", last, cause)
+	}
+	return last
 }

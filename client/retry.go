@@ -16,9 +16,10 @@ const (
 
 // attempts counts the tries of one call and knows where and when the next one goes.
 type attempts struct {
-	client *Client
-	asked  int           // nodes that were asked since the last pause
-	pause  time.Duration // the longest that the next pause may be
+	client  *Client
+	asked   int           // nodes that were asked since the last pause
+	refused int           // nodes, one after another, with which no secure connection came about
+	pause   time.Duration // the longest that the next pause may be
 }
 
 func (c *Client) attempts() *attempts { return &attempts{client: c, pause: pauseMin} }
@@ -33,6 +34,9 @@ func (a *attempts) call(ctx context.Context, do func(context.Context, *node, ...
 		return nil
 	}
 	failed := failureOf(err, reached.Addr != nil)
+	if a.refused++; !failed.refused {
+		a.refused = 0
+	}
 	if failed.another {
 		a.moveOn(at)
 	}
@@ -47,6 +51,9 @@ func (a *attempts) moveOn(from uint32) {
 
 // next says whether there is time for another attempt. It lets every node be asked once at once, then pauses, longer every time.
 func (a *attempts) next(ctx context.Context, another bool) bool {
+	if a.refused >= len(a.client.nodes) {
+		return false
+	}
 	a.asked++
 	if another && a.asked < len(a.client.nodes) {
 		return ctx.Err() == nil

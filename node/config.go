@@ -32,6 +32,19 @@ type Config struct {
 	Transfers TransferLimits `koanf:"transfers"`
 	// LogBytesMax is how much log each group keeps for a member that is away. One that misses more gets a snapshot. 0: 64 MiB.
 	LogBytesMax uint64 `koanf:"log_bytes_max"`
+	// Limits bounds what clients may ask. The faces of the node keep to it.
+	Limits ClientLimits `koanf:"limits"`
+	// TLS names the files with which this node proves itself and knows others. Whoever starts the node reads them into Options.Keys.
+	TLS TLSFiles `koanf:"tls"`
+	// Insecure wants plain TCP without any credentials. The program allows it on loopback addresses only.
+	Insecure bool `koanf:"insecure"`
+}
+
+// TLSFiles are PEM files: the authority of the cluster, this node's certificate and its key.
+type TLSFiles struct {
+	CA   string `koanf:"ca"`
+	Cert string `koanf:"cert"`
+	Key  string `koanf:"key"`
 }
 
 // The engines that can run a group: our own, and the one of etcd.
@@ -45,6 +58,12 @@ type TransferLimits struct {
 	TimeoutDefault time.Duration `koanf:"timeout_default"` // if the client names none
 	TimeoutMin     time.Duration `koanf:"timeout_min"`
 	TimeoutMax     time.Duration `koanf:"timeout_max"`
+}
+
+// ClientLimits bound what clients may ask of one node.
+type ClientLimits struct {
+	RequestsPerSecond int `koanf:"requests_per_second"` // of each client; 0: as many as it likes
+	Connections       int `koanf:"connections"`         // of each face; 0: 4096
 }
 
 // NodeConfig says where a node listens.
@@ -111,6 +130,12 @@ func (c *Config) Validate() error {
 	if c.LogBytesMax > logBytesMost {
 		return fmt.Errorf("log_bytes_max: %d. why: it must be 0 to %d", c.LogBytesMax, uint64(logBytesMost))
 	}
+	if err := c.TLS.validate(); err != nil {
+		return err
+	}
+	if c.Insecure && c.TLS != (TLSFiles{}) {
+		return fmt.Errorf("insecure: true, and tls names files. why: it is one or the other. try: leave insecure out")
+	}
 	for _, id := range c.CoordinatorNodes {
 		if !c.hasNode(id) {
 			return fmt.Errorf("coordinator_nodes: the cluster has no node %d", id)
@@ -123,6 +148,18 @@ func (c *Config) Validate() error {
 	}
 	directory := c.Directory()
 	return directory.Validate()
+}
+
+func (f *TLSFiles) validate() error {
+	if *f == (TLSFiles{}) {
+		return nil
+	}
+	for _, file := range []struct{ key, name string }{{"ca", f.CA}, {"cert", f.Cert}, {"key", f.Key}} {
+		if file.name == "" {
+			return fmt.Errorf("tls.%s: it is missing. try: tls: { ca: ca.pem, cert: node1.pem, key: node1.key }", file.key)
+		}
+	}
+	return nil
 }
 
 // aloneHere names a group of this node that too few others have for them to give it back; "": there is none.

@@ -15,7 +15,8 @@ const (
 	KindNotFound                    // what was named doesn't exist
 	KindRejected                    // a bank said no, or the transfer was aborted: a finished transfer, not a failed request
 	KindConflict                    // the id is taken by other content
-	KindUnauthenticated             // who are you, or: you may not
+	KindUnauthenticated             // who are you?
+	KindForbidden                   // you may not
 	KindUnavailable                 // nothing happened; asking again is safe
 	KindExhausted                   // nothing happened; a bound is reached, ask again later
 	KindUnknown                     // something may have happened; ask again with the same id
@@ -99,6 +100,8 @@ var (
 	ErrDiskFull         = newError("disk_full", KindUnavailable, "the disk of the node that leads is nearly full and takes nothing new; nothing was changed")
 	ErrBusy             = newError("busy", KindExhausted, "a bound on work in flight is reached; nothing was changed")
 	ErrOutcomeUnknown   = newError("outcome_unknown", KindUnknown, "the outcome is not known yet; ask again, or submit again, with the same id")
+	ErrRateLimited      = newError("rate_limited", KindExhausted, "this caller asks more often than it may; nothing was changed")
 	ErrUnauthenticated  = newError("unauthenticated", KindUnauthenticated, "the credentials are missing or wrong")
+	ErrForbidden        = newError("forbidden", KindForbidden, "the caller may not do this; nothing was changed")
 	ErrInternal         = newError("internal", KindInternal, "a fault inside Quorate")
 )

@@ -51,6 +51,10 @@ func runBackupCreate(cmd *cobra.Command, args []string) (err error) {
 	if !cmd.Flags().Changed("timeout") {
 		timeout = backupTimeout
 	}
+	secure, err := credentialsOf(cmd, servers)
+	if err != nil {
+		return err
+	}
 	w, err := backup.Create(args[0])
 	if err != nil {
 		return refusedBackup(err)
@@ -61,7 +65,7 @@ func runBackupCreate(cmd *cobra.Command, args []string) (err error) {
 			err = errors.Join(err, w.Abandon())
 		}
 	}()
-	b, err := dialAll(servers)
+	b, err := dialAll(servers, secure)
 	if err != nil {
 		return misconfigured(err)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -35,10 +35,10 @@ type backupNode struct {
 	backup  adminv1.BackupServiceClient
 }
 
-func dialAll(servers []string) (backupNodes, error) {
+func dialAll(servers []string, secure credentials.TransportCredentials) (backupNodes, error) {
 	var nodes backupNodes
 	for _, address := range servers {
-		conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry())
+		conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(secure), grpc.WithDisableRetry())
 		if err != nil {
 			nodes.hangUp()
 			return nil, fmt.Errorf("%s: %w", address, err)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/credentials/insecure"
+
 	"github.com/quorate/quorate/api"
 	"github.com/quorate/quorate/backup"
 	"github.com/quorate/quorate/lane"
@@ -291,7 +293,7 @@ func TestBanksMayBeCutFarApartWhileTheyHoldTheirCommits(t *testing.T) {
 	old.openAccounts()
 	b := old.load()
 	b.waitFor(t, 200)
-	nodes, err := dialAll(strings.Split(old.servers(), ","))
+	nodes, err := dialAll(strings.Split(old.servers(), ","), insecure.NewCredentials())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func startBenchServer(program, dir string, id uint64, places []node.NodeConfig, 
 // benchConfig places bank i on server 1 + i mod 3, or on all of them.
 func benchConfig(id uint64, places []node.NodeConfig, data string, o *benchOptions) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "cluster: bench\nnode: %d\ndata: %q\ncoordinators: %d\nnodes:\n", id, data, o.shards)
+	fmt.Fprintf(&b, "cluster: bench\ninsecure: true\nnode: %d\ndata: %q\ncoordinators: %d\nnodes:\n", id, data, o.shards)
 	for _, p := range places {
 		fmt.Fprintf(&b, "  - {id: %d, peer: %q, grpc: %q, http: %q}\n", p.ID, p.Peer, p.GRPC, p.HTTP)
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/quorate/quorate/node"
 )
 
-// loadConfig reads and checks a node's configuration file. A relative data directory counts from the file's own
+// loadConfig reads and checks a node's configuration file. Relative names of files and directories count from the file's own
 // directory, so that it is the same wherever the server is started.
 func loadConfig(path string) (node.Config, error) {
 	text, err := os.ReadFile(path)
@@ -35,8 +35,10 @@ func loadConfig(path string) (node.Config, error) {
 	if err != nil {
 		return node.Config{}, misconfigured(fmt.Errorf("%s: %w", path, err))
 	}
-	if !filepath.IsAbs(config.DataDir) {
-		config.DataDir = filepath.Join(filepath.Dir(path), config.DataDir)
+	for _, name := range []*string{&config.DataDir, &config.TLS.CA, &config.TLS.Cert, &config.TLS.Key} {
+		if *name != "" && !filepath.IsAbs(*name) {
+			*name = filepath.Join(filepath.Dir(path), *name)
+		}
 	}
 	return config, nil
 }
@@ -110,6 +112,11 @@ func (s *shapeChecker) check(at string, value any, want reflect.Type) error {
 	case reflect.String:
 		if _, ok := value.(string); !ok {
 			return s.mismatch(at, value, "text, in quotes where it looks like something else")
+		}
+		return nil
+	case reflect.Bool:
+		if _, ok := value.(bool); !ok {
+			return s.mismatch(at, value, "true or false")
 		}
 		return nil
 	}

@@ -4,14 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"text/template"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/quorate/quorate/pki"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -43,6 +46,21 @@ nodes:
   - { id: {{.ID}}, peer: "{{.Peer}}", grpc: "{{.GRPC}}", http: "{{.HTTP}}" }
 {{- end}}
 
+{{if .TLS -}}
+# What this node proves itself with, and the authority that others must be signed by (quorate cert --help). Relative names count from this
+# file. The files may be replaced while the node runs.
+tls: { ca: ca.pem, cert: node{{.Node}}.pem, key: node{{.Node}}.key }
+{{- else -}}
+# Plain TCP without credentials: whoever reaches the ports may do everything, so it is for loopback addresses only. Otherwise leave
+# this out and name this node's certificate and the authority that signed it (quorate cert --help); relative names count from this file:
+# tls: { ca: ca.pem, cert: node{{.Node}}.pem, key: node{{.Node}}.key }
+insecure: true
+{{- end}}
+
+# How often each client may ask; a transfer in a batch counts as a request, and 0 is no limit. How many connections each of the two ports
+# for clients takes; more of them wait.
+limits: { requests_per_second: 0, connections: 4096 }
+
 # The groups that decide the outcome of transfers share the work among them, each led by another node where there are enough. Their number can't be changed later.
 coordinators: 1
 {{- if .CoordinatorNodes}}
@@ -66,6 +84,7 @@ type localFile struct {
 	Nodes            []localNode
 	CoordinatorNodes string
 	Banks            []localBank
+	TLS              bool
 }
 
 type localNode struct {
@@ -86,10 +105,12 @@ func newConfigInit() *cobra.Command {
 	var nodes int
 	var banks []string
 	var dir string
+	var secure bool
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Write the configuration of a cluster on this machine",
 		Example: `  quorate config init --dir local
+  quorate config init --dir secure --tls      # with certificates, also for a client that may do everything: root
   quorate config init --nodes 1 --bank home --bank abroad --dir single`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -101,14 +122,25 @@ func newConfigInit() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			for i := range files {
+				files[i].TLS = secure
+			}
 			if err := writeLocal(dir, files); err != nil {
 				return err
+			}
+			if secure {
+				if err := writeCertificates(dir, nodes); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.ErrOrStderr(), "next: export %s=%s %s=%s %s=%s\n", caEnv, filepath.Join(dir, "ca.pem"),
+					certEnv, filepath.Join(dir, localClient+".pem"), keyEnv, filepath.Join(dir, localClient+".key"))
 			}
 			return printFiles(p, files)
 		},
 	}
 	cmd.Flags().IntVar(&nodes, "nodes", 3, "how many nodes: 1, 3, 5 or 7")
 	cmd.Flags().StringArrayVar(&banks, "bank", []string{"north", "south"}, "name of a bank; say it again for more")
+	cmd.Flags().BoolVar(&secure, "tls", false, "make certificates, too, and have the nodes ask for them")
 	cmd.Flags().StringVar(&dir, "dir", ".", "where to write the files")
 	return cmd
 }
@@ -146,6 +178,40 @@ func planLocal(dir string, nodes int, banks []string) ([]localFile, error) {
 		files[i].File = filepath.Join(dir, fmt.Sprintf("node%d.yaml", i+1))
 	}
 	return files, nil
+}
+
+// localClient is the client that --tls makes a certificate for.
+const localClient = "root"
+
+// writeCertificates makes an authority, a certificate for each node, and one for a client that may do everything.
+func writeCertificates(dir string, nodes int) error {
+	now, lifetime := time.Now(), func(days int) time.Duration { return time.Duration(days) * 24 * time.Hour }
+	pair, err := pki.NewAuthority(now, lifetime(authorityDays))
+	if err != nil {
+		return err
+	}
+	certFile, keyFile, err := pair.Write(dir, authorityName, false)
+	if err != nil {
+		return misconfigured(err)
+	}
+	authority, err := pki.LoadAuthority(certFile, keyFile)
+	if err != nil {
+		return err
+	}
+	write := func(name string, pair pki.Pair, err error) error {
+		if err == nil {
+			_, _, err = pair.Write(dir, name, false)
+		}
+		return err
+	}
+	for id := 1; id <= nodes; id++ {
+		pair, err := authority.NewNode(uint64(id), localHosts, now, lifetime(nodeDays))
+		if err := write(fmt.Sprintf("node%d", id), pair, err); err != nil {
+			return misconfigured(err)
+		}
+	}
+	pair, err = authority.NewClient(pki.Identity{Client: localClient, Roles: []string{"admin"}}, now, lifetime(clientDays))
+	return write(localClient, pair, err)
 }
 
 // idList writes count ids in a row, beginning after the given one and going round.
@@ -238,10 +304,33 @@ func newConfigCheck() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := checkKeys(cmd, args[0]); err != nil {
+				return err
+			}
 			return p.one(j, j.File, table{
 				header: []string{"FILE", "CLUSTER", "NODE", "NODES", "BANKS", "DATA"},
 				rows:   [][]string{{j.File, j.Cluster, fmt.Sprint(j.Node), fmt.Sprint(j.Nodes), fmt.Sprint(j.Banks), j.Data}},
 			})
 		},
 	}
+}
+
+// checkKeys says whether the certificates of a configuration can be used, and warns of those that end soon.
+func checkKeys(cmd *cobra.Command, path string) error {
+	config, err := loadConfig(path)
+	if err != nil {
+		return err
+	}
+	keys, err := openKeys(&config, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	warnings := expiring(keys, time.Now())
+	if info, err := os.Stat(config.TLS.Key); err == nil && info.Mode().Perm()&0o007 != 0 {
+		warnings = append(warnings, fmt.Sprintf("everybody on this machine may read %s. try: chmod 600 %s", config.TLS.Key, config.TLS.Key))
+	}
+	for _, w := range warnings {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+w)
+	}
+	return nil
 }

@@ -40,7 +40,11 @@ func dialTo(cmd *cobra.Command, servers []string, usual time.Duration) (*caller,
 	if !cmd.Flags().Changed("timeout") {
 		timeout = usual
 	}
-	c, err := client.Dial(servers)
+	secure, err := credentialsOf(cmd, servers)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.Dial(servers, client.WithCredentials(secure))
 	if err != nil {
 		return nil, misconfigured(err)
 	}

@@ -126,10 +126,16 @@ func explain(w io.Writer, cmd *cobra.Command, err error) {
 }
 
 // grpcNoise is what gRPC wraps around the reason of a failed connection.
-var grpcNoise = regexp.MustCompile(`connection error: desc = "transport: Error while dialing: ([^"]*)"`)
+var grpcNoise = regexp.MustCompile(`connection error: desc = "(?:transport: Error while dialing: |transport: authentication handshake failed: )?((?:[^"\\]|\\.)*)"`)
+
+// x509Noise is what the x509 package guesses when it doesn't know an authority.
+var x509Noise = regexp.MustCompile(` \(possibly because of .* candidate authority certificate "[^"]*"\)`)
 
 func withoutNoise(text string) string {
-	text = grpcNoise.ReplaceAllString(text, "$1")
+	text = grpcNoise.ReplaceAllStringFunc(text, func(noise string) string {
+		return strings.ReplaceAll(grpcNoise.FindStringSubmatch(noise)[1], `\"`, `"`)
+	})
+	text = x509Noise.ReplaceAllString(text, "")
 	text = strings.ReplaceAll(text, ": "+context.DeadlineExceeded.Error(), "")
 	return strings.ReplaceAll(text, ": "+context.Canceled.Error(), "")
 }
@@ -162,6 +168,8 @@ func adviceFor(cmd *cobra.Command, err error) string {
 		return cmd.CommandPath() + " --help"
 	case usage != nil:
 		return ""
+	case adviceForTLS(err.Error()) != "":
+		return adviceForTLS(err.Error())
 	case errors.Is(err, transfer.ErrUnknownBank):
 		return "quorate status (it lists the banks)"
 	case !errors.As(err, &coded):

@@ -168,7 +168,11 @@ func dialForImport(cmd *cobra.Command) (submitFunc, func(), error) {
 	if !cmd.Flags().Changed("timeout") {
 		timeout = importPatience
 	}
-	c, err := client.Dial(servers)
+	secure, err := credentialsOf(cmd, servers)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := client.Dial(servers, client.WithCredentials(secure))
 	if err != nil {
 		return nil, nil, misconfigured(err)
 	}

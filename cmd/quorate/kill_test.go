@@ -61,7 +61,7 @@ func startProcesses(t *testing.T) *processCluster {
 
 func configOf(id uint64, places []node.NodeConfig, data string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "cluster: kill\nnode: %d\ndata: %s\nnodes:\n", id, data)
+	fmt.Fprintf(&b, "cluster: kill\ninsecure: true\nnode: %d\ndata: %s\nnodes:\n", id, data)
 	for _, p := range places {
 		fmt.Fprintf(&b, "  - {id: %d, peer: %q, grpc: %q, http: %q}\n", p.ID, p.Peer, p.GRPC, p.HTTP)
 	}

@@ -71,6 +71,9 @@ func newRoot() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringP("output", "o", "table", "format of the data: table or json; lists also jsonl")
 	flags.String("server", "", "nodes to ask, as host:port[,host:port…] (default $"+serverEnv+", else "+serverDefault+")")
+	flags.String("ca", "", "certificate of the cluster's authority (default $"+caEnv+"); without it connections are plain TCP, to loopback addresses only")
+	flags.String("cert", "", "certificate to prove oneself with (default $"+certEnv+")")
+	flags.String("key", "", "the file of its key (default $"+keyEnv+")")
 	flags.Duration("timeout", timeoutDefault, "how long to wait for an answer")
 	flags.Bool("no-headers", false, "tables without their first line")
 	flags.BoolP("quiet", "q", false, "print ids only")
@@ -85,6 +88,7 @@ func newRoot() *cobra.Command {
 		newAccount(),
 		newConfig(),
 		newCluster(),
+		newCert(),
 		newStorage(),
 		newBackup(),
 	)

@@ -18,6 +18,7 @@ import (
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/node"
+	"github.com/quorate/quorate/pki"
 )
 
 // drainTimeout is how long requests in flight may take when the server stops.
@@ -31,13 +32,15 @@ func newServer() *cobra.Command {
 		Long: `Run one node of a cluster until it is told to stop: SIGTERM or an interrupt lets requests in flight finish, for up to 20
 seconds; a second one ends the process at once.`,
 		Example: `  quorate server --config node1.yaml
-  quorate server --config node1.yaml --listen grpc=0.0.0.0:7001 --log-format json`,
+  quorate server --config node1.yaml --listen grpc=0.0.0.0:7001 --log-format json
+  kill -HUP PID     # read the certificate files again; they are also read when they change`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.ErrOrStderr()) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.config, "config", "", "this node's configuration file")
 	flags.StringToStringVar(&o.listen, "listen", nil, "listen elsewhere than the configuration tells the others: peer, grpc or http=host:port")
+	flags.BoolVar(&o.insecure, "insecure", false, "plain TCP without credentials, on loopback addresses only; as insecure: true in the configuration")
 	flags.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&o.profile, "profile", "", "write a CPU and an allocation profile of the server's life into this directory when it stops")
@@ -48,6 +51,7 @@ seconds; a second one ends the process at once.`,
 type serverOptions struct {
 	config    string
 	listen    map[string]string
+	insecure  bool
 	logFormat string
 	logLevel  string
 	profile   string
@@ -68,6 +72,11 @@ func (o *serverOptions) run(stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	config.Insecure = config.Insecure || o.insecure
+	keys, err := openKeys(&config, o.listen, logger.With("component", "server", "node_id", config.Node))
+	if err != nil {
+		return err
+	}
 	doors, err := openDoors(config, o.listen)
 	if err != nil {
 		return misconfigured(err)
@@ -77,7 +86,7 @@ func (o *serverOptions) run(stderr io.Writer) error {
 		doors.close()
 		return err
 	}
-	err = serve(config, doors, logger, signals)
+	err = serve(config, doors, keys, logger, signals)
 	return errors.Join(err, stopProfile())
 }
 
@@ -143,16 +152,19 @@ func (d doors) close() {
 }
 
 // serve runs the node until a signal comes or it fails.
-func serve(config node.Config, d doors, logger *slog.Logger, signals <-chan os.Signal) error {
+func serve(config node.Config, d doors, keys *pki.Keys, logger *slog.Logger, signals <-chan os.Signal) error {
 	log := logger.With("component", "server", "node_id", config.Node)
 	log.Info("starting", "version", buildVersion(), "cluster_id", config.Cluster, "data_dir", config.DataDir,
-		"peer", d.peer.Addr().String(), "grpc", d.grpc.Addr().String(), "http", d.http.Addr().String())
-	n, err := node.Start(config, node.Options{Listener: d.peer, Logger: logger})
+		"peer", d.peer.Addr().String(), "grpc", d.grpc.Addr().String(), "http", d.http.Addr().String(), "tls", keys != nil)
+	for _, w := range expiring(keys, time.Now()) {
+		log.Warn("certificate ends soon", "detail", w)
+	}
+	n, err := node.Start(config, node.Options{Listener: d.peer, Logger: logger, Keys: keys})
 	if err != nil {
 		d.close()
 		return startFailed(err)
 	}
-	server, err := serveAPI(n, d.grpc, d.http, logger)
+	server, err := serveAPI(n, d.grpc, d.http, keys, logger)
 	if err != nil {
 		d.close()
 		return errors.Join(err, n.Stop())
@@ -161,12 +173,21 @@ func serve(config node.Config, d doors, logger *slog.Logger, signals <-chan os.S
 	stopped := make(chan struct{})
 	defer close(stopped)
 	go paceGarbage(stopped) // ends by stopped
-	select {
-	case s := <-signals:
-		log.Info("stopping", "signal", s.String())
-		return stopServing(n, server, log, signals)
-	case <-n.Failed(): // its memory or disk can't be trusted: nothing is put in order any more
-		return nodeFailed(n.Err())
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+	for {
+		select {
+		case <-reload:
+			if keys != nil {
+				_, _ = keys.Reload() // and says so in the log
+			}
+		case s := <-signals:
+			log.Info("stopping", "signal", s.String())
+			return stopServing(n, server, log, signals)
+		case <-n.Failed(): // its memory or disk can't be trusted: nothing is put in order any more
+			return nodeFailed(n.Err())
+		}
 	}
 }
 
@@ -214,9 +235,10 @@ func stopServing(n *node.Node, server *api.Server, log *slog.Logger, signals <-c
 }
 
 // serveAPI opens both faces of a node. It owns the listeners, unless it fails.
-func serveAPI(n *node.Node, grpc, http net.Listener, logger *slog.Logger) (*api.Server, error) {
+func serveAPI(n *node.Node, grpc, http net.Listener, keys *pki.Keys, logger *slog.Logger) (*api.Server, error) {
 	return api.Serve(api.Config{
-		GRPC: grpc, HTTP: http, Version: buildVersion(), Reflection: true, Log: logger, Timeouts: timeoutsOf(n.Config()),
+		GRPC: grpc, HTTP: http, Keys: keys, Version: buildVersion(), Reflection: true, Log: logger, Timeouts: timeoutsOf(n.Config()),
+		RequestsPerSecond: n.Config().Limits.RequestsPerSecond, ConnectionsMax: n.Config().Limits.Connections,
 		Admin:   &nodeAdmin{n},
 		OnPanic: func(recovered any, stack []byte) { dieOf(logger, recovered, stack) },
 	}, backend.New(n, buildVersion()))
@@ -249,7 +271,7 @@ func startAPI(n *node.Node, logger *slog.Logger) (*api.Server, error) {
 		d.close()
 		return nil, cannotListen("http", self.HTTP, err)
 	}
-	server, err := serveAPI(n, d.grpc, d.http, logger)
+	server, err := serveAPI(n, d.grpc, d.http, nil, logger)
 	if err != nil {
 		d.close()
 		return nil, err

@@ -66,7 +66,11 @@ func runClusterVerify(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	nodes, err := dialAll(servers)
+	secure, err := credentialsOf(cmd, servers)
+	if err != nil {
+		return err
+	}
+	nodes, err := dialAll(servers, secure)
 	if err != nil {
 		return misconfigured(err)
 	}

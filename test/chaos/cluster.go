@@ -142,7 +142,7 @@ func (c *cluster) configOf(i int, data string) string {
 		engine = []string{"quorate", "etcd", "quorate"}[i]
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "cluster: chaos\nnode: %d\ndata: %q\ncoordinators: %d\nconsensus: %s\nlog_bytes_max: %d\nnodes:\n", self.id, data, coordinators, engine, 1<<20)
+	fmt.Fprintf(&b, "cluster: chaos\ninsecure: true\nnode: %d\ndata: %q\ncoordinators: %d\nconsensus: %s\nlog_bytes_max: %d\nnodes:\n", self.id, data, coordinators, engine, 1<<20)
 	for _, p := range c.places {
 		peer := p.peer
 		if p.id != self.id {

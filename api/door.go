@@ -1,0 +1,275 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+
+	"github.com/quorate/quorate/pki"
+	"github.com/quorate/quorate/transfer"
+)
+
+// door stands before every operation of both faces: it finds out who asks, whether they may, and whether they ask too often.
+type door struct {
+	open  bool // nobody has to say who they are
+	pace  *pace
+	log   *slog.Logger
+	refer func(code transfer.Code) // hears of every refusal
+}
+
+func newDoor(cfg *Config) *door {
+	d := &door{open: cfg.Keys == nil, pace: newPace(cfg.RequestsPerSecond), log: cfg.Log, refer: cfg.Refused}
+	if d.refer == nil {
+		d.refer = func(transfer.Code) {}
+	}
+	return d
+}
+
+// unary is the door of gRPC's plain methods.
+func (d *door) unary(ctx context.Context, r any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	operation := operationOf(info.FullMethod)
+	named, _ := r.(interface{ GetBank() string })
+	bank := ""
+	if named != nil {
+		bank = named.GetBank()
+	}
+	ctx, err := d.enterGRPC(ctx, operation, bank)
+	if err != nil {
+		d.note(ctx, operation, subjectOf(r), err)
+		return nil, err
+	}
+	answer, err := handle(ctx, r)
+	d.note(ctx, operation, subjectOf(r), err)
+	return answer, err
+}
+
+// stream is the door of gRPC's streams.
+func (d *door) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	operation := operationOf(info.FullMethod)
+	ctx, err := d.enterGRPC(s.Context(), operation, "")
+	if err != nil {
+		d.note(ctx, operation, "", err)
+		return statusOf(err, requestID(ctx))
+	}
+	err = handle(srv, &endingStream{s, ctx})
+	d.note(ctx, operation, "", err)
+	return err
+}
+
+func (d *door) enterGRPC(ctx context.Context, operation, bank string) (context.Context, error) {
+	if grants[operation].reach == everyone {
+		return ctx, nil
+	}
+	var state *tls.ConnectionState
+	if p, ok := peer.FromContext(ctx); ok {
+		if secure, ok := p.AuthInfo.(credentials.TLSInfo); ok {
+			state = &secure.State
+		}
+	}
+	caller, err := d.identify(state, metadata.ValueFromIncomingContext(ctx, "authorization"))
+	if err != nil {
+		return ctx, d.refuse(err)
+	}
+	if caller != nil {
+		ctx = withCaller(ctx, caller)
+		if err := caller.may(operation, bank); err != nil {
+			return ctx, d.refuse(err)
+		}
+	}
+	return ctx, d.refuse(d.pace.admit(caller, 1))
+}
+
+// enterHTTP finds out who sends a request, before its body is read.
+func (d *door) enterHTTP(r *http.Request) (context.Context, error) {
+	if grants[r.URL.Path].reach == everyone {
+		return r.Context(), nil
+	}
+	caller, err := d.identify(r.TLS, r.Header.Values("Authorization"))
+	if err != nil {
+		return r.Context(), d.refuse(err)
+	}
+	ctx := r.Context()
+	if caller != nil {
+		ctx = withCaller(ctx, caller)
+	}
+	return ctx, d.refuse(d.pace.admit(caller, 1))
+}
+
+// may is the second half of enterHTTP, when the operation is known.
+func (d *door) may(ctx context.Context, operation, bank string) error {
+	if d.open {
+		return nil
+	}
+	caller := callerOf(ctx)
+	if caller == nil {
+		caller = &Caller{}
+	}
+	return d.refuse(caller.may(operation, bank))
+}
+
+func (d *door) refuse(err error) error {
+	if err != nil {
+		d.refer(classify(err).Code)
+	}
+	return err
+}
+
+// identify says who asks: a certificate's holder. Nil without an error: nobody has to say it.
+func (d *door) identify(state *tls.ConnectionState, authorization []string) (*Caller, error) {
+	if d.open {
+		return nil, nil
+	}
+	if len(authorization) > 0 {
+		return nil, fmt.Errorf("%w: this server knows no tokens; use a client certificate", transfer.ErrUnauthenticated)
+	}
+	if state == nil || len(state.VerifiedChains) == 0 {
+		return nil, fmt.Errorf("%w: there is no client certificate", transfer.ErrUnauthenticated)
+	}
+	return callerOfCertificate(state.PeerCertificates[0])
+}
+
+// callerOfCertificate reads what a certificate grants. The connection may be older than the certificate's end.
+func callerOfCertificate(cert *x509.Certificate) (*Caller, error) {
+	id, err := pki.IdentityOf(cert)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", transfer.ErrUnauthenticated, err)
+	}
+	if id.Node != 0 {
+		return nil, fmt.Errorf("%w: the certificate is node %d's, and only clients may ask", transfer.ErrUnauthenticated, id.Node)
+	}
+	if time.Now().After(cert.NotAfter) {
+		return nil, fmt.Errorf("%w: the certificate of %q has ended at %s", transfer.ErrUnauthenticated, id.Client, cert.NotAfter.UTC().Format(time.RFC3339))
+	}
+	roles, err := ParseRoles(id.Roles)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the certificate of %q: %w", transfer.ErrUnauthenticated, id.Client, err)
+	}
+	return &Caller{Name: id.Client, How: "certificate", Roles: roles, Banks: id.Banks}, nil
+}
+
+// note writes the line of an administrative act: who asked for what, and what came of it.
+func (d *door) note(ctx context.Context, operation, subject string, err error) {
+	if !grants[operation].audit {
+		return
+	}
+	who, how, outcome := "anybody", "insecure", "done"
+	if c := callerOf(ctx); c != nil {
+		who, how = c.Name, c.How
+	}
+	if err != nil {
+		code, _ := Judge(err)
+		outcome = string(code)
+	}
+	d.log.InfoContext(ctx, "audit", "component", "api", "who", who, "how", how, "op", operation, "on", subject, "outcome", outcome, "request_id", requestID(ctx))
+}
+
+// subjectOf is what a request of gRPC is about, for the audit log.
+func subjectOf(r any) string {
+	var parts []string
+	add := func(name, value string) {
+		if value != "" {
+			parts = append(parts, name+"="+clip(value))
+		}
+	}
+	if m, ok := r.(interface{ GetBank() string }); ok {
+		add("bank", m.GetBank())
+	}
+	if m, ok := r.(interface{ GetAccount() string }); ok {
+		add("account", m.GetAccount())
+	}
+	if m, ok := r.(interface{ GetGroup() string }); ok {
+		add("group", m.GetGroup())
+	}
+	if m, ok := r.(interface{ GetId() string }); ok {
+		add("id", m.GetId())
+	}
+	if m, ok := r.(interface{ GetName() string }); ok {
+		add("name", m.GetName())
+	}
+	if m, ok := r.(interface{ GetNode() uint64 }); ok {
+		add("node", fmt.Sprint(m.GetNode()))
+	}
+	return strings.Join(parts, " ")
+}
+
+// pace is how often each caller may ask.
+type pace struct {
+	each rate.Limit // zero: as often as it likes
+
+	mu     sync.Mutex // guards callers
+	byName map[string]*rate.Limiter
+}
+
+// callersMax bounds the callers that are remembered. Who comes when there are as many makes all be forgotten.
+const callersMax = 10_000
+
+func newPace(perSecond int) *pace {
+	return &pace{each: rate.Limit(perSecond), byName: map[string]*rate.Limiter{}}
+}
+
+// admit counts n requests of a caller, at most a second's worth of them; the error says how long to wait.
+func (p *pace) admit(c *Caller, n int) error {
+	if p.each == 0 || n <= 0 {
+		return nil
+	}
+	name := ""
+	if c != nil {
+		name = c.How + " " + c.Name
+	}
+	limiter := p.of(name)
+	now := time.Now()
+	r := limiter.ReserveN(now, min(n, limiter.Burst()))
+	if wait := r.DelayFrom(now); wait > 0 {
+		r.CancelAt(now)
+		return &tooOften{wait, int(p.each)}
+	}
+	return nil
+}
+
+func (p *pace) of(name string) *rate.Limiter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	limiter, known := p.byName[name]
+	if !known {
+		if len(p.byName) >= callersMax {
+			clear(p.byName)
+		}
+		limiter = rate.NewLimiter(p.each, max(1, int(p.each)))
+		p.byName[name] = limiter
+	}
+	return limiter
+}
+
+// tooOften is ErrRateLimited with the time after which it will work.
+type tooOften struct {
+	wait time.Duration
+	each int
+}
+
+func (e *tooOften) Error() string {
+	return fmt.Sprintf("%v: %d a second; the next one in %v", transfer.ErrRateLimited, e.each, e.wait.Round(time.Millisecond))
+}
+
+func (e *tooOften) Unwrap() error { return transfer.ErrRateLimited }
+
+// waitIn is how long an error says to wait; zero if it doesn't.
+func waitIn(err error) time.Duration {
+	var e *tooOften
+	if errors.As(err, &e) {
+		return e.wait
+	}
+	return 0
+}
