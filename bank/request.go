@@ -1,6 +1,10 @@
 package bank
 
-import "github.com/quorate/quorate/transfer"
+import (
+	"time"
+
+	"github.com/quorate/quorate/transfer"
+)
 
 // Op is what a coordinator asks a bank to do with one transfer.
 type Op uint8
@@ -35,4 +39,8 @@ type Request struct {
 	Fingerprint transfer.Fingerprint // of the whole transfer; Prepare and Resolve only
 	Legs        []transfer.Leg       // this bank's legs; Prepare only
 	Reference   string               // for statements; Prepare only
+	HoldUntil   time.Time            // of a client's hold, until when it isn't worth an inquiry; zero: it is none; Prepare only
+	// CapturedMinor is what is to be posted of a hold's legs, one amount for each leg here in its order; what remains is freed. Nil:
+	// everything. Commit only.
+	CapturedMinor []int64
 }

@@ -1,4 +1,4 @@
-// Package coordinator holds the replicated facts about transfers: staged, decided, settled.
+// Package coordinator holds the replicated facts about transfers: staged, held, decided, settled.
 //
 // It never talks to a bank or a client and decides nothing itself: the log says what happened, Apply
 // writes it down, and every replica comes to the same state. coordinator/driver does the talking.
@@ -14,7 +14,7 @@
 //
 // Invariants (checked in Apply):
 //   - a decision is never replaced
-//   - nothing is committed that was not staged
+//   - nothing is committed that was not staged, and no hold that was not held
 //   - an id keeps its first content
 //   - only what is decided is settled
 //

@@ -9,9 +9,22 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// formatVersion is written into every entry and record, as proto/quorate/store/v1/coordinator.proto describes them. A reader refuses a
-// newer one, and skips fields that it doesn't know.
-const formatVersion = 1
+// The versions that entries and records may have, as proto/quorate/store/v1/coordinator.proto describes them. A reader refuses a newer one,
+// and skips fields that it doesn't know. What holds need has a version of its own, for a build that knows none would
+// commit one; everything else stays as it was.
+const (
+	formatVersion = 1
+	holdsVersion  = 2
+)
+
+func versionOf(facts []Fact) uint64 {
+	for i := range facts {
+		if f := &facts[i]; f.Hold != nil || f.Stage != nil && f.Stage.IsHold() || f.Decide != nil && f.Decide.CapturedMinor != nil {
+			return holdsVersion
+		}
+	}
+	return formatVersion
+}
 
 // ErrDamaged says that stored bytes can't be what was written.
 var ErrDamaged = errors.New("coordinator: damaged bytes")
@@ -22,7 +35,7 @@ var ErrNewerFormat = errors.New("coordinator: bytes of a newer format")
 // Encode makes one log entry of facts, proposed at the leader's time.
 func Encode(at time.Time, facts []Fact) []byte {
 	b := make([]byte, 0, 16+192*len(facts))
-	b = wire.AppendUint(b, 1, formatVersion)
+	b = wire.AppendUint(b, 1, versionOf(facts))
 	b = wire.AppendSint(b, 2, at.UnixNano())
 	for i := range facts {
 		var mark int
@@ -42,6 +55,9 @@ func appendFact(b []byte, f *Fact) []byte {
 	case f.Decide != nil:
 		b, mark = wire.OpenMessage(b, 2)
 		b = appendDecision(b, f.Decide)
+	case f.Hold != nil:
+		b, mark = wire.OpenMessage(b, 4)
+		b = wire.AppendBytes(b, 1, f.Hold[:])
 	default:
 		b, mark = wire.OpenMessage(b, 3)
 		for i := range f.Settle {
@@ -59,7 +75,15 @@ func appendDecision(b []byte, d *Decision) []byte {
 	b = wire.AppendText(b, 5, d.Reason.Detail)
 	b = wire.AppendSint(b, 6, d.At.UnixNano())
 	b = wire.AppendBool(b, 7, d.Tombstone)
-	return wire.AppendShortfall(b, 8, d.Reason.Shortfall)
+	b = wire.AppendShortfall(b, 8, d.Reason.Shortfall)
+	return appendAmounts(b, 9, d.CapturedMinor)
+}
+
+func appendAmounts(b []byte, number wire.Field, amounts []int64) []byte {
+	for _, amount := range amounts {
+		b = wire.AppendElement(b, number, uint64(amount))
+	}
+	return b
 }
 
 // appendTransfer writes a zero deadline (a tombstone has none) as zero.
@@ -79,7 +103,11 @@ func appendTransfer(b []byte, t *transfer.Transfer) []byte {
 	if !t.Deadline.IsZero() {
 		b = wire.AppendSint(b, 3, t.Deadline.UnixNano())
 	}
-	return wire.AppendText(b, 4, t.Reference)
+	b = wire.AppendText(b, 4, t.Reference)
+	if t.IsHold() {
+		b = wire.AppendSint(b, 5, t.HoldUntil.UnixNano())
+	}
+	return b
 }
 
 // Decode reads one log entry. Every id, amount and state is checked: bytes from a disk or a peer are not trusted.
@@ -91,7 +119,7 @@ func Decode(data []byte) (at time.Time, facts []Fact, err error) {
 	for c.Next() {
 		switch c.Number {
 		case 1:
-			if version = c.Uint(); version > formatVersion {
+			if version = c.Uint(); version > holdsVersion {
 				return time.Time{}, nil, checkVersion(version) // what follows may mean anything
 			}
 		case 2:
@@ -119,11 +147,11 @@ func failure(c *wire.Cursor, version uint64) error {
 }
 
 func checkVersion(version uint64) error {
-	if version == formatVersion {
+	if version == formatVersion || version == holdsVersion {
 		return nil
 	}
-	if version > formatVersion {
-		return fmt.Errorf("%w: version %d, this build reads %d", ErrNewerFormat, version, formatVersion)
+	if version > holdsVersion {
+		return fmt.Errorf("%w: version %d, this build reads %d", ErrNewerFormat, version, holdsVersion)
 	}
 	return fmt.Errorf("%w: version %d", ErrDamaged, version)
 }
@@ -141,6 +169,8 @@ func decodeFact(c *wire.Cursor) (f Fact) {
 			f.Decide = decodeDecision(&m)
 		case 3:
 			f.Settle = decodeSettlement(&m)
+		case 4:
+			f.Hold = decodeHeld(&m)
 		default:
 			c.Damage("a fact of kind %d", c.Number)
 		}
@@ -181,6 +211,8 @@ func decodeTransfer(c *wire.Cursor) (t transfer.Transfer) {
 			t.Deadline = timeOf(c.Sint())
 		case 4:
 			t.Reference = c.Text()
+		case 5:
+			t.HoldUntil = timeOf(c.Sint())
 		default:
 			c.Skip()
 		}
@@ -231,16 +263,34 @@ func decodeDecision(c *wire.Cursor) *Decision {
 			d.Tombstone = c.Bool()
 		case 8:
 			d.Reason.Shortfall = c.Shortfall()
+		case 9:
+			d.CapturedMinor = append(d.CapturedMinor, c.Amount())
+			c.Again()
 		default:
 			c.Skip()
 		}
 	}
-	if d.ID == (transfer.ID{}) || (d.State != transfer.Committed && d.State != transfer.Aborted) {
+	if d.ID == (transfer.ID{}) || !d.State.Decided() || (d.State == transfer.Aborted && d.CapturedMinor != nil) {
 		c.Damage("decision %d for %s", d.State, d.ID)
 	}
 	// The first builds wrote no tombstone that wasn't the answer to a bank's inquiry, and marked it by its reason alone.
 	d.Tombstone = d.Tombstone || d.Reason.Code == transfer.ErrOrphaned.Code
 	return d
+}
+
+func decodeHeld(c *wire.Cursor) *transfer.ID {
+	var id transfer.ID
+	for c.Next() {
+		if c.Number == 1 {
+			id = c.ID()
+		} else {
+			c.Skip()
+		}
+	}
+	if id == (transfer.ID{}) {
+		c.Damage("nobody is held")
+	}
+	return &id
 }
 
 func decodeSettlement(c *wire.Cursor) []transfer.ID {
@@ -262,7 +312,11 @@ func decodeSettlement(c *wire.Cursor) []transfer.ID {
 
 func encodeRecord(r *Record) []byte {
 	b := make([]byte, 0, 256)
-	b = wire.AppendUint(b, 1, formatVersion)
+	version := uint64(formatVersion)
+	if r.Transfer.IsHold() {
+		version = holdsVersion
+	}
+	b = wire.AppendUint(b, 1, version)
 	b, mark := wire.OpenMessage(b, 2)
 	b = appendTransfer(b, &r.Transfer)
 	b = wire.CloseMessage(b, mark)
@@ -273,10 +327,11 @@ func encodeRecord(r *Record) []byte {
 	b = wire.AppendText(b, 7, r.Reason.Detail)
 	b = wire.AppendBool(b, 8, r.Settled)
 	b = wire.AppendSint(b, 9, r.CreatedAt.UnixNano())
-	if r.State != transfer.Pending {
+	if r.State.Decided() {
 		b = wire.AppendSint(b, 10, r.DecidedAt.UnixNano())
 	}
-	return wire.AppendShortfall(b, 11, r.Reason.Shortfall)
+	b = wire.AppendShortfall(b, 11, r.Reason.Shortfall)
+	return appendAmounts(b, 12, r.CapturedMinor)
 }
 
 func decodeRecord(data []byte) (*Record, error) {
@@ -287,7 +342,7 @@ func decodeRecord(data []byte) (*Record, error) {
 	for c.Next() {
 		switch c.Number {
 		case 1:
-			if version = c.Uint(); version > formatVersion {
+			if version = c.Uint(); version > holdsVersion {
 				return nil, checkVersion(version)
 			}
 		case 2:
@@ -298,7 +353,7 @@ func decodeRecord(data []byte) (*Record, error) {
 		case 3:
 			r.Fingerprint, marked = c.ID(), true
 		case 4:
-			r.State = transfer.State(c.Bounded(uint64(transfer.Aborted)))
+			r.State = transfer.State(c.Bounded(uint64(transfer.Held)))
 		case 5:
 			r.Reason.Code = transfer.Code(c.Text())
 		case 6:
@@ -313,12 +368,18 @@ func decodeRecord(data []byte) (*Record, error) {
 			r.DecidedAt = timeOf(c.Sint())
 		case 11:
 			r.Reason.Shortfall = c.Shortfall()
+		case 12:
+			r.CapturedMinor = append(r.CapturedMinor, c.Amount())
+			c.Again()
 		default:
 			c.Skip()
 		}
 	}
-	if r.State == transfer.Pending {
+	if !r.State.Decided() {
 		r.DecidedAt = time.Time{}
+	}
+	if (r.State == transfer.Held && !r.Transfer.IsHold()) || (r.CapturedMinor != nil && len(r.CapturedMinor) != len(r.Transfer.Legs)) {
+		c.Damage("a record of %s, held or captured in part: %d amounts for %d legs", r.Transfer.ID, len(r.CapturedMinor), len(r.Transfer.Legs))
 	}
 	if r.State < transfer.Pending || !marked || r.Transfer.ID == (transfer.ID{}) {
 		c.Damage("a record of %s in state %d, fingerprint: %t", r.Transfer.ID, r.State, marked)

@@ -141,7 +141,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}{
 		{"nothing", nil, coordinator.ErrDamaged},
 		{"text", []byte("hello"), coordinator.ErrDamaged},
-		{"a newer version", append([]byte{0x08, 2}, sound[2:]...), coordinator.ErrNewerFormat},
+		{"a newer version", append([]byte{0x08, 3}, sound[2:]...), coordinator.ErrNewerFormat},
 		{"no version", sound[2:], coordinator.ErrDamaged},
 		{"half an entry", sound[:len(sound)-3], coordinator.ErrDamaged},
 		{"a fact of no kind", []byte{0x08, 1, 0x1a, 0}, coordinator.ErrDamaged},
@@ -151,6 +151,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a leg without direction", broken(func(p *transfer.Transfer) { p.Legs[0].Direction = 0 }), coordinator.ErrDamaged},
 		{"a decision for nobody", coordinator.Encode(at(1), []coordinator.Fact{{Decide: &coordinator.Decision{State: transfer.Aborted, At: at(1)}}}), coordinator.ErrDamaged},
 		{"a decision to stay pending", coordinator.Encode(at(1), []coordinator.Fact{{Decide: &coordinator.Decision{ID: id(1), State: transfer.Pending, At: at(1)}}}), coordinator.ErrDamaged},
+		{"a capture of an abort", coordinator.Encode(at(1), []coordinator.Fact{{Decide: &coordinator.Decision{ID: id(1), State: transfer.Aborted, At: at(1), CapturedMinor: []int64{1, 1}}}}), coordinator.ErrDamaged},
+		{"nobody is held", coordinator.Encode(at(1), []coordinator.Fact{{Hold: &transfer.ID{}}}), coordinator.ErrDamaged},
 		{"a settlement of nobody", coordinator.Encode(at(1), []coordinator.Fact{{Settle: []transfer.ID{{}}}}), coordinator.ErrDamaged},
 	}
 	for _, tt := range tests {
@@ -168,6 +170,7 @@ func TestDecodeRefuses(t *testing.T) {
 // FuzzDecode: no bytes crash the decoder, and what it accepts it writes and reads again as the same.
 func FuzzDecode(f *testing.F) {
 	f.Add(coordinator.Encode(at(1), everyFact()))
+	f.Add(coordinator.Encode(at(1), []coordinator.Fact{stage(holdOf(1, 100)), hold(1), capture(1, 40, 40)}))
 	f.Add(coordinator.Encode(time.Unix(0, -1), nil))
 	f.Add([]byte{0x08, 1, 0x1a, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -236,7 +239,7 @@ func TestEntriesAreTheMessagesOfTheProto(t *testing.T) {
 	endless.Deadline = time.Time{}
 	no := abort(8, transfer.ErrInsufficientFunds)
 	no.Decide.Reason.Shortfall = &transfer.Shortfall{Account: "alice", Currency: "CZK", AvailableMinor: math.MinInt64, NeededMinor: math.MaxInt64}
-	facts := append(everyFact(), stage(long), stage(endless), no, tombstone(9, transfer.ErrCancelled), settle())
+	facts := append(everyFact(), stage(holdOf(10, 1)), hold(10), capture(10, 1, math.MaxInt64), stage(long), stage(endless), no, tombstone(9, transfer.ErrCancelled), settle())
 	for _, at := range []time.Time{at(1), time.Unix(0, 0), time.Unix(0, math.MinInt64)} {
 		written := coordinator.Encode(at, facts)
 		entry := &storev1.CoordinatorEntry{}

@@ -9,6 +9,7 @@ import (
 // Fact is one thing that happened to transfers; exactly one field is set. The log is a sequence of facts.
 type Fact struct {
 	Stage  *transfer.Transfer // a transfer is known from here on
+	Hold   *transfer.ID       // every bank has reserved its part of a hold, and it waits for its client
 	Decide *Decision          // its outcome is known from here on
 	Settle []transfer.ID      // every bank has confirmed the outcome
 }
@@ -23,6 +24,8 @@ type Decision struct {
 	// Tombstone says that the leader knew of no Stage. It yields to one that came first in the log: what has
 	// been staged is never aborted without asking what its banks hold.
 	Tombstone bool
+	// CapturedMinor is what a client has captured of a hold that is committed; nil: everything.
+	CapturedMinor []int64
 }
 
 // Applied is what became of one fact, for the driver of the leader.
@@ -37,13 +40,14 @@ type Applied struct {
 type AppliedKind uint8
 
 // A Stage is accepted, or refused because the id is already decided or has other content. A Decide takes effect,
-// or is refused because it is a tombstone and a Stage came before it. Settled says it of one id.
+// or is refused because it is a tombstone and a Stage came before it. Held and Settled say it of one id.
 const (
 	Staged AppliedKind = iota + 1
 	StageRefused
 	Decided
 	DecideRefused
 	Settled
+	Held
 )
 
 func (k AppliedKind) String() string {
@@ -58,6 +62,8 @@ func (k AppliedKind) String() string {
 		return "decide refused"
 	case Settled:
 		return "settled"
+	case Held:
+		return "held"
 	}
 	return "invalid"
 }

@@ -71,6 +71,9 @@ func (m *Machine) applyFact(results []Applied, at time.Time, f *Fact) ([]Applied
 	case f.Stage != nil:
 		r, err := m.stage(at, f.Stage)
 		return append(results, r), err
+	case f.Hold != nil:
+		r, err := m.hold(*f.Hold)
+		return append(results, r), err
 	case f.Decide != nil:
 		r, err := m.decide(f.Decide)
 		return append(results, r), err
@@ -107,6 +110,22 @@ func (m *Machine) stage(at time.Time, t *transfer.Transfer) (Applied, error) {
 	return Applied{ID: t.ID, Kind: StageRefused, Record: known}, nil
 }
 
+// hold: from here on a client's word decides, and no longer what the banks hold.
+func (m *Machine) hold(id transfer.ID) (Applied, error) {
+	r, err := m.find(id)
+	if err != nil {
+		return Applied{}, err
+	}
+	if r == nil || !r.Transfer.IsHold() || r.State.Decided() {
+		invariant.Fail("transfer %s is held but was not staged as a hold, or is decided", id)
+	}
+	if r.State == transfer.Pending {
+		m.change(r, func() { r.State = transfer.Held })
+		m.staged--
+	}
+	return Applied{ID: id, Kind: Held, Record: r}, nil
+}
+
 // decide writes the outcome down, once. An abort of an unknown id makes a tombstone; what was proposed
 // as one yields to a Stage that came first.
 func (m *Machine) decide(d *Decision) (Applied, error) {
@@ -120,15 +139,23 @@ func (m *Machine) decide(d *Decision) (Applied, error) {
 		m.add(r)
 		return Applied{ID: d.ID, Kind: Decided, Record: r}, nil
 	}
-	if r.State != transfer.Pending {
+	if r.State.Decided() {
 		invariant.Holds(r.State == d.State || d.Tombstone, "transfer %s is %s and can't become %s", d.ID, r.State, d.State)
 		return Applied{ID: d.ID, Kind: Decided, Record: r}, nil
 	}
 	if d.Tombstone {
 		return Applied{ID: d.ID, Kind: DecideRefused, Record: r}, nil
 	}
-	m.change(r, func() { r.State, r.Reason, r.DecidedAt = d.State, d.Reason, d.At })
-	m.staged--
+	if d.State == transfer.Committed && r.Transfer.IsHold() && r.State != transfer.Held {
+		invariant.Fail("hold %s is committed before it is held", d.ID)
+	}
+	if _, err := r.Transfer.Capture(d.CapturedMinor); err != nil {
+		invariant.Fail("hold %s is captured as it can't be: %v", d.ID, err)
+	}
+	if r.State == transfer.Pending {
+		m.staged--
+	}
+	m.change(r, func() { r.State, r.Reason, r.DecidedAt, r.CapturedMinor = d.State, d.Reason, d.At, d.CapturedMinor })
 	return Applied{ID: d.ID, Kind: Decided, Record: r}, nil
 }
 
@@ -137,7 +164,7 @@ func (m *Machine) settle(id transfer.ID) (Applied, error) {
 	if err != nil {
 		return Applied{}, err
 	}
-	invariant.Holds(r != nil && r.State != transfer.Pending, "transfer %s is settled but was not decided", id)
+	invariant.Holds(r != nil && r.State.Decided(), "transfer %s is settled but was not decided", id)
 	if !r.Settled {
 		m.change(r, func() { r.Settled = true })
 		m.alive--

@@ -51,6 +51,24 @@ func TestApply(t *testing.T) {
 			state: "pending", count: "1/1",
 		},
 		{
+			name:  "a hold is held until its client captures it",
+			facts: []coordinator.Fact{stage(holdOf(1, 100)), hold(1), hold(1), stage(holdOf(1, 100))},
+			want:  []string{"staged pending", "held held", "held held", "stage refused held"},
+			state: "held", count: "0/1",
+		},
+		{
+			name:  "a tombstone comes too late for what is held",
+			facts: []coordinator.Fact{stage(holdOf(1, 100)), hold(1), tombstone(1, transfer.ErrCancelled)},
+			want:  []string{"staged pending", "held held", "decide refused held"},
+			state: "held", count: "0/1",
+		},
+		{
+			name:  "a hold and a transfer of the same legs are different content",
+			facts: []coordinator.Fact{stage(holdOf(1, 100)), stage(payment(1, 100))},
+			want:  []string{"staged pending", "stage refused pending"},
+			state: "pending", count: "1/1",
+		},
+		{
 			name:  "what is decided isn't staged again",
 			facts: []coordinator.Fact{stage(payment(1, 100)), commit(1), stage(payment(1, 100))},
 			want:  []string{"staged pending", "decided committed", "stage refused committed"},
@@ -232,6 +250,12 @@ func TestBrokenPromisesStopTheMachine(t *testing.T) {
 		{"a commit is never replaced by an abort", []coordinator.Fact{stage(payment(1, 100)), commit(1), abort(1, transfer.ErrDeadlineExceeded)}},
 		{"an abort is never replaced by a commit", []coordinator.Fact{stage(payment(1, 100)), abort(1, transfer.ErrDeadlineExceeded), commit(1)}},
 		{"a tombstone is never replaced by a commit", []coordinator.Fact{abort(1, transfer.ErrOrphaned), commit(1)}},
+		{"a hold isn't committed before it is held", []coordinator.Fact{stage(holdOf(1, 100)), commit(1)}},
+		{"a hold isn't captured beyond what it holds", []coordinator.Fact{stage(holdOf(1, 100)), hold(1), capture(1, 101, 101)}},
+		{"a hold isn't captured on one side more than on the other", []coordinator.Fact{stage(holdOf(1, 100)), hold(1), capture(1, 50, 60)}},
+		{"what is decided isn't held", []coordinator.Fact{stage(holdOf(1, 100)), abort(1, transfer.ErrCancelled), hold(1)}},
+		{"what is no hold isn't held", []coordinator.Fact{stage(payment(1, 100)), hold(1)}},
+		{"what is held isn't settled", []coordinator.Fact{stage(holdOf(1, 100)), hold(1), settle(1)}},
 		{"what is staged isn't settled", []coordinator.Fact{stage(payment(1, 100)), settle(1)}},
 		{"what is unknown isn't settled", []coordinator.Fact{settle(1)}},
 	}

@@ -8,15 +8,17 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// Record is one transfer's life: staged, then decided, then settled. A tombstone has no legs and is born settled.
+// Record is one transfer's life: staged, if it is a hold then held, then decided, then settled. A tombstone has no legs and is born settled.
 type Record struct {
 	Transfer    transfer.Transfer
 	Fingerprint transfer.Fingerprint // zero for a tombstone: its content is not known
 	State       transfer.State
 	Reason      transfer.Reason
 	Settled     bool
-	CreatedAt   time.Time
-	DecidedAt   time.Time
+	// CapturedMinor is one amount for each leg of a hold that was captured in part.
+	CapturedMinor []int64
+	CreatedAt     time.Time
+	DecidedAt     time.Time
 
 	dirty       bool // differs from the last Checkpoint
 	storedAlive bool // the reader may show it among the unsettled
@@ -40,6 +42,8 @@ func (r *Record) Public() transfer.Record {
 		Settled:   r.Settled,
 		CreatedAt: r.CreatedAt,
 		DecidedAt: r.DecidedAt,
+
+		CapturedMinor: r.CapturedMinor,
 	}
 }
 
@@ -58,5 +62,13 @@ func (r *Record) hash() uint64 {
 	h.Write([]byte(r.Reason.Code))
 	binary.BigEndian.PutUint64(b[:], uint64(r.Transfer.Deadline.UnixNano()))
 	h.Write(b[:])
+	if r.Transfer.IsHold() { // others have kept the hash that they had before there were holds
+		binary.BigEndian.PutUint64(b[:], uint64(r.Transfer.HoldUntil.UnixNano()))
+		h.Write(b[:])
+		for _, amount := range r.CapturedMinor {
+			binary.BigEndian.PutUint64(b[:], uint64(amount))
+			h.Write(b[:])
+		}
+	}
 	return h.Sum64()
 }

@@ -139,9 +139,13 @@ func drawFacts(t *rapid.T, m *coordinator.Machine, ids int) []coordinator.Fact {
 	if err != nil {
 		t.Fatal(err)
 	}
-	choices := []coordinator.Fact{stage(payment(n, 100)), stage(payment(n, 200)), abort(n, transfer.ErrOrphaned)}
+	choices := []coordinator.Fact{stage(payment(n, 100)), stage(payment(n, 200)), stage(holdOf(n, 100)), abort(n, transfer.ErrOrphaned)}
 	switch {
 	case r == nil:
+	case r.State == transfer.Pending && r.Transfer.IsHold():
+		choices = append(choices, hold(n), hold(n), abort(n, transfer.ErrInsufficientFunds))
+	case r.State == transfer.Held:
+		choices = append(choices, hold(n), commit(n), capture(n, 60, 60), abort(n, transfer.ErrVoided))
 	case r.State == transfer.Pending:
 		choices = append(choices, commit(n), commit(n), abort(n, transfer.ErrInsufficientFunds))
 	default:
@@ -252,7 +256,7 @@ func TestDamagedStateIsRefusedAtTheStart(t *testing.T) {
 		{"a hash of 7 bytes", "h", make([]byte, 7), coordinator.ErrDamaged},
 		{"an empty record", string(unsettledKey(1)), []byte{}, coordinator.ErrDamaged},
 		{"half a record", string(unsettledKey(1)), record[:len(record)/2], coordinator.ErrDamaged},
-		{"a record of version 2", string(unsettledKey(1)), append([]byte{0x08, 2}, record[2:]...), coordinator.ErrNewerFormat},
+		{"a record of version 3", string(unsettledKey(1)), append([]byte{0x08, 3}, record[2:]...), coordinator.ErrNewerFormat},
 		{"a record of version 0", string(unsettledKey(1)), record[2:], coordinator.ErrDamaged},
 	}
 	for _, tt := range tests {

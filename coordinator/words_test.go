@@ -32,6 +32,25 @@ func payment(n int, amountMinor int64) *transfer.Transfer {
 	}
 }
 
+// holdOf is a payment that its client has to capture.
+func holdOf(n int, amountMinor int64) *transfer.Transfer {
+	t := payment(n, amountMinor)
+	t.HoldUntil = at(3600)
+	return t
+}
+
+func hold(n int) coordinator.Fact {
+	held := id(n)
+	return coordinator.Fact{Hold: &held}
+}
+
+// capture commits a hold; without amounts all of it.
+func capture(n int, amountsMinor ...int64) coordinator.Fact {
+	f := commit(n)
+	f.Decide.CapturedMinor = amountsMinor
+	return f
+}
+
 func stage(t *transfer.Transfer) coordinator.Fact { return coordinator.Fact{Stage: t} }
 
 func commit(n int) coordinator.Fact {

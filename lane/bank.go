@@ -133,8 +133,10 @@ func (b *bankHost) tick() {
 }
 
 func (b *bankHost) idle() bool {
-	return b.held.by == 0 && len(b.commands) == 0 && len(b.proposed) == 0 && b.ledger.OpenHolds() == 0
+	return b.held.by == 0 && len(b.commands) == 0 && len(b.proposed) == 0 && b.ledger.OpenHolds() == b.ledger.ClientHolds()
 }
+
+func (b *bankHost) isDue() bool { return false }
 
 func (b *bankHost) afterApply() {}
 

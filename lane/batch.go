@@ -25,6 +25,7 @@ const (
 	factOverheadBytes = 96
 	legOverheadBytes  = 32
 	idBytes           = 18
+	amountBytes       = 11
 )
 
 func legsBytes(legs []transfer.Leg) (bytes int) {
@@ -39,14 +40,14 @@ func factBytes(f *coordinator.Fact) int {
 	case f.Stage != nil:
 		return factOverheadBytes + len(f.Stage.Reference) + legsBytes(f.Stage.Legs)
 	case f.Decide != nil:
-		return factOverheadBytes + len(f.Decide.Reason.Code) + len(f.Decide.Reason.Bank) + len(f.Decide.Reason.Detail)
+		return factOverheadBytes + len(f.Decide.Reason.Code) + len(f.Decide.Reason.Bank) + len(f.Decide.Reason.Detail) + amountBytes*len(f.Decide.CapturedMinor)
 	default:
 		return factOverheadBytes + idBytes*len(f.Settle)
 	}
 }
 
 func requestBytes(r *bank.Request) int {
-	return factOverheadBytes + len(r.Reference) + legsBytes(r.Legs)
+	return factOverheadBytes + len(r.Reference) + legsBytes(r.Legs) + amountBytes*len(r.CapturedMinor)
 }
 
 func commandBytes(c *ledger.Command) int {

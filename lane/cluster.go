@@ -118,6 +118,8 @@ func (c *clusterHost) tick() {}
 // idle is never: the beats of this one group tell its leader which nodes are alive.
 func (c *clusterHost) idle() bool { return false }
 
+func (c *clusterHost) isDue() bool { return false }
+
 func (c *clusterHost) afterApply() {}
 
 func (c *clusterHost) propose() {

@@ -85,6 +85,9 @@ func (c *coordinatorHost) tick() {
 
 func (c *coordinatorHost) idle() bool { return len(c.facts) == 0 && c.driver.Idle() }
 
+// isDue: a hold that nobody captured ends, and there may be nothing else to do.
+func (c *coordinatorHost) isDue() bool { return c.driver.Due(c.lane.now) }
+
 func (c *coordinatorHost) afterApply() { c.carryOut() }
 
 // propose makes the next entry from what has gathered while the last one was being written. Settlements alone make none until
@@ -164,6 +167,12 @@ func (c *coordinatorHost) serve(w waiter, ask Ask) {
 	switch a := ask.(type) {
 	case Submit:
 		c.driver.Submit(c.lane.now, driver.Waiter(w), a.Transfer)
+		c.lane.touch(c.group)
+	case CaptureTransfer:
+		c.driver.Capture(c.lane.now, driver.Waiter(w), a.ID, a.AmountsMinor)
+		c.lane.touch(c.group)
+	case VoidTransfer:
+		c.driver.Void(c.lane.now, driver.Waiter(w), a.ID)
 		c.lane.touch(c.group)
 	case CancelTransfer:
 		c.driver.Cancel(c.lane.now, driver.Waiter(w), a.ID)

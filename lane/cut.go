@@ -12,7 +12,8 @@ import (
 
 // A backup takes one cut through all groups: a checkpoint of each. Money stays whole if no bank's cut contains a Commit that another bank's cut has no
 // hold for. So all banks first execute no Commit any more, then the coordinators are cut, then the banks, and then they go on. Nobody who waits for a
-// transfer notices: a client hears "committed" before the banks do. docs/decisions has the whole argument.
+// transfer notices: a client hears "committed" before the banks do. A client's hold that is rolled back waits as a Commit does, for the
+// coordinator's cut may say that it is still held. docs/decisions has the whole argument.
 
 // onlyHere says whether an ask is answered by this node or not at all.
 func onlyHere(ask Ask) bool {
@@ -66,9 +67,9 @@ func (b *bankHost) holdBroken() error {
 	return fmt.Errorf("%w: bank %s didn't hold its commits all the while", transfer.ErrBusy, b.bank)
 }
 
-// holdsBack keeps a Commit for later. One that finds no room is repeated by its driver.
+// holdsBack keeps a Commit for later, or the Rollback of a client's hold. One that finds no room is repeated by its driver.
 func (b *bankHost) holdsBack(r *bank.Request, o origin) bool {
-	if b.held.by == 0 || r.Op != bank.Commit {
+	if b.held.by == 0 || (r.Op != bank.Commit && (r.Op != bank.Rollback || !b.ledger.HoldsForClient(r.ID))) {
 		return false
 	}
 	if len(b.held.waiting) < b.lane.limits.BankQueueMax {

@@ -53,7 +53,7 @@ func (SnapshotRead) isEvent() {}
 func (Asked) isEvent()        {}
 func (Forgotten) isEvent()    {}
 
-// Ask is what a client may want: Submit, CancelTransfer, GetTransfer, OpenAccount, ChangeAccount, GetAccount, ListAccounts, GetStatement, ListEntries,
+// Ask is what a client may want: Submit, CaptureTransfer, VoidTransfer, CancelTransfer, GetTransfer, OpenAccount, ChangeAccount, GetAccount, ListAccounts, GetStatement, ListEntries,
 // AuditBank or GetStatus; an operator HoldCommits, Cut, HashReplica, SaveReplica, Examine, FindTransfers, ListMembers, AddMember, PromoteMember, RemoveMember,
 // PlaceGroup or TransferLeader. The list is closed.
 type Ask interface{ isAsk() }

@@ -179,6 +179,10 @@ func transferOf(ask Ask) (id transfer.ID, ok bool) {
 	switch a := ask.(type) {
 	case Submit:
 		return a.Transfer.ID, true
+	case CaptureTransfer:
+		return a.ID, true
+	case VoidTransfer:
+		return a.ID, true
 	case CancelTransfer:
 		return a.ID, true
 	case GetTransfer:
@@ -190,7 +194,7 @@ func transferOf(ask Ask) (id transfer.ID, ok bool) {
 // changes says whether a request may change something.
 func changes(ask Ask) bool {
 	switch ask.(type) {
-	case Submit, CancelTransfer, OpenAccount, ChangeAccount:
+	case Submit, CaptureTransfer, VoidTransfer, CancelTransfer, OpenAccount, ChangeAccount:
 		return true
 	}
 	return false

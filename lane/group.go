@@ -60,6 +60,7 @@ type machineHost interface {
 	depose()     // this node leads no more
 	tick()       // time has passed
 	idle() bool  // nothing is under way, and nothing waits
+	isDue() bool // time has come for something, be it at rest
 	propose()    // put what has gathered into the log, if there is room
 	afterApply() // carry on what applied entries have made possible
 	serve(w waiter, ask Ask)

@@ -150,8 +150,8 @@ func (l *Lane) tick() (counted int) {
 	l.ticks += counted
 	l.wakeOrphans()
 	for _, g := range l.order {
-		if g.quiesced && g.replica.Engine().HasReady() {
-			l.touch(g) // somebody has used its engine directly
+		if g.quiesced && (g.replica.Engine().HasReady() || g.host.isDue()) {
+			l.touch(g) // somebody has used its engine directly, or it has slept long enough
 		}
 		if g.quiesced {
 			continue

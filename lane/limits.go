@@ -81,6 +81,7 @@ func DefaultLimits() Limits {
 
 		Driver: driver.Limits{
 			FlightsMax:         1 << 16,
+			HeldMax:            1 << 18,
 			BankOutstandingMax: 1 << 13,
 			RetryAfter:         400 * time.Millisecond,
 			RetryAfterMax:      time.Second,

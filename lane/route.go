@@ -29,13 +29,10 @@ func (l *Lane) coordinatorOf(id transfer.ID) GroupID {
 
 // groupOf says which group a request is for; "" for what this node answers itself.
 func (l *Lane) groupOf(ask Ask) GroupID {
+	if id, ok := transferOf(ask); ok {
+		return l.coordinatorOf(id)
+	}
 	switch a := ask.(type) {
-	case Submit:
-		return l.coordinatorOf(a.Transfer.ID)
-	case CancelTransfer:
-		return l.coordinatorOf(a.ID)
-	case GetTransfer:
-		return l.coordinatorOf(a.ID)
 	case OpenAccount:
 		return BankGroup(a.Bank)
 	case ChangeAccount:

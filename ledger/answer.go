@@ -28,6 +28,9 @@ func (l *Ledger) prepare(q *bank.Request, ordinal int) (bank.Answer, error) {
 	h := l.holds.make()
 	h.id, h.fingerprint = q.ID, q.Fingerprint
 	h.preparedNanos, h.index, h.ordinal = l.atNanos, l.index, uint32(ordinal)
+	if !q.HoldUntil.IsZero() {
+		h.untilNanos = q.HoldUntil.UnixNano()
+	}
 	reason := checkRequest(q)
 	if reason.Code == "" {
 		if reason, err = l.reserve(h, q.Legs); err != nil {
@@ -72,7 +75,7 @@ func checkRequest(q *bank.Request) transfer.Reason {
 	return transfer.Reason{}
 }
 
-// commit answers rule 4: the legs become entries, once.
+// commit answers rule 4: the legs, or what is captured of them, become entries, once.
 func (l *Ledger) commit(q *bank.Request) (bank.Answer, error) {
 	h := l.holds.byID[q.ID]
 	if h == nil {
@@ -85,14 +88,18 @@ func (l *Ledger) commit(q *bank.Request) (bank.Answer, error) {
 		}
 		return answer(q, bank.Violation), nil
 	}
+	if !h.captures(q.CapturedMinor) {
+		return answer(q, bank.Violation), nil
+	}
 	for i := range h.legs {
-		a, amount := h.legs[i].account, h.legs[i].amountMinor
+		a, reserved := h.legs[i].account, h.legs[i].amountMinor
+		amount := h.postedMinor(i, q.CapturedMinor)
 		if mutant.On(mutant.EntryWithoutLeg) && i > 0 && i == len(h.legs)-1 {
-			a.reserve(amount, -1)
+			a.reserve(reserved, -1)
 			l.touch(a)
 			break
 		}
-		a.post(amount)
+		a.post(reserved, amount)
 		a.checkFreed()
 		l.touch(a)
 		l.hash += l.journal.add(posting{

@@ -118,13 +118,13 @@ func (a *account) reserve(amountMinor int64, by int) {
 	}
 }
 
-// post turns a reserved leg into balance.
-func (a *account) post(amountMinor int64) {
+// post turns a reserved leg into balance: all of it, or what is captured of it, and the rest is free.
+func (a *account) post(reservedMinor, amountMinor int64) {
 	posted, ok := transfer.AddMinor(a.PostedMinor, amountMinor)
 	total, totalOK := transfer.AddMinor(a.total.PostedMinor, amountMinor)
 	if !ok || !totalOK { // not Holds: it would box its arguments for every leg
 		invariant.Fail("account %s: posted %d, total %d: adding %d leaves 64 bits", a.ID, a.PostedMinor, a.total.PostedMinor, amountMinor)
 	}
-	a.reserve(amountMinor, -1)
+	a.reserve(reservedMinor, -1)
 	a.PostedMinor, a.total.PostedMinor = posted, total
 }

@@ -10,25 +10,37 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// The versions of log entries: proto/quorate/store/v1/ledger.proto describes them. An entry without a Change is written in the
-// first, as ever, so that a replica of an older release stops at the first Change and not before.
+// The versions of log entries: proto/quorate/store/v1/ledger.proto describes them. An entry is written in the first that has all it needs, so
+// that a replica of an older release stops at the first entry that it can't obey and not before.
 const (
 	entryVersion       = 1
 	entryVersionChange = 2 // has Changes
+	entryVersionHold   = 3 // has prepares of clients' holds, or commits in part, and perhaps Changes
 )
+
+func versionOf(commands []Command) uint64 {
+	version := uint64(entryVersion)
+	for i := range commands {
+		switch c := &commands[i]; {
+		case c.Request != nil && (isForClient(c.Request) || isInPart(c.Request)):
+			return entryVersionHold
+		case c.Change != nil:
+			version = entryVersionChange
+		}
+	}
+	return version
+}
+
+func isForClient(q *bank.Request) bool { return q.Op == bank.Prepare && !q.HoldUntil.IsZero() }
+
+func isInPart(q *bank.Request) bool { return q.Op == bank.Commit && len(q.CapturedMinor) > 0 }
 
 // Encode makes one log entry: the same commands at the same time are the same bytes, on every machine and in every release.
 // `at` is kept to the nanosecond, in UTC; it lies between the years 1678 and 2262. Leg.Bank is left out: a
 // ledger is one bank, and who routes a request to it has looked at the name already.
 func Encode(at time.Time, commands []Command) []byte {
 	b := make([]byte, 0, 16+128*len(commands))
-	version := uint64(entryVersion)
-	for i := range commands {
-		if commands[i].Change != nil {
-			version = entryVersionChange
-		}
-	}
-	b = wire.AppendUint(b, 1, version)
+	b = wire.AppendUint(b, 1, versionOf(commands))
 	b = wire.AppendFixed(b, 2, uint64(at.UnixNano()))
 	for i := range commands {
 		var mark int
@@ -64,6 +76,14 @@ func appendCommand(b []byte, c *Command) []byte {
 		b = wire.AppendBytes(b, 2, c.Request.Fingerprint[:])
 		return wire.CloseMessage(b, mark)
 	case bank.Commit, bank.Rollback:
+		if isInPart(c.Request) {
+			b, mark := wire.OpenMessage(b, 7)
+			b = wire.AppendBytes(b, 1, c.Request.ID[:])
+			for _, amount := range c.Request.CapturedMinor {
+				b = wire.AppendElement(b, 2, uint64(amount))
+			}
+			return wire.CloseMessage(b, mark)
+		}
 		return wire.AppendBytes(b, wire.Field(c.Request.Op), c.Request.ID[:])
 	default:
 		invariant.Fail("no log entry can carry operation %d", c.Request.Op)
@@ -93,7 +113,11 @@ func appendPrepare(b []byte, q *bank.Request) []byte {
 		b = wire.AppendText(b, 4, string(leg.Currency))
 		b = wire.CloseMessage(b, mark)
 	}
-	return wire.AppendText(b, 4, q.Reference)
+	b = wire.AppendText(b, 4, q.Reference)
+	if isForClient(q) {
+		b = wire.AppendFixed(b, 5, uint64(q.HoldUntil.UnixNano()))
+	}
+	return b
 }
 
 // Decode reads what Encode made. An error means that the bytes are damaged or of a newer version;
@@ -136,8 +160,8 @@ func (d *decoder) decode(data []byte) (at time.Time, commands []Command, err err
 			c.Unknown()
 		}
 	}
-	if c.Err == nil && (version < entryVersion || version > entryVersionChange || (version == entryVersionChange) != (len(d.changes) > 0)) {
-		c.Err = fmt.Errorf("%w: version %d with %d changes, known are 1 without and 2 with some", wire.ErrDamaged, version, len(d.changes))
+	if needed := versionOf(d.commands); c.Err == nil && version != needed {
+		c.Err = fmt.Errorf("%w: version %d, its commands are of version %d, known are 1 to %d", wire.ErrDamaged, version, needed, entryVersionHold)
 	}
 	if c.Err != nil {
 		return time.Time{}, nil, fmt.Errorf("read log entry of %d bytes: %w", len(data), c.Err)
@@ -179,6 +203,10 @@ func (d *decoder) command(c *wire.Cursor) {
 			m := c.Message()
 			d.change(&m)
 			c.Join(&m)
+		case 7:
+			m := c.Message()
+			d.capture(&m)
+			c.Join(&m)
 		default:
 			c.Unknown()
 		}
@@ -208,12 +236,35 @@ func (d *decoder) prepare(c *wire.Cursor) {
 			c.Join(&m)
 		case 4:
 			q.Reference = c.Text()
+		case 5:
+			if nanos := c.Fixed(); nanos != 0 {
+				q.HoldUntil = timeOf(int64(nanos))
+			}
 		default:
 			c.Unknown()
 		}
 	}
 	// If legs grow into a new array later, this request keeps the old one, with the same content.
 	q.Legs = d.legs[first:len(d.legs):len(d.legs)]
+	d.request(q)
+}
+
+func (d *decoder) capture(c *wire.Cursor) {
+	q := bank.Request{Op: bank.Commit}
+	for c.Next() {
+		switch c.Number {
+		case 1:
+			q.ID = c.ID()
+		case 2:
+			q.CapturedMinor = append(q.CapturedMinor, c.Amount())
+			c.Again()
+		default:
+			c.Unknown()
+		}
+	}
+	if len(q.CapturedMinor) == 0 {
+		c.Damage("a commit in part of nothing")
+	}
 	d.request(q)
 }
 

@@ -56,6 +56,24 @@ func TestGoldenLogEntryOfChanges(t *testing.T) {
 	mustDecode(t, data, goldenChanges())
 }
 
+// An entry with prepares of clients' holds, or with captures, is of version 3, be there changes or none.
+func TestGoldenLogEntryOfHolds(t *testing.T) {
+	data := ledger.Encode(goldenAt, goldenHolds())
+	golden(t, "log_entry_v3.txt", "entry "+hex.EncodeToString(data)+"\n")
+	mustDecode(t, data, goldenHolds())
+	for _, one := range goldenHolds()[:2] {
+		mustDecode(t, ledger.Encode(goldenAt, []ledger.Command{one}), []ledger.Command{one})
+	}
+}
+
+func goldenHolds() []ledger.Command {
+	p := prepare(transfer.ID{0x01, 15: 0x01}, debit("alice", 3000), credit("bob", 2000), credit("@fees", 1000))
+	p.HoldUntil = goldenAt.Add(time.Hour)
+	c := request(bank.Commit, transfer.ID{2})
+	c.CapturedMinor = []int64{1500, 1000, 500}
+	return []ledger.Command{{Request: &p}, {Request: &c}, {Change: &bank.Change{Account: "alice", Kind: bank.Freeze}}}
+}
+
 func goldenChanges() []ledger.Command {
 	c := request(bank.Commit, transfer.ID{2})
 	return []ledger.Command{
@@ -100,16 +118,26 @@ func goldenBank(t *testing.T) *book {
 	return b
 }
 
-func TestGoldenState(t *testing.T) {
+// goldenHeld is that with a client's hold besides.
+func goldenHeld(t *testing.T) *book {
 	b := goldenBank(t)
-	b.save()
-	golden(t, "state_v2.txt", dump(b.disk))
+	wanted := prepare(transfer.ID{6}, debit("alice", 700), credit("bob", 700))
+	wanted.HoldUntil = goldenAt.Add(time.Hour)
+	b.ask(wanted)
+	return b
 }
 
-// What any version wrote must be understood for ever. The first builds stored no shortfall with a refusal, and version 1 no lines.
+func TestGoldenState(t *testing.T) {
+	b := goldenHeld(t)
+	b.save()
+	golden(t, "state_v3.txt", dump(b.disk))
+}
+
+// What any version wrote must be understood for ever. The first builds stored no shortfall with a refusal, version 1 had no lines, and version 2
+// no clients' holds.
 func TestGoldenStateIsRead(t *testing.T) {
 	for name, options := range map[string]cmp.Options{
-		"state_v2.txt": nil, "state_shortfall_v1.txt": nil, "state_v1.txt": {cmpopts.IgnoreFields(transfer.Reason{}, "Shortfall")},
+		"state_v3.txt": nil, "state_v2.txt": nil, "state_shortfall_v1.txt": nil, "state_v1.txt": {cmpopts.IgnoreFields(transfer.Reason{}, "Shortfall")},
 	} {
 		t.Run(name, func(t *testing.T) { readGoldenState(t, name, options) })
 	}
@@ -117,6 +145,9 @@ func TestGoldenStateIsRead(t *testing.T) {
 
 func readGoldenState(t *testing.T, name string, options cmp.Options) {
 	want := goldenBank(t)
+	if name == "state_v3.txt" {
+		want = goldenHeld(t)
+	}
 	got := newBook(t, undump(t, name))
 	got.at = goldenAt
 	got.check()
@@ -127,6 +158,7 @@ func readGoldenState(t *testing.T, name string, options cmp.Options) {
 		func(b *book) any { return mustAccounts(b) },
 		func(b *book) any { return b.Audit() },
 		func(b *book) any { return b.OldHolds(goldenAt.Add(1), 10) },
+		func(b *book) any { return b.OldHolds(goldenAt.Add(time.Hour+1), 10) },
 		func(b *book) any { return b.ask(prepare(transfer.ID{2}, debit("bob", 1))) },
 		func(b *book) any { return b.ask(request(bank.Resolve, transfer.ID{3})) },
 		func(b *book) any { return b.ask(prepare(transfer.ID{4}, debit("alice", 1))) },

@@ -74,6 +74,9 @@ func digestOfHold(h *hold) uint64 {
 	for i := range h.legs {
 		d = d.word(uint64(h.legs[i].account.name)).word(uint64(h.legs[i].amountMinor))
 	}
+	if h.untilNanos != 0 { // what is no client's hold has kept its digest
+		d = d.word(uint64(h.untilNanos))
+	}
 	return uint64(d)
 }
 

@@ -12,6 +12,7 @@ type hold struct {
 	id            transfer.ID
 	fingerprint   transfer.Fingerprint
 	preparedNanos int64
+	untilNanos    int64  // of a client's hold: when its coordinator voids it; 0: it is none
 	index         uint64 // the log entry that prepared it, and
 	ordinal       uint32 // the place of its command there
 	stored        bool   // a checkpoint contains it
@@ -32,6 +33,7 @@ type holdLeg struct {
 type holds struct {
 	byID           map[transfer.ID]*hold
 	oldest, newest *hold
+	forClients     int           // of them, those that a client has to capture
 	gone           []transfer.ID // stored ones that ended since the last Checkpoint
 	spare          []*hold       // empty ones to use again: most holds live for milliseconds
 }
@@ -58,6 +60,9 @@ func (s *holds) recycle(h *hold) {
 
 func (s *holds) add(h *hold) {
 	s.byID[h.id] = h
+	if h.untilNanos != 0 {
+		s.forClients++
+	}
 	h.older = s.newest
 	if s.newest == nil {
 		s.oldest = h
@@ -69,6 +74,9 @@ func (s *holds) add(h *hold) {
 
 func (s *holds) remove(h *hold) {
 	delete(s.byID, h.id)
+	if h.untilNanos != 0 {
+		s.forClients--
+	}
 	if h.older == nil {
 		s.oldest = h.newer
 	} else {
@@ -109,6 +117,34 @@ func (l *Ledger) reserve(h *hold, legs []transfer.Leg) (transfer.Reason, error) 
 	return transfer.Reason{}, nil
 }
 
+// captures says whether so much of each leg is reserved. No amounts mean everything.
+func (h *hold) captures(amountsMinor []int64) bool {
+	if len(amountsMinor) == 0 {
+		return true
+	}
+	if len(amountsMinor) != len(h.legs) {
+		return false
+	}
+	for i, amount := range amountsMinor {
+		if reserved := h.legs[i].amountMinor; amount < 1 || amount > max(reserved, -reserved) {
+			return false
+		}
+	}
+	return true
+}
+
+// postedMinor is what a commit posts of a leg, signed.
+func (h *hold) postedMinor(leg int, captured []int64) int64 {
+	switch reserved := h.legs[leg].amountMinor; {
+	case len(captured) == 0:
+		return reserved
+	case reserved < 0:
+		return -captured[leg]
+	default:
+		return captured[leg]
+	}
+}
+
 func (h *hold) reserveAll(by int) {
 	for i := range h.legs {
 		h.legs[i].account.reserve(h.legs[i].amountMinor, by)
@@ -135,12 +171,12 @@ func (l *Ledger) end(h *hold, state finishedState) {
 }
 
 // OldHolds names up to limit transfers that were prepared before the given time and are still undecided, in the
-// order in which they were prepared. It looks at every younger hold too, for clocks of
+// order in which they were prepared; of clients' holds only those that ended before it. It looks at every younger hold too, for clocks of
 // two leaders may differ and a younger hold may carry an older time.
 func (l *Ledger) OldHolds(before time.Time, limit int) []transfer.ID {
 	var ids []transfer.ID
 	for h := l.holds.oldest; h != nil && len(ids) < limit; h = h.newer {
-		if timeOf(h.preparedNanos).Before(before) {
+		if timeOf(max(h.preparedNanos, h.untilNanos)).Before(before) {
 			ids = append(ids, h.id)
 		}
 	}
@@ -184,5 +220,14 @@ func (l *Ledger) Find(id transfer.ID, fingerprint transfer.Fingerprint) (bank.Re
 	return bank.RolledBack, nil
 }
 
+// HoldsForClient says whether a transfer is prepared that its client has to capture.
+func (l *Ledger) HoldsForClient(id transfer.ID) bool {
+	h := l.holds.byID[id]
+	return h != nil && h.untilNanos != 0
+}
+
 // OpenHolds counts the transfers that are prepared and undecided.
 func (l *Ledger) OpenHolds() int { return len(l.holds.byID) }
+
+// ClientHolds counts those among them that their clients have to capture, which may take days.
+func (l *Ledger) ClientHolds() int { return l.holds.forClients }

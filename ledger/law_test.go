@@ -23,6 +23,12 @@ var (
 	resolve  = resolveOf(good)
 )
 
+func part(amountsMinor ...int64) bank.Request {
+	q := commit
+	q.CapturedMinor = amountsMinor
+	return q
+}
+
 func aliceAndBob(t testing.TB, d *disk) *book {
 	b := newBook(t, d)
 	b.open(czk("@cash"), czk("alice"), czk("bob"))
@@ -57,6 +63,12 @@ func TestLawOfABank(t *testing.T) {
 		{"3: other content after a no that was rolled back", []bank.Request{tooMuch, rollback, good}, "no prepare_conflict", untouched},
 		{"4: commit of what is prepared moves the money", []bank.Request{good, commit}, "done", moved},
 		{"4: commit repeats, and moves it once", []bank.Request{good, commit, commit, commit}, "done", moved},
+		{"4: commit of a part moves that and frees the rest", []bank.Request{good, part(1000, 1000)}, "done", "90.00 held 0.00"},
+		{"4: and nothing more moves later", []bank.Request{good, part(1000, 1000), commit, part(3000, 3000)}, "done", "90.00 held 0.00"},
+		{"4: commit of more than is held is a violation", []bank.Request{good, part(3001, 3001)}, "violation", held},
+		{"4: of nothing, too", []bank.Request{good, part(0, 0)}, "violation", held},
+		{"4: and of other legs than were prepared", []bank.Request{good, part(1000)}, "violation", held},
+		{"4: and what is held can still be committed", []bank.Request{good, part(1000), commit}, "done", moved},
 		{"4: commit of the unknown is a violation", []bank.Request{commit}, "violation", untouched},
 		{"4: and leaves no trace", []bank.Request{commit, good}, "yes", held},
 		{"4: commit of a no is a violation", []bank.Request{tooMuch, commit}, "violation", untouched},

@@ -112,7 +112,18 @@ func (o *obviousBank) answer(at time.Time, q bank.Request) (bank.Result, transfe
 		return bank.Yes, ""
 	case bank.Commit:
 		if t.state == "prepared" {
-			t.state = "committed"
+			legs := t.request.Legs
+			if n := len(q.CapturedMinor); n > 0 && n != len(legs) {
+				return bank.Violation, ""
+			} else if n > 0 {
+				legs = (&transfer.Transfer{Legs: legs}).CapturedLegs(q.CapturedMinor)
+			}
+			for i := range legs {
+				if legs[i].AmountMinor > t.request.Legs[i].AmountMinor {
+					return bank.Violation, ""
+				}
+			}
+			t.state, t.request.Legs = "committed", legs
 			o.post(at, t)
 		}
 		if t.state == "committed" {
@@ -215,7 +226,7 @@ func (o *obviousBank) accounts() (all []bank.Account) {
 func (o *obviousBank) oldHolds(before time.Time) (ids []transfer.ID) {
 	var old []*obviousTransfer
 	for _, t := range o.transfers {
-		if t.state == "prepared" && t.at.Before(before) {
+		if t.state == "prepared" && t.at.Before(before) && t.request.HoldUntil.Before(before) {
 			old = append(old, t)
 		}
 	}
@@ -280,6 +291,12 @@ var (
 		if q.Op == bank.Prepare {
 			q.Legs = rapid.SliceOfN(someLeg, 1, 4).Draw(t, "legs")
 			q.Reference = rapid.SampledFrom([]string{"", "rent"}).Draw(t, "reference")
+			if rapid.IntRange(0, 3).Draw(t, "hold") == 0 {
+				q.HoldUntil = epoch.Add(time.Duration(rapid.IntRange(0, 99).Draw(t, "until")) * time.Second)
+			}
+		}
+		if q.Op == bank.Commit && rapid.IntRange(0, 3).Draw(t, "in part") == 0 {
+			q.CapturedMinor = rapid.SliceOfN(rapid.Int64Range(1, 40), 1, 4).Draw(t, "captured")
 		}
 		return ledger.Command{Request: &q}
 	})

@@ -31,10 +31,11 @@ const (
 	keyTotal    = 't'
 )
 
-// The versions of the state: the first has no lines, and its meta record neither of the last two fields.
+// The versions of the state: the first has no lines, and its meta record neither of the last two fields. The second has no clients' holds.
 const (
 	stateVersionFirst = 1
-	stateVersion      = 2
+	stateVersionLines = 2
+	stateVersion      = 3
 	lineVersion       = 1
 )
 
@@ -112,7 +113,8 @@ func appendHold(b []byte, h *hold) []byte {
 		b = wire.AppendSint(b, 2, h.legs[i].amountMinor)
 		b = wire.CloseMessage(b, mark)
 	}
-	return wire.AppendText(b, 6, h.reference)
+	b = wire.AppendText(b, 6, h.reference)
+	return wire.AppendFixed(b, 7, uint64(h.untilNanos))
 }
 
 // storedLeg is a holdLeg whose account hasn't been found yet.
@@ -141,6 +143,8 @@ func decodeHold(id transfer.ID, value []byte) (*hold, []storedLeg, error) {
 			c.Join(&m)
 		case 6:
 			h.reference = c.Text()
+		case 7:
+			h.untilNanos = int64(c.Fixed())
 		default:
 			c.Unknown()
 		}
@@ -324,12 +328,12 @@ func (l *Ledger) decodeMeta(value []byte) error {
 			c.Damage("version 1 has lines from entry %d", j.linesFrom)
 		}
 		j.startLines(j.last + 1)
-	case stateVersion:
+	case stateVersionLines, stateVersion:
 		if j.linesFrom == 0 || j.linesFrom-1 > j.last {
 			c.Damage("lines from entry %d, the last is %d", j.linesFrom, j.last)
 		}
 	default:
-		c.Damage("version %d, known are 1 and %d", version, stateVersion)
+		c.Damage("version %d, known are 1 to %d", version, stateVersion)
 	}
 	return failure(&c, "meta", "m")
 }

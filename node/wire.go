@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/bank"
@@ -68,7 +69,7 @@ func bankRequestsToProto(m *lane.BankRequests) *peerv1.BankRequests {
 	p := &peerv1.BankRequests{Bank: string(m.Bank), Coordinator: string(m.Coordinator), Requests: make([]*peerv1.BankRequest, len(m.Requests))}
 	for i := range m.Requests {
 		r := &m.Requests[i]
-		q := &peerv1.BankRequest{Op: uint32(r.Op), Id: r.ID[:], Legs: legsToProto(r.Legs), Reference: r.Reference}
+		q := &peerv1.BankRequest{Op: uint32(r.Op), Id: r.ID[:], Legs: legsToProto(r.Legs), Reference: r.Reference, HoldUntilUnixNano: unixNano(r.HoldUntil), CapturedMinor: r.CapturedMinor}
 		if namesContent(r.Op) {
 			q.Fingerprint = r.Fingerprint[:]
 		}
@@ -84,7 +85,10 @@ func bankRequestsFromProto(p *peerv1.BankRequests) (lane.Message, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: bank request %d: %w", errMalformed, i, err)
 		}
-		r := bank.Request{Op: bank.Op(q.Op), ID: id, Reference: q.Reference}
+		r := bank.Request{Op: bank.Op(q.Op), ID: id, Reference: q.Reference, HoldUntil: fromUnixNano(q.HoldUntilUnixNano)}
+		if r.CapturedMinor, err = amountsFromProto(q.CapturedMinor); err != nil {
+			return nil, fmt.Errorf("bank request %d: %w", i, err)
+		}
 		if q.Op < uint32(bank.Prepare) || q.Op > uint32(bank.Resolve) {
 			return nil, fmt.Errorf("%w: bank request %d asks for operation %d", errMalformed, i, q.Op)
 		}
@@ -216,6 +220,13 @@ func legsFromProto(p []*peerv1.Leg) ([]transfer.Leg, error) {
 		}
 	}
 	return legs, nil
+}
+
+func amountsFromProto(p []int64) ([]int64, error) {
+	if len(p) > transfer.LegsMax || slices.ContainsFunc(p, func(amount int64) bool { return amount < 0 }) {
+		return nil, fmt.Errorf("%w: %d amounts, too many or one below zero", errMalformed, len(p))
+	}
+	return p, nil
 }
 
 func reasonToProto(r transfer.Reason) *peerv1.Reason {

@@ -17,6 +17,10 @@ func forwardToProto(m *lane.Forward) *peerv1.Forward {
 	switch a := m.Ask.(type) {
 	case lane.Submit:
 		p.Ask = &peerv1.Forward_Submit{Submit: transferToProto(a.Transfer)}
+	case lane.CaptureTransfer:
+		p.Ask = &peerv1.Forward_Capture{Capture: &peerv1.Capture{Id: a.ID[:], AmountsMinor: a.AmountsMinor}}
+	case lane.VoidTransfer:
+		p.Ask = &peerv1.Forward_Void{Void: a.ID[:]}
 	case lane.CancelTransfer:
 		p.Ask = &peerv1.Forward_CancelTransfer{CancelTransfer: a.ID[:]}
 	case lane.GetTransfer:
@@ -58,6 +62,22 @@ func forwardFromProto(p *peerv1.Forward) (lane.Message, error) {
 			return nil, fmt.Errorf("%w: forwarded transfer: %w", errMalformed, err)
 		}
 		m.Ask = lane.Submit{Transfer: &t}
+	case *peerv1.Forward_Capture:
+		id, err := transfer.IDFromBytes(a.Capture.GetId())
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errMalformed, err)
+		}
+		amounts, err := amountsFromProto(a.Capture.GetAmountsMinor())
+		if err != nil {
+			return nil, err
+		}
+		m.Ask = lane.CaptureTransfer{ID: id, AmountsMinor: amounts}
+	case *peerv1.Forward_Void:
+		id, err := transfer.IDFromBytes(a.Void)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errMalformed, err)
+		}
+		m.Ask = lane.VoidTransfer{ID: id}
 	case *peerv1.Forward_CancelTransfer:
 		id, err := transfer.IDFromBytes(a.CancelTransfer)
 		if err != nil {
@@ -197,7 +217,7 @@ func forwardedError(code, detail string) error {
 }
 
 func transferToProto(t *transfer.Transfer) *peerv1.Transfer {
-	return &peerv1.Transfer{Id: t.ID[:], Legs: legsToProto(t.Legs), DeadlineUnixNano: unixNano(t.Deadline), Reference: t.Reference}
+	return &peerv1.Transfer{Id: t.ID[:], Legs: legsToProto(t.Legs), DeadlineUnixNano: unixNano(t.Deadline), Reference: t.Reference, HoldUntilUnixNano: unixNano(t.HoldUntil)}
 }
 
 func transferFromProto(p *peerv1.Transfer) (transfer.Transfer, error) {
@@ -209,7 +229,7 @@ func transferFromProto(p *peerv1.Transfer) (transfer.Transfer, error) {
 	if err != nil {
 		return transfer.Transfer{}, err
 	}
-	return transfer.Transfer{ID: id, Legs: legs, Deadline: fromUnixNano(p.DeadlineUnixNano), Reference: p.Reference}, nil
+	return transfer.Transfer{ID: id, Legs: legs, Deadline: fromUnixNano(p.DeadlineUnixNano), Reference: p.Reference, HoldUntil: fromUnixNano(p.HoldUntilUnixNano)}, nil
 }
 
 func recordToProto(r *transfer.Record) *peerv1.TransferRecord {
@@ -220,6 +240,7 @@ func recordToProto(r *transfer.Record) *peerv1.TransferRecord {
 		Settled:         r.Settled,
 		CreatedUnixNano: unixNano(r.CreatedAt),
 		DecidedUnixNano: unixNano(r.DecidedAt),
+		CapturedMinor:   r.CapturedMinor,
 	}
 }
 
@@ -228,8 +249,12 @@ func recordFromProto(p *peerv1.TransferRecord) (transfer.Record, error) {
 	if err != nil {
 		return transfer.Record{}, err
 	}
-	if p.State < uint32(transfer.Pending) || p.State > uint32(transfer.Aborted) {
+	if p.State < uint32(transfer.Pending) || p.State > uint32(transfer.Held) {
 		return transfer.Record{}, fmt.Errorf("%w: transfer %s in state %d", errMalformed, t.ID, p.State)
+	}
+	captured, err := amountsFromProto(p.CapturedMinor)
+	if err != nil {
+		return transfer.Record{}, err
 	}
 	return transfer.Record{
 		Transfer:  t,
@@ -238,6 +263,8 @@ func recordFromProto(p *peerv1.TransferRecord) (transfer.Record, error) {
 		Settled:   p.Settled,
 		CreatedAt: fromUnixNano(p.CreatedUnixNano),
 		DecidedAt: fromUnixNano(p.DecidedUnixNano),
+
+		CapturedMinor: captured,
 	}, nil
 }
 

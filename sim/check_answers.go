@@ -27,6 +27,10 @@ type fate struct {
 	state    transfer.State       // the outcome that was told; zero: none
 	reason   transfer.Code
 	cancels  int // that may have had an effect
+	voids    int
+	captures [][]int64     // what clients wanted of a hold; nil: all of it
+	captured []int64       // what was told
+	heldAt   time.Duration // when it was first told to be held; 0: never
 	toldAt   time.Duration
 	seenAt   time.Duration // when an answer first knew of it; 0: never
 	content  *transfer.Fingerprint
@@ -48,9 +52,14 @@ func newAnswerJudge(w *world) *answerJudge {
 
 // asked takes down what a client wants.
 func (j *answerJudge) asked(q *question) {
-	if cancel, ok := q.ask.(lane.CancelTransfer); ok {
-		j.fateOf(cancel.ID).cancels++
-		return
+	switch ask := q.ask.(type) {
+	case lane.CancelTransfer:
+		j.fateOf(ask.ID).cancels++
+	case lane.VoidTransfer:
+		j.fateOf(ask.ID).voids++
+	case lane.CaptureTransfer:
+		f := j.fateOf(ask.ID)
+		f.captures = append(f.captures, ask.AmountsMinor)
 	}
 	submit, ok := q.ask.(lane.Submit)
 	if !ok {
@@ -82,7 +91,12 @@ func (j *answerJudge) heard(q *question, a *lane.Answer) {
 	case lane.Submit:
 		j.submitted(q, ask.Transfer, a)
 	case lane.CancelTransfer:
-		j.cancelled(q, ask.ID, a)
+		j.ended(q, ask.ID, a)
+	case lane.VoidTransfer:
+		j.ended(q, ask.ID, a)
+	case lane.CaptureTransfer:
+		j.ended(q, ask.ID, a)
+		j.capturedAs(ask, a)
 	case lane.GetTransfer:
 		j.read(q, ask.ID, a)
 	case lane.OpenAccount:
@@ -105,8 +119,8 @@ func (j *answerJudge) submitted(q *question, asked *transfer.Transfer, a *lane.A
 	var code *transfer.Error
 	switch {
 	case a.Err == nil:
-		if a.Transfer.State == transfer.Pending {
-			j.w.fail("a submission is answered with an outcome", "transfer %s is pending", asked.ID)
+		if s := a.Transfer.State; !s.Decided() && (s != transfer.Held || !asked.IsHold()) {
+			j.w.fail("a submission is answered with an outcome", "transfer %s is %s", asked.ID, s)
 		}
 		if known := &a.Transfer.Transfer; len(known.Legs) > 0 && known.Fingerprint() != fingerprint {
 			j.w.fail("an id stands for one content", "transfer %s was asked with %+v and answered with %+v", asked.ID, asked.Legs, known.Legs)
@@ -124,15 +138,27 @@ func (j *answerJudge) submitted(q *question, asked *transfer.Transfer, a *lane.A
 	}
 }
 
-// cancelled: a cancel is answered with an outcome, which stands as any other: what was heard to be cancelled never commits.
-func (j *answerJudge) cancelled(q *question, id transfer.ID, a *lane.Answer) {
+// ended: a cancel, a void and a capture are answered with an outcome, which stands as any other: what was heard to be cancelled never commits.
+func (j *answerJudge) ended(q *question, id transfer.ID, a *lane.Answer) {
 	if a.Err != nil {
 		return
 	}
-	if a.Transfer.State == transfer.Pending {
-		j.w.fail("a cancel is answered with an outcome", "transfer %s is pending", id)
+	if !a.Transfer.State.Decided() {
+		j.w.fail("who ends a transfer is answered with an outcome", "transfer %s is %s", id, a.Transfer.State)
 	}
 	j.learn(q, j.fates[id], id, &a.Transfer)
+}
+
+// capturedAs: who captures hears that this much was captured, or that nothing was.
+func (j *answerJudge) capturedAs(ask lane.CaptureTransfer, a *lane.Answer) {
+	if a.Err != nil || a.Transfer.State != transfer.Committed {
+		return
+	}
+	j.w.counts.Captured++
+	want, err := a.Transfer.Transfer.Capture(ask.AmountsMinor)
+	if err != nil || !slices.Equal(want, a.Transfer.CapturedMinor) {
+		j.w.fail("what is captured is what was asked for", "transfer %s: asked for %d, answered with %d", ask.ID, ask.AmountsMinor, a.Transfer.CapturedMinor)
+	}
 }
 
 // learn compares what a node says of a transfer with everything that was said before.
@@ -151,15 +177,20 @@ func (j *answerJudge) learn(q *question, f *fate, id transfer.ID, r *transfer.Re
 		f.seenAt = j.w.now
 	}
 	switch {
-	case r.State == transfer.Pending:
-		if f.state != 0 && f.toldAt < q.asked {
-			j.w.fail("no read is older than an answer", "transfer %s was %s at %v; asked at %v, it is pending", id, f.state, f.toldAt, q.asked)
+	case !r.State.Decided():
+		if f.state != 0 && f.toldAt < q.asked || r.State == transfer.Pending && f.heldAt != 0 && f.heldAt < q.asked {
+			j.w.fail("no read is older than an answer", "transfer %s was %s at %v, or held at %v; asked at %v, it is %s", id, f.state, f.toldAt, f.heldAt, q.asked, r.State)
 		}
+		if r.State == transfer.Held && f.heldAt == 0 {
+			f.heldAt = j.w.now
+		}
+	case r.Transfer.IsHold() && r.State == transfer.Committed && len(f.captures) == 0, r.Reason.Code == transfer.ErrVoided.Code && f.voids == 0:
+		j.w.fail("only its client captures or voids a hold", "transfer %s is %s", id, r.State)
 	case r.Reason.Code == transfer.ErrCancelled.Code && f.cancels == 0:
 		j.w.fail("only what a client cancels is cancelled", "transfer %s", id)
 	case f.state == 0:
-		f.state, f.reason, f.toldAt = r.State, r.Reason.Code, j.w.now
-	case f.state != r.State || f.reason != r.Reason.Code:
+		f.state, f.reason, f.captured, f.toldAt = r.State, r.Reason.Code, r.CapturedMinor, j.w.now
+	case f.state != r.State || f.reason != r.Reason.Code || !slices.Equal(f.captured, r.CapturedMinor):
 		j.w.fail("what a client heard stands for ever", "transfer %s was told to be %s %s at %v, and now %s %s", id, f.state, f.reason, f.toldAt, r.State, r.Reason.Code)
 	}
 }
@@ -213,18 +244,30 @@ func (j *answerJudge) audited(q *question, b transfer.BankID, a *lane.Answer) {
 	j.audits[b] = append(j.audits[b], audited{j.w.now, a.Audit.LastEntry})
 }
 
-// contentWith finds the content of an id whose legs at a bank are these entries; nil if nobody asked for that.
-func (j *answerJudge) contentWith(id transfer.ID, at transfer.BankID, entries []bank.Entry) *transfer.Transfer {
+// contentWith finds the content of an id whose legs at a bank are these entries, with what a client wanted to capture of it in place of what
+// it holds; nil if nobody asked for that.
+func (j *answerJudge) contentWith(id transfer.ID, at transfer.BankID, entries []bank.Entry) (of, with *transfer.Transfer) {
 	f := j.fates[id]
 	if f == nil {
-		return nil
+		return nil, nil
 	}
 	for _, t := range f.contents {
-		if legsEqual(t.LegsAt(at), entries) {
-			return t
+		if !t.IsHold() {
+			if legsEqual(t.LegsAt(at), entries) {
+				return t, t
+			}
+			continue
+		}
+		for _, wish := range f.captures {
+			amounts, err := t.Capture(wish)
+			captured := *t
+			captured.Legs = t.CapturedLegs(amounts)
+			if err == nil && legsEqual(captured.LegsAt(at), entries) {
+				return t, &captured
+			}
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // recordOf is what the coordinators know of a transfer, as far as a live node has heard.

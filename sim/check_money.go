@@ -28,7 +28,8 @@ type books struct {
 
 // applied is where a transfer has become entries.
 type applied struct {
-	content *transfer.Transfer
+	of      *transfer.Transfer // what was submitted
+	content *transfer.Transfer // the same, but of a hold what was captured of it
 	at      []transfer.BankID
 }
 
@@ -81,7 +82,8 @@ func (j *moneyJudge) posted(at transfer.BankID, entries []bank.Entry) {
 	}
 	a := j.partly[id]
 	if a == nil {
-		a = &applied{content: j.w.judge.answers.contentWith(id, at, entries)}
+		a = &applied{}
+		a.of, a.content = j.w.judge.answers.contentWith(id, at, entries)
 		j.partly[id] = a
 	}
 	switch {

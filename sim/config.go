@@ -198,6 +198,7 @@ func drawLimits(seed uint64) lane.Limits {
 	tiny(&l.CatchupBytesMax, 2000, 50000)
 	tiny(&l.InflightMessagesMax, 1, 4)
 	tiny(&l.Driver.FlightsMax, 4, 32)
+	tiny(&l.Driver.HeldMax, 1, 8)
 	tiny(&l.Driver.BankOutstandingMax, 1, 8)
 	bytes(&l.AppendBytesMax, 64, 2000)
 	bytes(&l.UncommittedBytesMax, 2000, 20000)
@@ -209,7 +210,7 @@ func drawLimits(seed uint64) lane.Limits {
 	l.InquireEvery = time.Duration(20+rng.IntN(400)) * time.Millisecond
 	l.ReforwardAfter = time.Duration(200+rng.IntN(800)) * time.Millisecond
 	l.Driver = driver.Limits{
-		FlightsMax: l.Driver.FlightsMax, BankOutstandingMax: l.Driver.BankOutstandingMax,
+		FlightsMax: l.Driver.FlightsMax, HeldMax: l.Driver.HeldMax, BankOutstandingMax: l.Driver.BankOutstandingMax,
 		RetryAfter: time.Duration(100+rng.IntN(300)) * time.Millisecond, RetryAfterMax: time.Second,
 		BreakerSilences: 1 + rng.IntN(4),
 	}

@@ -151,6 +151,7 @@ func clone(message lane.Message) lane.Message {
 		m.Requests = slices.Clone(m.Requests)
 		for i := range m.Requests {
 			m.Requests[i].Legs = slices.Clone(m.Requests[i].Legs)
+			m.Requests[i].CapturedMinor = slices.Clone(m.Requests[i].CapturedMinor)
 		}
 		return m
 	case lane.BankAnswers:

@@ -104,6 +104,10 @@ func describe(of any) string {
 		return fmt.Sprintf("reply %d not leader %t hint %d: %s", m.Request, m.NotLeader, m.LeaderHint, describe(m.Answer))
 	case lane.Submit:
 		return fmt.Sprintf("submit %.8s", m.Transfer.ID)
+	case lane.CaptureTransfer:
+		return fmt.Sprintf("capture %d of %.8s", m.AmountsMinor, m.ID)
+	case lane.VoidTransfer:
+		return fmt.Sprintf("void %.8s", m.ID)
 	case lane.CancelTransfer:
 		return fmt.Sprintf("cancel %.8s", m.ID)
 	case lane.GetTransfer:
@@ -112,7 +116,7 @@ func describe(of any) string {
 		if m.Err != nil {
 			return m.Err.Error()
 		}
-		return fmt.Sprintf("%.8s %s", m.Transfer.Transfer.ID, m.Transfer.State)
+		return fmt.Sprintf("%.8s %s %d", m.Transfer.Transfer.ID, m.Transfer.State, m.Transfer.CapturedMinor)
 	case lane.GroupWrite:
 		w := &m.Write
 		s := fmt.Sprintf("%s seq %d", m.Group, w.Seq)

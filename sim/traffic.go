@@ -12,7 +12,8 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// traffic is the clients: they submit, ask again with the same id through other nodes, cancel, read, and go away without a word.
+// traffic is the clients: they submit, ask again with the same id through other nodes, capture and void what is held, cancel, read, and go away
+// without a word.
 type traffic struct {
 	w         *world
 	rng       *rand.Rand
@@ -89,6 +90,8 @@ func (t *traffic) act() {
 		known = t.sent[max(0, len(t.sent)-1-t.rng.IntN(min(len(t.sent), 40)))]
 	}
 	switch dice := t.rng.IntN(100); {
+	case known != nil && known.IsHold() && dice < 40:
+		t.ask(t.conclusion(known), next)
 	case known == nil || dice < 60:
 		t.submit(t.newTransfer(), 1+t.rng.IntN(6), next)
 	case dice < 68: // again, though it may be finished
@@ -103,6 +106,18 @@ func (t *traffic) act() {
 		t.cancelFirst(t.newTransfer(), next)
 	default:
 		t.ask(t.question(), next)
+	}
+}
+
+// conclusion captures or voids a hold, be it held by now or not.
+func (t *traffic) conclusion(hold *transfer.Transfer) lane.Ask {
+	switch t.rng.IntN(5) {
+	case 0:
+		return lane.VoidTransfer{ID: hold.ID}
+	case 1, 2:
+		return lane.CaptureTransfer{ID: hold.ID, AmountsMinor: []int64{1 + t.rng.Int64N(hold.Legs[0].AmountMinor)}} // too few amounts, if it has more legs
+	default:
+		return lane.CaptureTransfer{ID: hold.ID}
 	}
 }
 
@@ -138,6 +153,9 @@ func (t *traffic) submit(content *transfer.Transfer, tries int, next func()) {
 	h := t.anyHost()
 	asked := cloneTransfer(content)
 	asked.Deadline = h.clock.at(t.w.now).Add(t.between(50*time.Millisecond, 4*time.Second))
+	if asked.IsHold() {
+		asked.HoldUntil = asked.Deadline.Add(t.between(10*time.Millisecond, 4*time.Second))
+	}
 	if err := asked.Validate(); err != nil {
 		panic(fmt.Sprintf("the traffic makes transfers that no face lets in: %v", err))
 	}
@@ -176,6 +194,8 @@ func (t *traffic) newTransfer() *transfer.Transfer {
 		}
 	case 5:
 		n.Reference = "invoice"
+	case 6, 7:
+		n.HoldUntil = epoch // its time comes with each submission
 	}
 	return &n
 }

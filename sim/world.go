@@ -50,6 +50,7 @@ type Counts struct {
 	Committed  uint64 // transfers that ended so
 	Aborted    uint64
 	Unknown    uint64 // answers that were no outcome
+	Captured   uint64 // captures that were answered with one
 
 	DisksLost          uint64 // of one group each
 	Repaired           uint64 // they vote again
@@ -74,6 +75,7 @@ func (c *Counts) Add(o *Counts) {
 	c.Committed += o.Committed
 	c.Aborted += o.Aborted
 	c.Unknown += o.Unknown
+	c.Captured += o.Captured
 	c.SnapshotsBegun += o.SnapshotsBegun
 	c.SnapshotsCut += o.SnapshotsCut
 	c.SnapshotsInstalled += o.SnapshotsInstalled

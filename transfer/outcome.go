@@ -5,12 +5,16 @@ import "time"
 // State is how far a transfer has come, as a client may know it.
 type State uint8
 
-// A transfer is pending until its outcome is decided; the outcome never changes.
+// A transfer is pending until its outcome is decided, and a hold is held for a while before that; the outcome never changes.
 const (
 	Pending   State = 1
 	Committed State = 2
 	Aborted   State = 3
+	Held      State = 4 // every bank has reserved its legs, and the client has to capture or to void it
 )
+
+// Decided says that the outcome is known.
+func (s State) Decided() bool { return s == Committed || s == Aborted }
 
 func (s State) String() string {
 	switch s {
@@ -20,6 +24,8 @@ func (s State) String() string {
 		return "committed"
 	case Aborted:
 		return "aborted"
+	case Held:
+		return "held"
 	}
 	return "unknown"
 }
@@ -48,5 +54,7 @@ type Record struct {
 	Reason    Reason // set when State is Aborted
 	Settled   bool   // every bank has confirmed the outcome
 	CreatedAt time.Time
-	DecidedAt time.Time // zero while pending
+	DecidedAt time.Time // zero until it is decided
+	// CapturedMinor is what a client has captured of a hold, one amount for each leg; nil: all of it, or it was no hold.
+	CapturedMinor []int64
 }

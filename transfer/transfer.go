@@ -55,7 +55,13 @@ type Transfer struct {
 	Legs      []Leg
 	Deadline  time.Time // when to give up if not every bank has prepared; not part of the content
 	Reference string    // free text of the client, printed on statements
+	// HoldUntil makes it a hold: its banks reserve its legs, and its client captures or voids it. At this time it is voided for him. Zero:
+	// it is no hold. Whether it is one is content, the time isn't.
+	HoldUntil time.Time
 }
+
+// IsHold says whether a client has to capture the transfer before it commits.
+func (t *Transfer) IsHold() bool { return !t.HoldUntil.IsZero() }
 
 // Banks lists the banks of the legs, each once, in the order of first mention.
 func (t *Transfer) Banks() []BankID {
@@ -83,8 +89,8 @@ func (t *Transfer) LegsAt(bank BankID) []Leg {
 	return legs
 }
 
-// Fingerprint stands for the content of a transfer: its legs in order and its reference. The id and the
-// deadline are not content: a client that asks again later asks for the same transfer.
+// Fingerprint stands for the content of a transfer: its legs in order, its reference, and whether it is a hold. The id and the
+// times are not content: a client that asks again later asks for the same transfer.
 type Fingerprint [16]byte
 
 // Fingerprint computes the content's SHA-256, cut to 128 bits: every field is preceded by
@@ -100,6 +106,9 @@ func (t *Transfer) Fingerprint() Fingerprint {
 		b = appendString(b, string(l.Currency))
 	}
 	b = appendString(b, t.Reference)
+	if t.IsHold() {
+		b = append(b, 'h')
+	}
 	sum := sha256.Sum256(b)
 	return Fingerprint(sum[:16])
 }

@@ -44,7 +44,7 @@ func (b *modelBank) answer(r bank.Request) bank.Answer {
 	case bank.Prepare:
 		a.Result, a.Reason = b.prepare(h, r)
 	case bank.Commit:
-		a.Result = b.commit(h)
+		a.Result = b.commit(h, r.CapturedMinor)
 	case bank.Rollback:
 		a.Result = b.rollback(h, r.ID)
 	case bank.Resolve:
@@ -80,11 +80,14 @@ func (b *modelBank) reserve(r bank.Request) (bank.Result, transfer.Reason) {
 	return bank.Yes, transfer.Reason{}
 }
 
-func (b *modelBank) commit(h *holding) bank.Result {
+// commit: what a hold has reserved and a client hasn't captured is free again.
+func (b *modelBank) commit(h *holding, captured []int64) bank.Result {
 	switch {
 	case h != nil && h.state == held:
 		h.state = applied
-		b.funds += sum(h.legs, transfer.Credit)
+		reserved := sum(h.legs, transfer.Debit)
+		h.legs = (&transfer.Transfer{Legs: h.legs}).CapturedLegs(captured)
+		b.funds += sum(h.legs, transfer.Credit) + reserved - sum(h.legs, transfer.Debit)
 		return bank.Done
 	case h != nil && h.state == applied:
 		return bank.Done

@@ -31,7 +31,7 @@ func (d *Driver) Cancel(now time.Time, w Waiter, id transfer.ID) {
 	case err != nil:
 		d.refuse(w, fmt.Errorf("%w: %w", transfer.ErrInternal, err))
 	case known != nil:
-		invariant.Holds(known.State != transfer.Pending, "transfer %s is pending but not in flight", id)
+		invariant.Holds(known.State.Decided(), "transfer %s is %s but not in flight", id, known.State)
 		d.reply(Reply{Waiter: w, Record: known.Public()})
 	default:
 		d.cancelUnknown(now, w, id)

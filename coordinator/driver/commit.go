@@ -12,8 +12,12 @@ import (
 )
 
 // isCommitted is the commit condition, and this is the only place that states it: staged by a quorum, accepted
-// by the machine, and every bank durably prepared. No abort may be on its way into the log.
-func (f *flight) isCommitted() bool {
+// by the machine, and every bank durably prepared. No abort may be on its way into the log. A hold is never committed by its
+// banks: only by a capture in the log (hold.go).
+func (f *flight) isCommitted() bool { return !f.transfer.IsHold() && f.isPrepared() }
+
+// isPrepared: staged, and every bank has reserved its part.
+func (f *flight) isPrepared() bool {
 	if mutant.On(mutant.CommitOnOneYes) && f.staged && f.phase == voting && f.slots[0].prepared {
 		return true
 	}
@@ -29,9 +33,10 @@ func (f *flight) isCommitted() bool {
 }
 
 // decideIfCommitted tells the client and the banks as soon as the commit condition holds, and writes
-// the decision down for whoever leads next.
+// the decision down for whoever leads next. What is a hold becomes held instead.
 func (d *Driver) decideIfCommitted(now time.Time, f *flight) {
 	if !f.isCommitted() {
+		d.holdIfPrepared(f)
 		return
 	}
 	f.decidedAt = now
@@ -43,7 +48,7 @@ func (d *Driver) decideIfCommitted(now time.Time, f *flight) {
 // names an id, and must never meet another transfer under it.
 func (d *Driver) decide(f *flight, state transfer.State) {
 	invariant.Holds(f.staged || mutant.On(mutant.CommitUnstaged), "transfer %s is decided %s before it is staged", f.transfer.ID, state)
-	d.facts = append(d.facts, coordinator.Fact{Decide: &coordinator.Decision{ID: f.transfer.ID, State: state, Reason: f.reason, At: f.decidedAt}})
+	d.facts = append(d.facts, coordinator.Fact{Decide: &coordinator.Decision{ID: f.transfer.ID, State: state, Reason: f.reason, At: f.decidedAt, CapturedMinor: f.captured}})
 }
 
 func (d *Driver) becomeCommitted(now time.Time, f *flight) {
@@ -57,7 +62,11 @@ func (d *Driver) becomeCommitted(now time.Time, f *flight) {
 // proposeAbort begins to abort, as soon as the transfer is staged. Nobody hears of it before it is applied: until then the
 // votes of the banks may still be all that decides, in the eyes of a later leader.
 func (d *Driver) proposeAbort(now time.Time, f *flight, reason transfer.Reason) {
-	if f.phase != voting && f.phase != resolving {
+	switch f.phase {
+	case voting, resolving:
+	case held:
+		d.held--
+	default:
 		return
 	}
 	f.phase = aborting
@@ -138,6 +147,7 @@ func (d *Driver) onDecided(now time.Time, f *flight, r *coordinator.Record) {
 	f.decided = true
 	switch r.State {
 	case transfer.Committed:
+		f.captured = r.CapturedMinor
 		if f.phase != committed {
 			d.becomeCommitted(now, f)
 		}
@@ -156,8 +166,13 @@ func (d *Driver) onDecided(now time.Time, f *flight, r *coordinator.Record) {
 
 // giveUp ends the voting: its deadline has passed, or a client cancels it. A transfer of this reign is aborted, since nobody else
 // can have told its client anything; one that another reign staged may have been acknowledged, so the banks are asked what they hold.
+// A hold that is held nobody but its client decides about, or its end.
 func (d *Driver) giveUp(now time.Time, f *flight, why transfer.Reason) {
 	switch {
+	case f.phase == held:
+		d.proposeAbort(now, f, why)
+	case f.phase == holding, f.phase == resolving && f.transfer.IsHold():
+		f.cancelled = true // it becomes held first, if its banks have reserved it: an earlier reign may have told its client so
 	case f.phase != voting:
 	case f.mine:
 		d.proposeAbort(now, f, why)
@@ -169,6 +184,9 @@ func (d *Driver) giveUp(now time.Time, f *flight, why transfer.Reason) {
 
 // lateReason names the banks that had not answered.
 func (d *Driver) lateReason(f *flight) transfer.Reason {
+	if f.phase == held {
+		return transfer.Reason{Code: transfer.ErrHoldExpired.Code, Detail: "it was not captured before " + f.due.Format(time.RFC3339)}
+	}
 	for i := range f.slots {
 		if s := &f.slots[i]; !s.prepared {
 			return transfer.Reason{Code: transfer.ErrDeadlineExceeded.Code, Bank: s.pipeline.bank, Detail: "bank " + string(s.pipeline.bank) + " had not prepared in time"}

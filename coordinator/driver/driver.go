@@ -21,6 +21,7 @@ type Config struct {
 // Limits bound what the driver keeps and how hard it presses the banks.
 type Limits struct {
 	FlightsMax         int           // transfers in flight; more are refused with ErrBusy
+	HeldMax            int           // holds that wait for their clients; more are refused with ErrBusy
 	BankOutstandingMax int           // requests on their way to one bank; more wait their turn
 	RetryAfter         time.Duration // an unanswered request is repeated after this long, at first
 	RetryAfterMax      time.Duration // … and at most this long while the bank stays silent
@@ -71,6 +72,7 @@ type Driver struct {
 	limits    Limits
 	leading   bool
 	flights   map[transfer.ID]*flight
+	held      int // of the flights
 	deadlines deadlineHeap
 	banks     map[transfer.BankID]*pipeline
 	bankOrder []*pipeline              // sorted as configured: effects come in a fixed order
@@ -88,7 +90,8 @@ type Driver struct {
 type Counts struct {
 	Committed uint64 // transfers whose outcome became known here
 	Aborted   uint64
-	InFlight  int
+	InFlight  int // without those that are held
+	Held      int // holds that wait for their clients
 	InDoubt   int // staged, outcome not yet known
 }
 
@@ -109,13 +112,18 @@ func (d *Driver) Leading() bool { return d.leading }
 // Counts says what is going on.
 func (d *Driver) Counts() Counts {
 	c := d.counts
-	c.InFlight = len(d.flights)
+	c.InFlight, c.Held = len(d.flights)-d.held, d.held
 	c.InDoubt = d.machine.StagedCount()
 	return c
 }
 
-// Idle says that nothing is under way: no transfer is undecided or unsettled, and no id is being closed.
-func (d *Driver) Idle() bool { return len(d.flights) == 0 && len(d.closings) == 0 && len(d.facts) == 0 }
+// Idle says that nothing is under way: no transfer is undecided or unsettled but for those that are held, and no id is being closed.
+func (d *Driver) Idle() bool {
+	return len(d.flights) == d.held && len(d.closings) == 0 && len(d.facts) == 0
+}
+
+// Due says that a Tick would give something up: an idle driver needs one for the end of a hold.
+func (d *Driver) Due(now time.Time) bool { return d.leading && d.deadlines.isDue(now) }
 
 // Submit takes a validated transfer for a waiter. It is answered at once if its outcome is known or the
 // submission is refused, otherwise when the outcome is.
@@ -161,7 +169,7 @@ func (d *Driver) replyKnown(w Waiter, known *coordinator.Record, fingerprint tra
 		d.refuse(w, fmt.Errorf("%w: %s", transfer.ErrIDConflict, known.Transfer.ID))
 		return
 	}
-	invariant.Holds(known.State != transfer.Pending, "transfer %s is pending but not in flight", known.Transfer.ID)
+	invariant.Holds(known.State.Decided(), "transfer %s is %s but not in flight", known.Transfer.ID, known.State)
 	d.reply(Reply{Waiter: w, Record: known.Public()})
 }
 
@@ -179,6 +187,11 @@ func (d *Driver) admit(now time.Time, t *transfer.Transfer) error {
 			return err
 		}
 	}
+	if t.IsHold() {
+		if err := d.admitHold(t); err != nil {
+			return err
+		}
+	}
 	if !t.Deadline.After(now) {
 		return fmt.Errorf("%w: it passed before the transfer was begun", transfer.ErrInvalidDeadline)
 	}
@@ -187,7 +200,7 @@ func (d *Driver) admit(now time.Time, t *transfer.Transfer) error {
 
 // admitOne says no to more than the driver may keep in mind.
 func (d *Driver) admitOne() error {
-	if n := len(d.flights) + len(d.closings); n >= d.limits.FlightsMax {
+	if n := len(d.flights) - d.held + len(d.closings); n >= d.limits.FlightsMax {
 		return fmt.Errorf("%w: %d transfers are in flight", transfer.ErrBusy, n)
 	}
 	return nil
@@ -235,6 +248,8 @@ func (d *Driver) Applied(now time.Time, results []coordinator.Applied) {
 			d.onStaged(now, f, r.Record)
 		case coordinator.StageRefused:
 			d.onStageRefused(now, f, r.Record)
+		case coordinator.Held:
+			d.onHeld(now, f)
 		case coordinator.Decided:
 			d.onDecided(now, f, r.Record)
 		case coordinator.DecideRefused:

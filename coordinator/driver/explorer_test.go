@@ -26,7 +26,7 @@ func TestExplorer(t *testing.T) {
 		e.report(t)
 		return
 	}
-	var told, aborted, inDoubt, early int
+	var told, aborted, inDoubt, early, captured, inPart int
 	seeds := *seedsFlag
 	if testing.Short() {
 		seeds = min(seeds, 200)
@@ -43,12 +43,22 @@ func TestExplorer(t *testing.T) {
 				aborted++
 			}
 		}
+		for _, f := range e.world.judge.committed {
+			if e.world.judge.contents[f].IsHold() {
+				captured++
+			}
+		}
+		for _, amounts := range e.world.judge.captured {
+			if amounts != nil {
+				inPart++
+			}
+		}
 		inDoubt += e.resolved
 		early += e.early
 	}
-	t.Logf("%d seeds: %d transfers told, %d of them aborted, %d before the world healed; %d requests to resolve", seeds, told, aborted, early, inDoubt)
-	if seeds >= 100 && (aborted*10 < told || aborted*10 > told*9 || inDoubt == 0) {
-		t.Error("the explorer doesn't see enough of both outcomes, or no recovery at all")
+	t.Logf("%d seeds: %d transfers told, %d of them aborted, %d before the world healed; %d requests to resolve; %d holds captured, %d of them in part", seeds, told, aborted, early, inDoubt, captured, inPart)
+	if seeds >= 100 && (aborted*10 < told || aborted*10 > told*9 || inDoubt == 0 || inPart == 0 || captured == inPart) {
+		t.Error("the explorer doesn't see enough of both outcomes, or no recovery, or no holds")
 	}
 }
 
@@ -83,6 +93,7 @@ func explore(seed uint64, trace bool) *explorer {
 	banks := []*modelBank{newModelBank("A", funds), newModelBank("B", funds), newModelBank("C", funds)}
 	limits := driver.Limits{
 		FlightsMax:         6 + rng.IntN(30),
+		HeldMax:            2 + rng.IntN(6),
 		BankOutstandingMax: 1 + rng.IntN(8),
 		RetryAfter:         200 * time.Millisecond,
 		RetryAfterMax:      2 * time.Second,
@@ -143,6 +154,8 @@ func (e *explorer) step() {
 		e.get(n)
 	case dice < 118:
 		w.cancel(n, idOf(e.id()))
+	case dice < 135:
+		e.conclude(n)
 	case dice < 330:
 		e.deliverRequest()
 	case dice < 560:
@@ -213,7 +226,23 @@ func (e *explorer) transfer(n, content int) *transfer.Transfer {
 		t.Legs = append(t.Legs, payment(n, to, banks[(n+content+2)%3], 5).Legs...)
 	}
 	t.Deadline = e.world.now.Add(time.Duration(500+e.rng.IntN(4000)) * time.Millisecond)
+	if n%4 == 1 { // and some are holds
+		t.HoldUntil = t.Deadline.Add(time.Duration(1+e.rng.IntN(20000)) * time.Millisecond)
+	}
 	return t
+}
+
+// conclude captures or voids what may be a hold, and held.
+func (e *explorer) conclude(n *node) {
+	id := max(1, e.id()-e.rng.IntN(2*idsInWindow))
+	switch e.rng.IntN(4) {
+	case 0:
+		e.world.void(n, idOf(id))
+	case 1:
+		e.world.capture(n, idOf(id), int64(1+e.rng.IntN(20)))
+	default:
+		e.world.capture(n, idOf(id))
+	}
 }
 
 func payment(n int, from, to transfer.BankID, amountMinor int64) *transfer.Transfer {
@@ -388,6 +417,9 @@ func (e *explorer) heal() {
 			if r, _ := leader.machine.Lookup(idOf(n)); r == nil {
 				t := e.transfer(n, 0)
 				t.Deadline = w.now.Add(10 * time.Second)
+				if t.IsHold() {
+					t.HoldUntil = w.now.Add(15 * time.Second)
+				}
 				w.submit(leader, t)
 			}
 		}
@@ -412,7 +444,7 @@ func (e *explorer) heal() {
 	}
 	e.countMoney()
 	for n := 1; n <= explorerIDs; n++ {
-		if r, _ := leader.machine.Lookup(idOf(n)); r == nil || r.State == transfer.Pending {
+		if r, _ := leader.machine.Lookup(idOf(n)); r == nil || !r.State.Decided() {
 			w.judge.object("t%d was asked for again and again and is not decided", n)
 		}
 	}

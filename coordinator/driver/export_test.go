@@ -41,7 +41,7 @@ func (d *Driver) standingOfRecord(id transfer.ID) string {
 }
 
 func (d *Driver) standingOfFlight(f *flight) string {
-	words := []string{map[phase]string{voting: "voting", resolving: "resolving", aborting: "aborting", committed: "committed", aborted: "aborted"}[f.phase]}
+	words := []string{map[phase]string{voting: "voting", resolving: "resolving", holding: "holding", held: "held", capturing: "capturing", aborting: "aborting", committed: "committed", aborted: "aborted"}[f.phase]}
 	switch {
 	case !f.undecided() && !f.decided:
 		words = append(words, "decision not applied")

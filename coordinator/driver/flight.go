@@ -18,6 +18,9 @@ type phase uint8
 const (
 	voting    phase = iota + 1 // banks are asked to prepare
 	resolving                  // another reign's transfer is past its deadline, or cancelled: banks are asked what they hold
+	holding                    // every bank has reserved its part of a hold; Hold is proposed, and nobody has been told
+	held                       // Hold is applied: told to the client, who has to capture it or to void it
+	capturing                  // Decide(commit) of a hold is proposed, and nobody has been told
 	aborting                   // Decide(abort) is proposed, and nobody has been told
 	committed                  // known to be committed: told to the client and the banks
 	aborted                    // Decide(abort) is applied: told to the client and the banks
@@ -31,9 +34,12 @@ type flight struct {
 	mine        bool // staged by this reign: nobody else can have told its client anything
 	staged      bool // the machine has accepted the Stage
 	decided     bool // the decision is applied
-	cancelled   bool // a client's cancel, and not the deadline, has begun the resolving
+	cancelled   bool // a client's cancel, and not the deadline, has begun the resolving, or came while it became held
 	reason      transfer.Reason
 	decidedAt   time.Time // when this reign knew the outcome
+	captured    []int64   // of a hold: one amount for each leg; nil: all of it
+	confirming  bool      // that it is held is on its way into the log once more
+	due         time.Time // when to give up: the deadline, or the end of a hold
 	slots       []slot    // one per bank
 	waiters     []Waiter
 	rivals      []Waiter // asked for other content under the id, before this one was staged
@@ -53,7 +59,7 @@ type slot struct {
 }
 
 func (d *Driver) newFlight(t *transfer.Transfer, fingerprint transfer.Fingerprint) *flight {
-	f := &flight{transfer: *t, fingerprint: fingerprint, phase: voting, position: -1}
+	f := &flight{transfer: *t, fingerprint: fingerprint, phase: voting, due: t.Deadline, position: -1}
 	banks := t.Banks()
 	f.slots = make([]slot, len(banks))
 	for i, id := range banks {
@@ -65,9 +71,13 @@ func (d *Driver) newFlight(t *transfer.Transfer, fingerprint transfer.Fingerprin
 	return f
 }
 
-// undecided says that the outcome isn't known to this driver.
+// undecided says that this driver has nothing to tell yet: neither the outcome, nor that it is held.
 func (f *flight) undecided() bool {
-	return f.phase == voting || f.phase == resolving || f.phase == aborting
+	switch f.phase {
+	case held, committed, aborted:
+		return false
+	}
+	return true
 }
 
 // slotOf finds the part of one bank; nil if the transfer doesn't touch it.
@@ -90,6 +100,10 @@ func (s *slot) request() bank.Request {
 	if s.op == bank.Prepare {
 		r.Legs = s.flight.transfer.LegsAt(s.pipeline.bank)
 		r.Reference = s.flight.transfer.Reference
+		r.HoldUntil = s.flight.transfer.HoldUntil
+	}
+	if s.op == bank.Commit {
+		r.CapturedMinor = s.flight.transfer.CapturedAt(s.pipeline.bank, s.flight.captured)
 	}
 	return r
 }
@@ -101,7 +115,7 @@ func (f *flight) public(m *coordinator.Machine) transfer.Record {
 		record = known.Public()
 	}
 	if f.phase == committed {
-		record.State = transfer.Committed
+		record.State, record.CapturedMinor = transfer.Committed, f.captured
 		if !f.decided {
 			record.DecidedAt = f.decidedAt
 		}
@@ -144,9 +158,12 @@ func (d *Driver) loseRivals(f *flight) {
 	f.rivals = nil
 }
 
-// wait lets a waiter hear the outcome, at once if it is known.
+// wait lets a waiter hear the outcome, at once if it is known, or that a hold is held.
 func (d *Driver) wait(f *flight, w Waiter) {
-	if f.undecided() {
+	if f.phase == held {
+		d.confirmHeld(f)
+	}
+	if f.undecided() || f.phase == held {
 		d.addWaiter(f, w)
 		return
 	}
@@ -165,12 +182,12 @@ func (d *Driver) tell(f *flight) {
 	f.waiters = nil
 }
 
-// deadlineHeap orders undecided flights by deadline, then by id so that the order never depends on chance.
+// deadlineHeap orders flights by when they are due, then by id so that the order never depends on chance.
 type deadlineHeap []*flight
 
 func (h deadlineHeap) Len() int { return len(h) }
 func (h deadlineHeap) Less(i, j int) bool {
-	a, b := h[i].transfer.Deadline, h[j].transfer.Deadline
+	a, b := h[i].due, h[j].due
 	if !a.Equal(b) {
 		return a.Before(b)
 	}
@@ -206,9 +223,12 @@ func (h *deadlineHeap) remove(f *flight) {
 	}
 }
 
-// due takes out the next flight whose deadline has passed; nil if there is none.
+// isDue says whether a flight's time has come.
+func (h deadlineHeap) isDue(now time.Time) bool { return len(h) > 0 && !h[0].due.After(now) }
+
+// due takes out the next flight whose time has come; nil if there is none.
 func (h *deadlineHeap) due(now time.Time) *flight {
-	if len(*h) == 0 || (*h)[0].transfer.Deadline.After(now) {
+	if !h.isDue(now) {
 		return nil
 	}
 	return heap.Pop(h).(*flight)

@@ -18,7 +18,9 @@ type judge struct {
 	asked      map[driver.Waiter]transfer.Fingerprint
 	gets       map[driver.Waiter]transfer.ID
 	cancels    map[driver.Waiter]transfer.ID
-	heard      map[transfer.ID]transfer.State
+	captures   map[driver.Waiter][]int64
+	captured   map[transfer.ID][]int64        // as somebody heard
+	heard      map[transfer.ID]transfer.State // an outcome, or that it is held
 	decisions  map[transfer.ID]transfer.State
 	hashes     map[int]uint64 // of the machine after an entry
 	committed  map[transfer.ID]transfer.Fingerprint
@@ -34,6 +36,8 @@ func newJudge() *judge {
 		asked:     map[driver.Waiter]transfer.Fingerprint{},
 		gets:      map[driver.Waiter]transfer.ID{},
 		cancels:   map[driver.Waiter]transfer.ID{},
+		captures:  map[driver.Waiter][]int64{},
+		captured:  map[transfer.ID][]int64{},
 		heard:     map[transfer.ID]transfer.State{},
 		decisions: map[transfer.ID]transfer.State{},
 		hashes:    map[int]uint64{},
@@ -56,13 +60,13 @@ func (j *judge) submitted(w driver.Waiter, t *transfer.Transfer) {
 // told: nobody hears both committed and aborted for one id, or the outcome of a transfer that is not its own.
 func (j *judge) told(r driver.Reply) {
 	id, state := r.Record.Transfer.ID, r.Record.State
-	if asked, cancelled := j.cancels[r.Waiter]; cancelled && (state == transfer.Pending || asked != id) {
+	if asked, cancelled := j.cancels[r.Waiter]; cancelled && (!state.Decided() || asked != id) {
 		j.object("a cancel of %s is answered with %s, which is %s", name(asked), name(id), state)
 	}
 	if state == transfer.Pending {
 		return
 	}
-	if before := j.heard[id]; before != 0 && before != state {
+	if before := j.heard[id]; before.Decided() && before != state {
 		j.object("a client hears that %s is %s, another heard %s", name(id), state, before)
 	}
 	j.heard[id] = state
@@ -73,9 +77,28 @@ func (j *judge) told(r driver.Reply) {
 	if state == transfer.Aborted && len(j.banks[id]) > 0 {
 		j.object("a client hears that %s is aborted, and %d banks have committed it", name(id), len(j.banks[id]))
 	}
+	j.toldCaptured(r)
 	if state == transfer.Committed {
 		j.commit(id, r.Record.Transfer.Fingerprint())
 	}
+}
+
+// toldCaptured: who captures hears that this much was captured, and everybody hears of the same.
+func (j *judge) toldCaptured(r driver.Reply) {
+	id := r.Record.Transfer.ID
+	if amounts, asked := j.captures[r.Waiter]; asked {
+		want, err := r.Record.Transfer.Capture(amounts)
+		if !r.Record.State.Decided() || r.Record.State == transfer.Committed && (err != nil || !slices.Equal(want, r.Record.CapturedMinor)) {
+			j.object("a capture of %d of %s is answered with %s", amounts, name(id), outcomeOf(&r.Record))
+		}
+	}
+	if r.Record.State != transfer.Committed {
+		return
+	}
+	if before, heard := j.captured[id]; heard && !slices.Equal(before, r.Record.CapturedMinor) {
+		j.object("%d is captured of %s, and %d", before, name(id), r.Record.CapturedMinor)
+	}
+	j.captured[id] = r.Record.CapturedMinor
 }
 
 // got: who asks a confirmed leader after somebody has heard an outcome hears it, too.
@@ -84,7 +107,7 @@ func (j *judge) got(r driver.Reply) {
 	if !asked || r.Lost || j.heard[id] == 0 {
 		return
 	}
-	if r.Err != nil || r.Record.State != j.heard[id] {
+	if later := j.heard[id] == transfer.Held && r.Record.State.Decided(); r.Err != nil || (r.Record.State != j.heard[id] && !later) {
 		j.object("%s is %s, and a get says %s (%v)", name(id), j.heard[id], r.Record.State, r.Err)
 	}
 }
@@ -136,7 +159,7 @@ func (j *judge) applied(n *node, results []coordinator.Applied) {
 	}
 	j.hashes[n.applied] = n.machine.Hash()
 	for _, r := range results {
-		if r.Record.State == transfer.Pending {
+		if !r.Record.State.Decided() {
 			continue
 		}
 		if before := j.decisions[r.ID]; before != 0 && before != r.Record.State {

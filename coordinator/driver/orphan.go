@@ -105,9 +105,9 @@ func (d *Driver) loseClosings() {
 // play: content_bank_without_a_leg_inquires
 func (d *Driver) tellBank(p *pipeline, r *coordinator.Record) {
 	switch {
-	case r.State == transfer.Pending:
+	case !r.State.Decided():
 	case r.State == transfer.Committed && len(r.Transfer.LegsAt(p.bank)) > 0:
-		p.once(bank.Request{Op: bank.Commit, ID: r.Transfer.ID})
+		p.once(bank.Request{Op: bank.Commit, ID: r.Transfer.ID, CapturedMinor: r.Transfer.CapturedAt(p.bank, r.CapturedMinor)})
 	default:
 		p.once(bank.Request{Op: bank.Rollback, ID: r.Transfer.ID})
 	}

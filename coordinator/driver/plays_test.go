@@ -18,11 +18,13 @@ import (
 
 // TestPlays runs the scripts of testdata; -rewrite writes down what happens now. The commands:
 //
-//	cluster nodes=3 banks=A,B [funds=1000] [outstanding=8] [flights=100] [silences=100]
+//	cluster nodes=3 banks=A,B [funds=1000] [outstanding=8] [flights=100] [silences=100] [holds=100]
 //	                          n1 is elected, and leads
-//	submit n1 t1 A:-100 B:+100 [deadline=5s]
+//	submit n1 t1 A:-100 B:+100 [deadline=5s] [hold=60s]
 //	get n1 t1
 //	cancel n1 t1
+//	capture n1 t1 [60 …]      a client takes what is held, or so much of each leg
+//	void n1 t1
 //	commit n1 [up-to=3]       the leader's log reaches every node that isn't cut off, commits and is applied
 //	replicate n1 n2 [up-to=3] it reaches one node, and no more happens
 //	acknowledge n1            the leader commits what a quorum has, and applies it
@@ -96,19 +98,20 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) (out string) {
 }
 
 func (s *stage) raise(t *testing.T, d *datadriven.TestData) {
-	nodes, outstanding, flights, funds, silences := 3, 8, 100, 1000, 100
+	nodes, outstanding, flights, funds, silences, holds := 3, 8, 100, 1000, 100, 100
 	d.MaybeScanArgs(t, "nodes", &nodes)
 	d.MaybeScanArgs(t, "outstanding", &outstanding)
 	d.MaybeScanArgs(t, "flights", &flights)
 	d.MaybeScanArgs(t, "funds", &funds)
 	d.MaybeScanArgs(t, "silences", &silences)
+	d.MaybeScanArgs(t, "holds", &holds)
 	var names string
 	d.ScanArgs(t, "banks", &names)
 	var banks []*modelBank
 	for name := range strings.SplitSeq(names, ",") {
 		banks = append(banks, newModelBank(transfer.BankID(name), int64(funds)))
 	}
-	limits := driver.Limits{FlightsMax: flights, BankOutstandingMax: outstanding, RetryAfter: time.Second, RetryAfterMax: 8 * time.Second, BreakerSilences: silences}
+	limits := driver.Limits{FlightsMax: flights, HeldMax: holds, BankOutstandingMax: outstanding, RetryAfter: time.Second, RetryAfterMax: 8 * time.Second, BreakerSilences: silences}
 	s.world = newWorld(nodes, banks, limits)
 	s.world.tracing = true
 	s.cut = map[*node]bool{}
@@ -127,6 +130,18 @@ func (s *stage) perform(t *testing.T, d *datadriven.TestData, words []string) {
 		w.get(s.node(words[0]), parseID(words[1]))
 	case "cancel":
 		w.cancel(s.node(words[0]), parseID(words[1]))
+	case "capture":
+		var amounts []int64
+		for _, word := range words[2:] {
+			minor, err := strconv.ParseInt(word, 10, 64)
+			if err != nil {
+				d.Fatalf(t, "amount %q: %v", word, err)
+			}
+			amounts = append(amounts, minor)
+		}
+		w.capture(s.node(words[0]), parseID(words[1]), amounts...)
+	case "void":
+		w.void(s.node(words[0]), parseID(words[1]))
 	case "commit":
 		s.commit(s.node(words[0]), upTo)
 	case "replicate":
@@ -190,6 +205,10 @@ func (s *stage) transfer(t *testing.T, d *datadriven.TestData, words []string) *
 	deadline := "10s"
 	d.MaybeScanArgs(t, "deadline", &deadline)
 	p := &transfer.Transfer{ID: parseID(words[1]), Deadline: s.world.now.Add(duration(t, deadline))}
+	var hold string
+	if d.MaybeScanArgs(t, "hold", &hold); hold != "" {
+		p.HoldUntil = s.world.now.Add(duration(t, hold))
+	}
 	for _, word := range words[2:] {
 		name, amount, _ := strings.Cut(word, ":")
 		minor, err := strconv.ParseInt(amount, 10, 64)
@@ -341,6 +360,9 @@ func (s *stage) state() {
 		}
 		if n.driver.Leading() {
 			line += fmt.Sprintf(" · leads, %d in flight", n.driver.Counts().InFlight)
+			if held := n.driver.Counts().Held; held > 0 {
+				line += fmt.Sprintf(", %d held", held)
+			}
 		}
 		w.say("%s", line)
 	}

@@ -24,11 +24,13 @@ func (d *Driver) recover(now time.Time, r *coordinator.Record) {
 	f.staged = true
 	switch {
 	case r.State == transfer.Committed:
-		f.phase, f.decided = committed, true
+		f.phase, f.decided, f.captured = committed, true, r.CapturedMinor
 		d.ask(f, bank.Commit)
 	case r.State == transfer.Aborted:
 		f.phase, f.decided = aborted, true
 		d.ask(f, bank.Rollback)
+	case r.State == transfer.Held:
+		d.becomeHeld(f)
 	case f.transfer.Deadline.After(now):
 		d.deadlines.add(f)
 		d.ask(f, bank.Prepare)
@@ -58,7 +60,7 @@ func (d *Driver) Depose() {
 	}
 	d.loseClosings()
 	d.flights = map[transfer.ID]*flight{}
-	d.deadlines = nil
+	d.deadlines, d.held = nil, 0
 	d.facts, d.settled = nil, nil
 	for _, p := range d.bankOrder {
 		p.reset()

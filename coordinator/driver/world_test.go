@@ -125,6 +125,22 @@ func (w *world) cancel(n *node, id transfer.ID) {
 	n.driver.Cancel(w.clock(n), who, id)
 }
 
+func (w *world) capture(n *node, id transfer.ID, amountsMinor ...int64) {
+	w.asked++
+	who := driver.Waiter{Node: n.id, Request: w.asked}
+	w.waiting[who] = fmt.Sprint("c", w.asked)
+	w.judge.captures[who] = amountsMinor
+	n.driver.Capture(w.clock(n), who, id, amountsMinor)
+}
+
+func (w *world) void(n *node, id transfer.ID) {
+	w.asked++
+	who := driver.Waiter{Node: n.id, Request: w.asked}
+	w.waiting[who] = fmt.Sprint("c", w.asked)
+	w.judge.cancels[who] = id
+	n.driver.Void(w.clock(n), who, id)
+}
+
 // carryOut does what the node's driver wants done.
 func (w *world) carryOut(n *node) {
 	effects := n.driver.Take(w.clock(n))
@@ -136,7 +152,7 @@ func (w *world) carryOut(n *node) {
 	}
 	for _, call := range effects.Calls {
 		for _, r := range call.Requests {
-			w.say("%s → bank %s: %s %s", n.name, call.Bank, r.Op, name(r.ID))
+			w.say("%s → bank %s: %s %s%s", n.name, call.Bank, r.Op, name(r.ID), amountsOf(r.CapturedMinor))
 			w.requests = append(w.requests, request{n, w.bank(call.Bank), r})
 		}
 	}
@@ -313,7 +329,7 @@ func idOf(n int) transfer.ID { return transfer.ID{0: 0x01, 6: 0x70, 8: 0x80, 15:
 func name(id transfer.ID) string { return fmt.Sprint("t", id[15]) }
 
 func outcomeOf(r *transfer.Record) string {
-	s := r.State.String()
+	s := r.State.String() + amountsOf(r.CapturedMinor)
 	if r.Reason.Code != "" {
 		s += " (" + string(r.Reason.Code)
 		if r.Reason.Bank != "" {
@@ -324,14 +340,23 @@ func outcomeOf(r *transfer.Record) string {
 	return s
 }
 
+func amountsOf(captured []int64) string {
+	if captured == nil {
+		return ""
+	}
+	return fmt.Sprintf(" %d", captured)
+}
+
 func describe(facts []coordinator.Fact) string {
 	var parts []string
 	for _, f := range facts {
 		switch {
 		case f.Stage != nil:
 			parts = append(parts, "stage "+name(f.Stage.ID))
+		case f.Hold != nil:
+			parts = append(parts, "hold "+name(*f.Hold))
 		case f.Decide != nil:
-			r := transfer.Record{State: f.Decide.State, Reason: f.Decide.Reason}
+			r := transfer.Record{State: f.Decide.State, Reason: f.Decide.Reason, CapturedMinor: f.Decide.CapturedMinor}
 			parts = append(parts, "decide "+name(f.Decide.ID)+" "+outcomeOf(&r))
 		default:
 			for _, id := range f.Settle {

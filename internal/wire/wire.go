@@ -28,6 +28,11 @@ func AppendUint(b []byte, number Field, v uint64) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(b, number, protowire.VarintType), v)
 }
 
+// AppendElement writes one element of a repeated uint64, a default too: another number of elements would be another value.
+func AppendElement(b []byte, number Field, v uint64) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(b, number, protowire.VarintType), v)
+}
+
 // AppendSint writes a number of either sign (sint64).
 func AppendSint(b []byte, number Field, v int64) []byte {
 	return AppendUint(b, number, protowire.EncodeZigZag(v))

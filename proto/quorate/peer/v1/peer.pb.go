@@ -995,12 +995,16 @@ func (x *BankRequests) GetRequests() []*BankRequest {
 }
 
 type BankRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Op            uint32                 `protobuf:"varint,1,opt,name=op,proto3" json:"op,omitempty"`
-	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Fingerprint   []byte                 `protobuf:"bytes,3,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	Legs          []*Leg                 `protobuf:"bytes,4,rep,name=legs,proto3" json:"legs,omitempty"`
-	Reference     string                 `protobuf:"bytes,5,opt,name=reference,proto3" json:"reference,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Op          uint32                 `protobuf:"varint,1,opt,name=op,proto3" json:"op,omitempty"`
+	Id          []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Fingerprint []byte                 `protobuf:"bytes,3,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	Legs        []*Leg                 `protobuf:"bytes,4,rep,name=legs,proto3" json:"legs,omitempty"`
+	Reference   string                 `protobuf:"bytes,5,opt,name=reference,proto3" json:"reference,omitempty"`
+	// Of a prepare of a client's hold; zero: it is none.
+	HoldUntilUnixNano int64 `protobuf:"zigzag64,6,opt,name=hold_until_unix_nano,json=holdUntilUnixNano,proto3" json:"hold_until_unix_nano,omitempty"`
+	// Of a commit of a client's hold in part: one for each leg.
+	CapturedMinor []int64 `protobuf:"varint,7,rep,packed,name=captured_minor,json=capturedMinor,proto3" json:"captured_minor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1068,6 +1072,20 @@ func (x *BankRequest) GetReference() string {
 		return x.Reference
 	}
 	return ""
+}
+
+func (x *BankRequest) GetHoldUntilUnixNano() int64 {
+	if x != nil {
+		return x.HoldUntilUnixNano
+	}
+	return 0
+}
+
+func (x *BankRequest) GetCapturedMinor() []int64 {
+	if x != nil {
+		return x.CapturedMinor
+	}
+	return nil
 }
 
 type BankAnswers struct {
@@ -1301,6 +1319,8 @@ type Forward struct {
 	//	*Forward_TransferLeader
 	//	*Forward_ChangeAccount
 	//	*Forward_Statement
+	//	*Forward_Capture
+	//	*Forward_Void
 	Ask           isForward_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1501,6 +1521,24 @@ func (x *Forward) GetStatement() *StatementPage {
 	return nil
 }
 
+func (x *Forward) GetCapture() *Capture {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_Capture); ok {
+			return x.Capture
+		}
+	}
+	return nil
+}
+
+func (x *Forward) GetVoid() []byte {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_Void); ok {
+			return x.Void
+		}
+	}
+	return nil
+}
+
 type isForward_Ask interface {
 	isForward_Ask()
 }
@@ -1570,6 +1608,14 @@ type Forward_Statement struct {
 	Statement *StatementPage `protobuf:"bytes,18,opt,name=statement,proto3,oneof"`
 }
 
+type Forward_Capture struct {
+	Capture *Capture `protobuf:"bytes,19,opt,name=capture,proto3,oneof"`
+}
+
+type Forward_Void struct {
+	Void []byte `protobuf:"bytes,20,opt,name=void,proto3,oneof"`
+}
+
 func (*Forward_Submit) isForward_Ask() {}
 
 func (*Forward_GetTransfer) isForward_Ask() {}
@@ -1601,6 +1647,10 @@ func (*Forward_TransferLeader) isForward_Ask() {}
 func (*Forward_ChangeAccount) isForward_Ask() {}
 
 func (*Forward_Statement) isForward_Ask() {}
+
+func (*Forward_Capture) isForward_Ask() {}
+
+func (*Forward_Void) isForward_Ask() {}
 
 // AccountChange says how an account shall be.
 type AccountChange struct {
@@ -1785,6 +1835,59 @@ func (*Empty) Descriptor() ([]byte, []int) {
 	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{19}
 }
 
+// Capture commits a hold: all of it, or one amount for each leg.
+type Capture struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	AmountsMinor  []int64                `protobuf:"varint,2,rep,packed,name=amounts_minor,json=amountsMinor,proto3" json:"amounts_minor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Capture) Reset() {
+	*x = Capture{}
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Capture) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Capture) ProtoMessage() {}
+
+func (x *Capture) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Capture.ProtoReflect.Descriptor instead.
+func (*Capture) Descriptor() ([]byte, []int) {
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Capture) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Capture) GetAmountsMinor() []int64 {
+	if x != nil {
+		return x.AmountsMinor
+	}
+	return nil
+}
+
 // RegisterNode tells the leader of the cluster's group which disk the sender has, and where it listens.
 type RegisterNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1798,7 +1901,7 @@ type RegisterNode struct {
 
 func (x *RegisterNode) Reset() {
 	*x = RegisterNode{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +1913,7 @@ func (x *RegisterNode) String() string {
 func (*RegisterNode) ProtoMessage() {}
 
 func (x *RegisterNode) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +1926,7 @@ func (x *RegisterNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterNode.ProtoReflect.Descriptor instead.
 func (*RegisterNode) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{20}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RegisterNode) GetDisk() []byte {
@@ -1868,7 +1971,7 @@ type GroupReport struct {
 
 func (x *GroupReport) Reset() {
 	*x = GroupReport{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +1983,7 @@ func (x *GroupReport) String() string {
 func (*GroupReport) ProtoMessage() {}
 
 func (x *GroupReport) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[21]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +1996,7 @@ func (x *GroupReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupReport.ProtoReflect.Descriptor instead.
 func (*GroupReport) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{21}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GroupReport) GetGroup() string {
@@ -1927,7 +2030,7 @@ type Behind struct {
 
 func (x *Behind) Reset() {
 	*x = Behind{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1939,7 +2042,7 @@ func (x *Behind) String() string {
 func (*Behind) ProtoMessage() {}
 
 func (x *Behind) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[22]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1952,7 +2055,7 @@ func (x *Behind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Behind.ProtoReflect.Descriptor instead.
 func (*Behind) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{22}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Behind) GetNode() uint64 {
@@ -1979,7 +2082,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2094,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2107,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{23}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Placement) GetGroup() string {
@@ -2040,7 +2143,7 @@ type ClusterNode struct {
 
 func (x *ClusterNode) Reset() {
 	*x = ClusterNode{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2052,7 +2155,7 @@ func (x *ClusterNode) String() string {
 func (*ClusterNode) ProtoMessage() {}
 
 func (x *ClusterNode) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2065,7 +2168,7 @@ func (x *ClusterNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterNode.ProtoReflect.Descriptor instead.
 func (*ClusterNode) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{24}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ClusterNode) GetId() uint64 {
@@ -2150,7 +2253,7 @@ type Page struct {
 
 func (x *Page) Reset() {
 	*x = Page{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[25]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2162,7 +2265,7 @@ func (x *Page) String() string {
 func (*Page) ProtoMessage() {}
 
 func (x *Page) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[25]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,7 +2278,7 @@ func (x *Page) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Page.ProtoReflect.Descriptor instead.
 func (*Page) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{25}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Page) GetAfter() string {
@@ -2224,7 +2327,7 @@ type ForwardReply struct {
 
 func (x *ForwardReply) Reset() {
 	*x = ForwardReply{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[26]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2236,7 +2339,7 @@ func (x *ForwardReply) String() string {
 func (*ForwardReply) ProtoMessage() {}
 
 func (x *ForwardReply) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[26]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2249,7 +2352,7 @@ func (x *ForwardReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardReply.ProtoReflect.Descriptor instead.
 func (*ForwardReply) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{26}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ForwardReply) GetRequest() uint64 {
@@ -2351,18 +2454,19 @@ func (x *ForwardReply) GetMore() bool {
 }
 
 type Transfer struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	Id               []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Legs             []*Leg                 `protobuf:"bytes,2,rep,name=legs,proto3" json:"legs,omitempty"`
-	DeadlineUnixNano int64                  `protobuf:"zigzag64,3,opt,name=deadline_unix_nano,json=deadlineUnixNano,proto3" json:"deadline_unix_nano,omitempty"`
-	Reference        string                 `protobuf:"bytes,4,opt,name=reference,proto3" json:"reference,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Id                []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Legs              []*Leg                 `protobuf:"bytes,2,rep,name=legs,proto3" json:"legs,omitempty"`
+	DeadlineUnixNano  int64                  `protobuf:"zigzag64,3,opt,name=deadline_unix_nano,json=deadlineUnixNano,proto3" json:"deadline_unix_nano,omitempty"`
+	Reference         string                 `protobuf:"bytes,4,opt,name=reference,proto3" json:"reference,omitempty"`
+	HoldUntilUnixNano int64                  `protobuf:"zigzag64,5,opt,name=hold_until_unix_nano,json=holdUntilUnixNano,proto3" json:"hold_until_unix_nano,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2374,7 +2478,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2387,7 +2491,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{27}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Transfer) GetId() []byte {
@@ -2418,6 +2522,13 @@ func (x *Transfer) GetReference() string {
 	return ""
 }
 
+func (x *Transfer) GetHoldUntilUnixNano() int64 {
+	if x != nil {
+		return x.HoldUntilUnixNano
+	}
+	return 0
+}
+
 type TransferRecord struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Transfer        *Transfer              `protobuf:"bytes,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
@@ -2426,13 +2537,14 @@ type TransferRecord struct {
 	Settled         bool                   `protobuf:"varint,4,opt,name=settled,proto3" json:"settled,omitempty"`
 	CreatedUnixNano int64                  `protobuf:"zigzag64,5,opt,name=created_unix_nano,json=createdUnixNano,proto3" json:"created_unix_nano,omitempty"`
 	DecidedUnixNano int64                  `protobuf:"zigzag64,6,opt,name=decided_unix_nano,json=decidedUnixNano,proto3" json:"decided_unix_nano,omitempty"`
+	CapturedMinor   []int64                `protobuf:"varint,7,rep,packed,name=captured_minor,json=capturedMinor,proto3" json:"captured_minor,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *TransferRecord) Reset() {
 	*x = TransferRecord{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2444,7 +2556,7 @@ func (x *TransferRecord) String() string {
 func (*TransferRecord) ProtoMessage() {}
 
 func (x *TransferRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2457,7 +2569,7 @@ func (x *TransferRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferRecord.ProtoReflect.Descriptor instead.
 func (*TransferRecord) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{28}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TransferRecord) GetTransfer() *Transfer {
@@ -2502,6 +2614,13 @@ func (x *TransferRecord) GetDecidedUnixNano() int64 {
 	return 0
 }
 
+func (x *TransferRecord) GetCapturedMinor() []int64 {
+	if x != nil {
+		return x.CapturedMinor
+	}
+	return nil
+}
+
 type Account struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2518,7 +2637,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2530,7 +2649,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2543,7 +2662,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{29}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Account) GetId() string {
@@ -2618,7 +2737,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2630,7 +2749,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2643,7 +2762,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{30}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Entry) GetSeq() uint64 {
@@ -2715,7 +2834,7 @@ type Total struct {
 
 func (x *Total) Reset() {
 	*x = Total{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2727,7 +2846,7 @@ func (x *Total) String() string {
 func (*Total) ProtoMessage() {}
 
 func (x *Total) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2740,7 +2859,7 @@ func (x *Total) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Total.ProtoReflect.Descriptor instead.
 func (*Total) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{31}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Total) GetCurrency() string {
@@ -2855,13 +2974,15 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\fBankRequests\x12\x12\n" +
 	"\x04bank\x18\x01 \x01(\tR\x04bank\x12 \n" +
 	"\vcoordinator\x18\x02 \x01(\tR\vcoordinator\x128\n" +
-	"\brequests\x18\x03 \x03(\v2\x1c.quorate.peer.v1.BankRequestR\brequests\"\x97\x01\n" +
+	"\brequests\x18\x03 \x03(\v2\x1c.quorate.peer.v1.BankRequestR\brequests\"\xef\x01\n" +
 	"\vBankRequest\x12\x0e\n" +
 	"\x02op\x18\x01 \x01(\rR\x02op\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12 \n" +
 	"\vfingerprint\x18\x03 \x01(\fR\vfingerprint\x12(\n" +
 	"\x04legs\x18\x04 \x03(\v2\x14.quorate.peer.v1.LegR\x04legs\x12\x1c\n" +
-	"\treference\x18\x05 \x01(\tR\treference\"\x9b\x01\n" +
+	"\treference\x18\x05 \x01(\tR\treference\x12/\n" +
+	"\x14hold_until_unix_nano\x18\x06 \x01(\x12R\x11holdUntilUnixNano\x12%\n" +
+	"\x0ecaptured_minor\x18\a \x03(\x03R\rcapturedMinor\"\x9b\x01\n" +
 	"\vBankAnswers\x12\x1f\n" +
 	"\vleader_hint\x18\x04 \x01(\x04R\n" +
 	"leaderHint\x12\x12\n" +
@@ -2878,7 +2999,7 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\aInquiry\x12 \n" +
 	"\vcoordinator\x18\x01 \x01(\tR\vcoordinator\x12\x12\n" +
 	"\x04bank\x18\x02 \x01(\tR\x04bank\x12\x10\n" +
-	"\x03ids\x18\x03 \x03(\fR\x03ids\"\x90\a\n" +
+	"\x03ids\x18\x03 \x03(\fR\x03ids\"\xdc\a\n" +
 	"\aForward\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x123\n" +
@@ -2901,7 +3022,9 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"placeGroup\x12)\n" +
 	"\x0ftransfer_leader\x18\x10 \x01(\x04H\x00R\x0etransferLeader\x12G\n" +
 	"\x0echange_account\x18\x11 \x01(\v2\x1e.quorate.peer.v1.AccountChangeH\x00R\rchangeAccount\x12>\n" +
-	"\tstatement\x18\x12 \x01(\v2\x1e.quorate.peer.v1.StatementPageH\x00R\tstatementB\x05\n" +
+	"\tstatement\x18\x12 \x01(\v2\x1e.quorate.peer.v1.StatementPageH\x00R\tstatement\x124\n" +
+	"\acapture\x18\x13 \x01(\v2\x18.quorate.peer.v1.CaptureH\x00R\acapture\x12\x14\n" +
+	"\x04void\x18\x14 \x01(\fH\x00R\x04voidB\x05\n" +
 	"\x03ask\"\x84\x01\n" +
 	"\rAccountChange\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
@@ -2914,7 +3037,10 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\x05limit\x18\x03 \x01(\rR\x05limit\x12&\n" +
 	"\x0fsince_unix_nano\x18\x04 \x01(\x12R\rsinceUnixNano\x12&\n" +
 	"\x0funtil_unix_nano\x18\x05 \x01(\x12R\runtilUnixNano\"\a\n" +
-	"\x05Empty\"^\n" +
+	"\x05Empty\">\n" +
+	"\aCapture\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12#\n" +
+	"\ramounts_minor\x18\x02 \x03(\x03R\famountsMinor\"^\n" +
 	"\fRegisterNode\x12\x12\n" +
 	"\x04disk\x18\x01 \x01(\fR\x04disk\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x12\n" +
@@ -2966,19 +3092,21 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"last_entry\x18\v \x01(\x04R\tlastEntry\x126\n" +
 	"\amembers\x18\f \x03(\v2\x1c.quorate.peer.v1.ClusterNodeR\amembers\x12\x19\n" +
 	"\blast_seq\x18\r \x01(\x04R\alastSeq\x12\x12\n" +
-	"\x04more\x18\x0e \x01(\bR\x04more\"\x90\x01\n" +
+	"\x04more\x18\x0e \x01(\bR\x04more\"\xc1\x01\n" +
 	"\bTransfer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12(\n" +
 	"\x04legs\x18\x02 \x03(\v2\x14.quorate.peer.v1.LegR\x04legs\x12,\n" +
 	"\x12deadline_unix_nano\x18\x03 \x01(\x12R\x10deadlineUnixNano\x12\x1c\n" +
-	"\treference\x18\x04 \x01(\tR\treference\"\x80\x02\n" +
+	"\treference\x18\x04 \x01(\tR\treference\x12/\n" +
+	"\x14hold_until_unix_nano\x18\x05 \x01(\x12R\x11holdUntilUnixNano\"\xa7\x02\n" +
 	"\x0eTransferRecord\x125\n" +
 	"\btransfer\x18\x01 \x01(\v2\x19.quorate.peer.v1.TransferR\btransfer\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\rR\x05state\x12/\n" +
 	"\x06reason\x18\x03 \x01(\v2\x17.quorate.peer.v1.ReasonR\x06reason\x12\x18\n" +
 	"\asettled\x18\x04 \x01(\bR\asettled\x12*\n" +
 	"\x11created_unix_nano\x18\x05 \x01(\x12R\x0fcreatedUnixNano\x12*\n" +
-	"\x11decided_unix_nano\x18\x06 \x01(\x12R\x0fdecidedUnixNano\"\xfd\x01\n" +
+	"\x11decided_unix_nano\x18\x06 \x01(\x12R\x0fdecidedUnixNano\x12%\n" +
+	"\x0ecaptured_minor\x18\a \x03(\x03R\rcapturedMinor\"\xfd\x01\n" +
 	"\aAccount\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12'\n" +
@@ -3021,7 +3149,7 @@ func file_quorate_peer_v1_peer_proto_rawDescGZIP() []byte {
 	return file_quorate_peer_v1_peer_proto_rawDescData
 }
 
-var file_quorate_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_quorate_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_quorate_peer_v1_peer_proto_goTypes = []any{
 	(*ExchangeRequest)(nil),  // 0: quorate.peer.v1.ExchangeRequest
 	(*ExchangeResponse)(nil), // 1: quorate.peer.v1.ExchangeResponse
@@ -3043,18 +3171,19 @@ var file_quorate_peer_v1_peer_proto_goTypes = []any{
 	(*AccountChange)(nil),    // 17: quorate.peer.v1.AccountChange
 	(*StatementPage)(nil),    // 18: quorate.peer.v1.StatementPage
 	(*Empty)(nil),            // 19: quorate.peer.v1.Empty
-	(*RegisterNode)(nil),     // 20: quorate.peer.v1.RegisterNode
-	(*GroupReport)(nil),      // 21: quorate.peer.v1.GroupReport
-	(*Behind)(nil),           // 22: quorate.peer.v1.Behind
-	(*Placement)(nil),        // 23: quorate.peer.v1.Placement
-	(*ClusterNode)(nil),      // 24: quorate.peer.v1.ClusterNode
-	(*Page)(nil),             // 25: quorate.peer.v1.Page
-	(*ForwardReply)(nil),     // 26: quorate.peer.v1.ForwardReply
-	(*Transfer)(nil),         // 27: quorate.peer.v1.Transfer
-	(*TransferRecord)(nil),   // 28: quorate.peer.v1.TransferRecord
-	(*Account)(nil),          // 29: quorate.peer.v1.Account
-	(*Entry)(nil),            // 30: quorate.peer.v1.Entry
-	(*Total)(nil),            // 31: quorate.peer.v1.Total
+	(*Capture)(nil),          // 20: quorate.peer.v1.Capture
+	(*RegisterNode)(nil),     // 21: quorate.peer.v1.RegisterNode
+	(*GroupReport)(nil),      // 22: quorate.peer.v1.GroupReport
+	(*Behind)(nil),           // 23: quorate.peer.v1.Behind
+	(*Placement)(nil),        // 24: quorate.peer.v1.Placement
+	(*ClusterNode)(nil),      // 25: quorate.peer.v1.ClusterNode
+	(*Page)(nil),             // 26: quorate.peer.v1.Page
+	(*ForwardReply)(nil),     // 27: quorate.peer.v1.ForwardReply
+	(*Transfer)(nil),         // 28: quorate.peer.v1.Transfer
+	(*TransferRecord)(nil),   // 29: quorate.peer.v1.TransferRecord
+	(*Account)(nil),          // 30: quorate.peer.v1.Account
+	(*Entry)(nil),            // 31: quorate.peer.v1.Entry
+	(*Total)(nil),            // 32: quorate.peer.v1.Total
 }
 var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	2,  // 0: quorate.peer.v1.ExchangeRequest.envelopes:type_name -> quorate.peer.v1.Envelope
@@ -3063,9 +3192,9 @@ var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	13, // 3: quorate.peer.v1.Envelope.bank_answers:type_name -> quorate.peer.v1.BankAnswers
 	15, // 4: quorate.peer.v1.Envelope.inquiry:type_name -> quorate.peer.v1.Inquiry
 	16, // 5: quorate.peer.v1.Envelope.forward:type_name -> quorate.peer.v1.Forward
-	26, // 6: quorate.peer.v1.Envelope.forward_reply:type_name -> quorate.peer.v1.ForwardReply
-	20, // 7: quorate.peer.v1.Envelope.register_node:type_name -> quorate.peer.v1.RegisterNode
-	21, // 8: quorate.peer.v1.Envelope.group_report:type_name -> quorate.peer.v1.GroupReport
+	27, // 6: quorate.peer.v1.Envelope.forward_reply:type_name -> quorate.peer.v1.ForwardReply
+	21, // 7: quorate.peer.v1.Envelope.register_node:type_name -> quorate.peer.v1.RegisterNode
+	22, // 8: quorate.peer.v1.Envelope.group_report:type_name -> quorate.peer.v1.GroupReport
 	3,  // 9: quorate.peer.v1.Envelope.pulse:type_name -> quorate.peer.v1.Pulse
 	4,  // 10: quorate.peer.v1.Pulse.quiesced:type_name -> quorate.peer.v1.Quiesced
 	6,  // 11: quorate.peer.v1.RaftMessage.entries:type_name -> quorate.peer.v1.RaftEntry
@@ -3075,32 +3204,33 @@ var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	8,  // 15: quorate.peer.v1.BankRequest.legs:type_name -> quorate.peer.v1.Leg
 	14, // 16: quorate.peer.v1.BankAnswers.answers:type_name -> quorate.peer.v1.BankAnswer
 	9,  // 17: quorate.peer.v1.BankAnswer.reason:type_name -> quorate.peer.v1.Reason
-	27, // 18: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
-	29, // 19: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
-	25, // 20: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
-	25, // 21: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
+	28, // 18: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
+	30, // 19: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
+	26, // 20: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
+	26, // 21: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
 	19, // 22: quorate.peer.v1.Forward.audit:type_name -> quorate.peer.v1.Empty
 	19, // 23: quorate.peer.v1.Forward.list_members:type_name -> quorate.peer.v1.Empty
-	24, // 24: quorate.peer.v1.Forward.add_member:type_name -> quorate.peer.v1.ClusterNode
-	23, // 25: quorate.peer.v1.Forward.place_group:type_name -> quorate.peer.v1.Placement
+	25, // 24: quorate.peer.v1.Forward.add_member:type_name -> quorate.peer.v1.ClusterNode
+	24, // 25: quorate.peer.v1.Forward.place_group:type_name -> quorate.peer.v1.Placement
 	17, // 26: quorate.peer.v1.Forward.change_account:type_name -> quorate.peer.v1.AccountChange
 	18, // 27: quorate.peer.v1.Forward.statement:type_name -> quorate.peer.v1.StatementPage
-	22, // 28: quorate.peer.v1.GroupReport.behind:type_name -> quorate.peer.v1.Behind
-	28, // 29: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
-	29, // 30: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
-	30, // 31: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
-	31, // 32: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
-	24, // 33: quorate.peer.v1.ForwardReply.members:type_name -> quorate.peer.v1.ClusterNode
-	8,  // 34: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
-	27, // 35: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
-	9,  // 36: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
-	0,  // 37: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
-	1,  // 38: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
-	38, // [38:39] is the sub-list for method output_type
-	37, // [37:38] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	20, // 28: quorate.peer.v1.Forward.capture:type_name -> quorate.peer.v1.Capture
+	23, // 29: quorate.peer.v1.GroupReport.behind:type_name -> quorate.peer.v1.Behind
+	29, // 30: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
+	30, // 31: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
+	31, // 32: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
+	32, // 33: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
+	25, // 34: quorate.peer.v1.ForwardReply.members:type_name -> quorate.peer.v1.ClusterNode
+	8,  // 35: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
+	28, // 36: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
+	9,  // 37: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
+	0,  // 38: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
+	1,  // 39: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
+	39, // [39:40] is the sub-list for method output_type
+	38, // [38:39] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_quorate_peer_v1_peer_proto_init() }
@@ -3136,6 +3266,8 @@ func file_quorate_peer_v1_peer_proto_init() {
 		(*Forward_TransferLeader)(nil),
 		(*Forward_ChangeAccount)(nil),
 		(*Forward_Statement)(nil),
+		(*Forward_Capture)(nil),
+		(*Forward_Void)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3143,7 +3275,7 @@ func file_quorate_peer_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_peer_v1_peer_proto_rawDesc), len(file_quorate_peer_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,8 +25,9 @@ const (
 
 // CoordinatorEntry is one element of a coordinator's log: the facts of one batch, in order.
 type CoordinatorEntry struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Version uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1, or 2 if a fact is about a hold.
+	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// The leader's clock when it proposed the batch. Decides nothing.
 	AtUnixNano    int64              `protobuf:"zigzag64,2,opt,name=at_unix_nano,json=atUnixNano,proto3" json:"at_unix_nano,omitempty"`
 	Facts         []*CoordinatorFact `protobuf:"bytes,3,rep,name=facts,proto3" json:"facts,omitempty"`
@@ -92,6 +93,7 @@ type CoordinatorFact struct {
 	//	*CoordinatorFact_Stage
 	//	*CoordinatorFact_Decide
 	//	*CoordinatorFact_Settle
+	//	*CoordinatorFact_Hold
 	Fact          isCoordinatorFact_Fact `protobuf_oneof:"fact"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -161,6 +163,15 @@ func (x *CoordinatorFact) GetSettle() *Settlement {
 	return nil
 }
 
+func (x *CoordinatorFact) GetHold() *HeldTransfer {
+	if x != nil {
+		if x, ok := x.Fact.(*CoordinatorFact_Hold); ok {
+			return x.Hold
+		}
+	}
+	return nil
+}
+
 type isCoordinatorFact_Fact interface {
 	isCoordinatorFact_Fact()
 }
@@ -177,11 +188,17 @@ type CoordinatorFact_Settle struct {
 	Settle *Settlement `protobuf:"bytes,3,opt,name=settle,proto3,oneof"`
 }
 
+type CoordinatorFact_Hold struct {
+	Hold *HeldTransfer `protobuf:"bytes,4,opt,name=hold,proto3,oneof"`
+}
+
 func (*CoordinatorFact_Stage) isCoordinatorFact_Fact() {}
 
 func (*CoordinatorFact_Decide) isCoordinatorFact_Fact() {}
 
 func (*CoordinatorFact_Settle) isCoordinatorFact_Fact() {}
+
+func (*CoordinatorFact_Hold) isCoordinatorFact_Fact() {}
 
 type StagedTransfer struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -189,8 +206,10 @@ type StagedTransfer struct {
 	Legs             []*StagedLeg           `protobuf:"bytes,2,rep,name=legs,proto3" json:"legs,omitempty"`
 	DeadlineUnixNano int64                  `protobuf:"zigzag64,3,opt,name=deadline_unix_nano,json=deadlineUnixNano,proto3" json:"deadline_unix_nano,omitempty"`
 	Reference        string                 `protobuf:"bytes,4,opt,name=reference,proto3" json:"reference,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Of a hold: when it is voided.
+	HoldUntilUnixNano int64 `protobuf:"zigzag64,5,opt,name=hold_until_unix_nano,json=holdUntilUnixNano,proto3" json:"hold_until_unix_nano,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *StagedTransfer) Reset() {
@@ -249,6 +268,13 @@ func (x *StagedTransfer) GetReference() string {
 		return x.Reference
 	}
 	return ""
+}
+
+func (x *StagedTransfer) GetHoldUntilUnixNano() int64 {
+	if x != nil {
+		return x.HoldUntilUnixNano
+	}
+	return 0
 }
 
 type StagedLeg struct {
@@ -339,8 +365,10 @@ type Decision struct {
 	// It closes an id that nobody has staged. Before there was this field, the reason code "orphaned" said so.
 	Tombstone       bool       `protobuf:"varint,7,opt,name=tombstone,proto3" json:"tombstone,omitempty"`
 	ReasonShortfall *Shortfall `protobuf:"bytes,8,opt,name=reason_shortfall,json=reasonShortfall,proto3" json:"reason_shortfall,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Of a hold that is committed in part: one amount for each leg.
+	CapturedMinor []int64 `protobuf:"varint,9,rep,name=captured_minor,json=capturedMinor,proto3" json:"captured_minor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Decision) Reset() {
@@ -429,6 +457,13 @@ func (x *Decision) GetReasonShortfall() *Shortfall {
 	return nil
 }
 
+func (x *Decision) GetCapturedMinor() []int64 {
+	if x != nil {
+		return x.CapturedMinor
+	}
+	return nil
+}
+
 // Shortfall says what an account had when a debit asked for more. It comes with the reason code insufficient_funds.
 type Shortfall struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -498,6 +533,51 @@ func (x *Shortfall) GetNeededMinor() int64 {
 	return 0
 }
 
+// HeldTransfer says that all banks have reserved their parts of a hold.
+type HeldTransfer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeldTransfer) Reset() {
+	*x = HeldTransfer{}
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeldTransfer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeldTransfer) ProtoMessage() {}
+
+func (x *HeldTransfer) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeldTransfer.ProtoReflect.Descriptor instead.
+func (*HeldTransfer) Descriptor() ([]byte, []int) {
+	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *HeldTransfer) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
 type Settlement struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ids           [][]byte               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
@@ -507,7 +587,7 @@ type Settlement struct {
 
 func (x *Settlement) Reset() {
 	*x = Settlement{}
-	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[6]
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -519,7 +599,7 @@ func (x *Settlement) String() string {
 func (*Settlement) ProtoMessage() {}
 
 func (x *Settlement) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[6]
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -532,7 +612,7 @@ func (x *Settlement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settlement.ProtoReflect.Descriptor instead.
 func (*Settlement) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{6}
+	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Settlement) GetIds() [][]byte {
@@ -544,25 +624,28 @@ func (x *Settlement) GetIds() [][]byte {
 
 // CoordinatorRecord is one transfer's life, as a checkpoint keeps it.
 type CoordinatorRecord struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	Version         uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Transfer        *StagedTransfer        `protobuf:"bytes,2,opt,name=transfer,proto3" json:"transfer,omitempty"`
-	Fingerprint     []byte                 `protobuf:"bytes,3,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	State           uint32                 `protobuf:"varint,4,opt,name=state,proto3" json:"state,omitempty"`
-	ReasonCode      string                 `protobuf:"bytes,5,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`
-	ReasonBank      string                 `protobuf:"bytes,6,opt,name=reason_bank,json=reasonBank,proto3" json:"reason_bank,omitempty"`
-	ReasonDetail    string                 `protobuf:"bytes,7,opt,name=reason_detail,json=reasonDetail,proto3" json:"reason_detail,omitempty"`
-	Settled         bool                   `protobuf:"varint,8,opt,name=settled,proto3" json:"settled,omitempty"`
-	CreatedUnixNano int64                  `protobuf:"zigzag64,9,opt,name=created_unix_nano,json=createdUnixNano,proto3" json:"created_unix_nano,omitempty"`
-	DecidedUnixNano int64                  `protobuf:"zigzag64,10,opt,name=decided_unix_nano,json=decidedUnixNano,proto3" json:"decided_unix_nano,omitempty"`
-	ReasonShortfall *Shortfall             `protobuf:"bytes,11,opt,name=reason_shortfall,json=reasonShortfall,proto3" json:"reason_shortfall,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1, or 2 of a hold.
+	Version         uint32          `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Transfer        *StagedTransfer `protobuf:"bytes,2,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	Fingerprint     []byte          `protobuf:"bytes,3,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	State           uint32          `protobuf:"varint,4,opt,name=state,proto3" json:"state,omitempty"`
+	ReasonCode      string          `protobuf:"bytes,5,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`
+	ReasonBank      string          `protobuf:"bytes,6,opt,name=reason_bank,json=reasonBank,proto3" json:"reason_bank,omitempty"`
+	ReasonDetail    string          `protobuf:"bytes,7,opt,name=reason_detail,json=reasonDetail,proto3" json:"reason_detail,omitempty"`
+	Settled         bool            `protobuf:"varint,8,opt,name=settled,proto3" json:"settled,omitempty"`
+	CreatedUnixNano int64           `protobuf:"zigzag64,9,opt,name=created_unix_nano,json=createdUnixNano,proto3" json:"created_unix_nano,omitempty"`
+	DecidedUnixNano int64           `protobuf:"zigzag64,10,opt,name=decided_unix_nano,json=decidedUnixNano,proto3" json:"decided_unix_nano,omitempty"`
+	ReasonShortfall *Shortfall      `protobuf:"bytes,11,opt,name=reason_shortfall,json=reasonShortfall,proto3" json:"reason_shortfall,omitempty"`
+	// As in Decision.
+	CapturedMinor []int64 `protobuf:"varint,12,rep,name=captured_minor,json=capturedMinor,proto3" json:"captured_minor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CoordinatorRecord) Reset() {
 	*x = CoordinatorRecord{}
-	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[7]
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -574,7 +657,7 @@ func (x *CoordinatorRecord) String() string {
 func (*CoordinatorRecord) ProtoMessage() {}
 
 func (x *CoordinatorRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[7]
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -587,7 +670,7 @@ func (x *CoordinatorRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorRecord.ProtoReflect.Descriptor instead.
 func (*CoordinatorRecord) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{7}
+	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CoordinatorRecord) GetVersion() uint32 {
@@ -667,6 +750,13 @@ func (x *CoordinatorRecord) GetReasonShortfall() *Shortfall {
 	return nil
 }
 
+func (x *CoordinatorRecord) GetCapturedMinor() []int64 {
+	if x != nil {
+		return x.CapturedMinor
+	}
+	return nil
+}
+
 var File_quorate_store_v1_coordinator_proto protoreflect.FileDescriptor
 
 const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
@@ -676,23 +766,25 @@ const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12 \n" +
 	"\fat_unix_nano\x18\x02 \x01(\x12R\n" +
 	"atUnixNano\x127\n" +
-	"\x05facts\x18\x03 \x03(\v2!.quorate.store.v1.CoordinatorFactR\x05facts\"\xc1\x01\n" +
+	"\x05facts\x18\x03 \x03(\v2!.quorate.store.v1.CoordinatorFactR\x05facts\"\xf7\x01\n" +
 	"\x0fCoordinatorFact\x128\n" +
 	"\x05stage\x18\x01 \x01(\v2 .quorate.store.v1.StagedTransferH\x00R\x05stage\x124\n" +
 	"\x06decide\x18\x02 \x01(\v2\x1a.quorate.store.v1.DecisionH\x00R\x06decide\x126\n" +
-	"\x06settle\x18\x03 \x01(\v2\x1c.quorate.store.v1.SettlementH\x00R\x06settleB\x06\n" +
-	"\x04fact\"\x9d\x01\n" +
+	"\x06settle\x18\x03 \x01(\v2\x1c.quorate.store.v1.SettlementH\x00R\x06settle\x124\n" +
+	"\x04hold\x18\x04 \x01(\v2\x1e.quorate.store.v1.HeldTransferH\x00R\x04holdB\x06\n" +
+	"\x04fact\"\xce\x01\n" +
 	"\x0eStagedTransfer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12/\n" +
 	"\x04legs\x18\x02 \x03(\v2\x1b.quorate.store.v1.StagedLegR\x04legs\x12,\n" +
 	"\x12deadline_unix_nano\x18\x03 \x01(\x12R\x10deadlineUnixNano\x12\x1c\n" +
-	"\treference\x18\x04 \x01(\tR\treference\"\x96\x01\n" +
+	"\treference\x18\x04 \x01(\tR\treference\x12/\n" +
+	"\x14hold_until_unix_nano\x18\x05 \x01(\x12R\x11holdUntilUnixNano\"\x96\x01\n" +
 	"\tStagedLeg\x12\x12\n" +
 	"\x04bank\x18\x01 \x01(\tR\x04bank\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1c\n" +
 	"\tdirection\x18\x03 \x01(\rR\tdirection\x12!\n" +
 	"\famount_minor\x18\x04 \x01(\x03R\vamountMinor\x12\x1a\n" +
-	"\bcurrency\x18\x05 \x01(\tR\bcurrency\"\x9f\x02\n" +
+	"\bcurrency\x18\x05 \x01(\tR\bcurrency\"\xca\x02\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\rR\x05state\x12\x1f\n" +
@@ -704,15 +796,18 @@ const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
 	"\fat_unix_nano\x18\x06 \x01(\x12R\n" +
 	"atUnixNano\x12\x1c\n" +
 	"\ttombstone\x18\a \x01(\bR\ttombstone\x12F\n" +
-	"\x10reason_shortfall\x18\b \x01(\v2\x1b.quorate.store.v1.ShortfallR\x0freasonShortfall\"\x8d\x01\n" +
+	"\x10reason_shortfall\x18\b \x01(\v2\x1b.quorate.store.v1.ShortfallR\x0freasonShortfall\x12)\n" +
+	"\x0ecaptured_minor\x18\t \x03(\x03B\x02\x10\x00R\rcapturedMinor\"\x8d\x01\n" +
 	"\tShortfall\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1a\n" +
 	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12'\n" +
 	"\x0favailable_minor\x18\x03 \x01(\x12R\x0eavailableMinor\x12!\n" +
 	"\fneeded_minor\x18\x04 \x01(\x03R\vneededMinor\"\x1e\n" +
+	"\fHeldTransfer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\"\x1e\n" +
 	"\n" +
 	"Settlement\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\fR\x03ids\"\xc4\x03\n" +
+	"\x03ids\x18\x01 \x03(\fR\x03ids\"\xef\x03\n" +
 	"\x11CoordinatorRecord\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12<\n" +
 	"\btransfer\x18\x02 \x01(\v2 .quorate.store.v1.StagedTransferR\btransfer\x12 \n" +
@@ -727,7 +822,8 @@ const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
 	"\x11created_unix_nano\x18\t \x01(\x12R\x0fcreatedUnixNano\x12*\n" +
 	"\x11decided_unix_nano\x18\n" +
 	" \x01(\x12R\x0fdecidedUnixNano\x12F\n" +
-	"\x10reason_shortfall\x18\v \x01(\v2\x1b.quorate.store.v1.ShortfallR\x0freasonShortfallB;Z9github.com/quorate/quorate/proto/quorate/store/v1;storev1b\x06proto3"
+	"\x10reason_shortfall\x18\v \x01(\v2\x1b.quorate.store.v1.ShortfallR\x0freasonShortfall\x12)\n" +
+	"\x0ecaptured_minor\x18\f \x03(\x03B\x02\x10\x00R\rcapturedMinorB;Z9github.com/quorate/quorate/proto/quorate/store/v1;storev1b\x06proto3"
 
 var (
 	file_quorate_store_v1_coordinator_proto_rawDescOnce sync.Once
@@ -741,7 +837,7 @@ func file_quorate_store_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_quorate_store_v1_coordinator_proto_rawDescData
 }
 
-var file_quorate_store_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_quorate_store_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_quorate_store_v1_coordinator_proto_goTypes = []any{
 	(*CoordinatorEntry)(nil),  // 0: quorate.store.v1.CoordinatorEntry
 	(*CoordinatorFact)(nil),   // 1: quorate.store.v1.CoordinatorFact
@@ -749,23 +845,25 @@ var file_quorate_store_v1_coordinator_proto_goTypes = []any{
 	(*StagedLeg)(nil),         // 3: quorate.store.v1.StagedLeg
 	(*Decision)(nil),          // 4: quorate.store.v1.Decision
 	(*Shortfall)(nil),         // 5: quorate.store.v1.Shortfall
-	(*Settlement)(nil),        // 6: quorate.store.v1.Settlement
-	(*CoordinatorRecord)(nil), // 7: quorate.store.v1.CoordinatorRecord
+	(*HeldTransfer)(nil),      // 6: quorate.store.v1.HeldTransfer
+	(*Settlement)(nil),        // 7: quorate.store.v1.Settlement
+	(*CoordinatorRecord)(nil), // 8: quorate.store.v1.CoordinatorRecord
 }
 var file_quorate_store_v1_coordinator_proto_depIdxs = []int32{
 	1, // 0: quorate.store.v1.CoordinatorEntry.facts:type_name -> quorate.store.v1.CoordinatorFact
 	2, // 1: quorate.store.v1.CoordinatorFact.stage:type_name -> quorate.store.v1.StagedTransfer
 	4, // 2: quorate.store.v1.CoordinatorFact.decide:type_name -> quorate.store.v1.Decision
-	6, // 3: quorate.store.v1.CoordinatorFact.settle:type_name -> quorate.store.v1.Settlement
-	3, // 4: quorate.store.v1.StagedTransfer.legs:type_name -> quorate.store.v1.StagedLeg
-	5, // 5: quorate.store.v1.Decision.reason_shortfall:type_name -> quorate.store.v1.Shortfall
-	2, // 6: quorate.store.v1.CoordinatorRecord.transfer:type_name -> quorate.store.v1.StagedTransfer
-	5, // 7: quorate.store.v1.CoordinatorRecord.reason_shortfall:type_name -> quorate.store.v1.Shortfall
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	7, // 3: quorate.store.v1.CoordinatorFact.settle:type_name -> quorate.store.v1.Settlement
+	6, // 4: quorate.store.v1.CoordinatorFact.hold:type_name -> quorate.store.v1.HeldTransfer
+	3, // 5: quorate.store.v1.StagedTransfer.legs:type_name -> quorate.store.v1.StagedLeg
+	5, // 6: quorate.store.v1.Decision.reason_shortfall:type_name -> quorate.store.v1.Shortfall
+	2, // 7: quorate.store.v1.CoordinatorRecord.transfer:type_name -> quorate.store.v1.StagedTransfer
+	5, // 8: quorate.store.v1.CoordinatorRecord.reason_shortfall:type_name -> quorate.store.v1.Shortfall
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_quorate_store_v1_coordinator_proto_init() }
@@ -777,6 +875,7 @@ func file_quorate_store_v1_coordinator_proto_init() {
 		(*CoordinatorFact_Stage)(nil),
 		(*CoordinatorFact_Decide)(nil),
 		(*CoordinatorFact_Settle)(nil),
+		(*CoordinatorFact_Hold)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -784,7 +883,7 @@ func file_quorate_store_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_store_v1_coordinator_proto_rawDesc), len(file_quorate_store_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -243,7 +243,7 @@ func (LedgerFinishedState) EnumDescriptor() ([]byte, []int) {
 // LedgerBatch is one entry of a bank's log: commands that are applied in their order.
 type LedgerBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1, or 2 if there is a change among the commands.
+	// 1; 2 if there is a change among the commands; 3 if there is a prepare of a client's hold or a capture.
 	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// When the leader proposed the batch, in nanoseconds since 1970-01-01 UTC.
 	AtUnixNanos   int64            `protobuf:"fixed64,2,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
@@ -314,6 +314,7 @@ type LedgerCommand struct {
 	//	*LedgerCommand_Resolve
 	//	*LedgerCommand_Open
 	//	*LedgerCommand_Change
+	//	*LedgerCommand_Capture
 	Command       isLedgerCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -410,6 +411,15 @@ func (x *LedgerCommand) GetChange() *LedgerChange {
 	return nil
 }
 
+func (x *LedgerCommand) GetCapture() *LedgerCapture {
+	if x != nil {
+		if x, ok := x.Command.(*LedgerCommand_Capture); ok {
+			return x.Capture
+		}
+	}
+	return nil
+}
+
 type isLedgerCommand_Command interface {
 	isLedgerCommand_Command()
 }
@@ -439,6 +449,10 @@ type LedgerCommand_Change struct {
 	Change *LedgerChange `protobuf:"bytes,6,opt,name=change,proto3,oneof"`
 }
 
+type LedgerCommand_Capture struct {
+	Capture *LedgerCapture `protobuf:"bytes,7,opt,name=capture,proto3,oneof"`
+}
+
 func (*LedgerCommand_Prepare) isLedgerCommand_Command() {}
 
 func (*LedgerCommand_Commit) isLedgerCommand_Command() {}
@@ -451,17 +465,21 @@ func (*LedgerCommand_Open) isLedgerCommand_Command() {}
 
 func (*LedgerCommand_Change) isLedgerCommand_Command() {}
 
+func (*LedgerCommand_Capture) isLedgerCommand_Command() {}
+
 // LedgerPrepare asks to reserve the legs of one transfer at this bank.
 type LedgerPrepare struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 16 bytes.
 	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// 16 bytes that stand for the content of the whole transfer.
-	Fingerprint   []byte       `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	Legs          []*LedgerLeg `protobuf:"bytes,3,rep,name=legs,proto3" json:"legs,omitempty"`
-	Reference     string       `protobuf:"bytes,4,opt,name=reference,proto3" json:"reference,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Fingerprint []byte       `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	Legs        []*LedgerLeg `protobuf:"bytes,3,rep,name=legs,proto3" json:"legs,omitempty"`
+	Reference   string       `protobuf:"bytes,4,opt,name=reference,proto3" json:"reference,omitempty"`
+	// Of a client's hold: when its coordinator voids it.
+	HoldUntilUnixNanos int64 `protobuf:"fixed64,5,opt,name=hold_until_unix_nanos,json=holdUntilUnixNanos,proto3" json:"hold_until_unix_nanos,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *LedgerPrepare) Reset() {
@@ -522,6 +540,68 @@ func (x *LedgerPrepare) GetReference() string {
 	return ""
 }
 
+func (x *LedgerPrepare) GetHoldUntilUnixNanos() int64 {
+	if x != nil {
+		return x.HoldUntilUnixNanos
+	}
+	return 0
+}
+
+// LedgerCapture is a commit of a part of what is reserved.
+type LedgerCapture struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 16 bytes, as in LedgerPrepare.
+	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// One for each leg, in their order.
+	AmountsMinor  []int64 `protobuf:"varint,2,rep,name=amounts_minor,json=amountsMinor,proto3" json:"amounts_minor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LedgerCapture) Reset() {
+	*x = LedgerCapture{}
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgerCapture) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgerCapture) ProtoMessage() {}
+
+func (x *LedgerCapture) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgerCapture.ProtoReflect.Descriptor instead.
+func (*LedgerCapture) Descriptor() ([]byte, []int) {
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *LedgerCapture) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *LedgerCapture) GetAmountsMinor() []int64 {
+	if x != nil {
+		return x.AmountsMinor
+	}
+	return nil
+}
+
 // LedgerResolve asks what became of a transfer with this content.
 type LedgerResolve struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -534,7 +614,7 @@ type LedgerResolve struct {
 
 func (x *LedgerResolve) Reset() {
 	*x = LedgerResolve{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[3]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -546,7 +626,7 @@ func (x *LedgerResolve) String() string {
 func (*LedgerResolve) ProtoMessage() {}
 
 func (x *LedgerResolve) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[3]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -559,7 +639,7 @@ func (x *LedgerResolve) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerResolve.ProtoReflect.Descriptor instead.
 func (*LedgerResolve) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{3}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *LedgerResolve) GetId() []byte {
@@ -589,7 +669,7 @@ type LedgerLeg struct {
 
 func (x *LedgerLeg) Reset() {
 	*x = LedgerLeg{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[4]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +681,7 @@ func (x *LedgerLeg) String() string {
 func (*LedgerLeg) ProtoMessage() {}
 
 func (x *LedgerLeg) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[4]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +694,7 @@ func (x *LedgerLeg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerLeg.ProtoReflect.Descriptor instead.
 func (*LedgerLeg) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{4}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *LedgerLeg) GetAccount() string {
@@ -658,7 +738,7 @@ type LedgerTerms struct {
 
 func (x *LedgerTerms) Reset() {
 	*x = LedgerTerms{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[5]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -670,7 +750,7 @@ func (x *LedgerTerms) String() string {
 func (*LedgerTerms) ProtoMessage() {}
 
 func (x *LedgerTerms) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[5]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -683,7 +763,7 @@ func (x *LedgerTerms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerTerms.ProtoReflect.Descriptor instead.
 func (*LedgerTerms) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{5}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LedgerTerms) GetId() string {
@@ -728,7 +808,7 @@ type LedgerChange struct {
 
 func (x *LedgerChange) Reset() {
 	*x = LedgerChange{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[6]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -740,7 +820,7 @@ func (x *LedgerChange) String() string {
 func (*LedgerChange) ProtoMessage() {}
 
 func (x *LedgerChange) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[6]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -753,7 +833,7 @@ func (x *LedgerChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerChange.ProtoReflect.Descriptor instead.
 func (*LedgerChange) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{6}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *LedgerChange) GetAccount() string {
@@ -800,7 +880,7 @@ type LedgerAccount struct {
 
 func (x *LedgerAccount) Reset() {
 	*x = LedgerAccount{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[7]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +892,7 @@ func (x *LedgerAccount) String() string {
 func (*LedgerAccount) ProtoMessage() {}
 
 func (x *LedgerAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[7]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +905,7 @@ func (x *LedgerAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerAccount.ProtoReflect.Descriptor instead.
 func (*LedgerAccount) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{7}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LedgerAccount) GetCurrency() string {
@@ -884,17 +964,19 @@ type LedgerHold struct {
 	Fingerprint         []byte `protobuf:"bytes,1,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	PreparedAtUnixNanos int64  `protobuf:"fixed64,2,opt,name=prepared_at_unix_nanos,json=preparedAtUnixNanos,proto3" json:"prepared_at_unix_nanos,omitempty"`
 	// The log entry that prepared it, and the command's place within that entry: the order of holds.
-	Index         uint64           `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
-	Ordinal       uint32           `protobuf:"varint,4,opt,name=ordinal,proto3" json:"ordinal,omitempty"`
-	Legs          []*LedgerHoldLeg `protobuf:"bytes,5,rep,name=legs,proto3" json:"legs,omitempty"`
-	Reference     string           `protobuf:"bytes,6,opt,name=reference,proto3" json:"reference,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Index     uint64           `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	Ordinal   uint32           `protobuf:"varint,4,opt,name=ordinal,proto3" json:"ordinal,omitempty"`
+	Legs      []*LedgerHoldLeg `protobuf:"bytes,5,rep,name=legs,proto3" json:"legs,omitempty"`
+	Reference string           `protobuf:"bytes,6,opt,name=reference,proto3" json:"reference,omitempty"`
+	// As in LedgerPrepare.
+	UntilUnixNanos int64 `protobuf:"fixed64,7,opt,name=until_unix_nanos,json=untilUnixNanos,proto3" json:"until_unix_nanos,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *LedgerHold) Reset() {
 	*x = LedgerHold{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[8]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +988,7 @@ func (x *LedgerHold) String() string {
 func (*LedgerHold) ProtoMessage() {}
 
 func (x *LedgerHold) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[8]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +1001,7 @@ func (x *LedgerHold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerHold.ProtoReflect.Descriptor instead.
 func (*LedgerHold) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{8}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LedgerHold) GetFingerprint() []byte {
@@ -964,6 +1046,13 @@ func (x *LedgerHold) GetReference() string {
 	return ""
 }
 
+func (x *LedgerHold) GetUntilUnixNanos() int64 {
+	if x != nil {
+		return x.UntilUnixNanos
+	}
+	return 0
+}
+
 // LedgerHoldLeg is one reserved leg, in the currency of its account.
 type LedgerHoldLeg struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -976,7 +1065,7 @@ type LedgerHoldLeg struct {
 
 func (x *LedgerHoldLeg) Reset() {
 	*x = LedgerHoldLeg{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[9]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -988,7 +1077,7 @@ func (x *LedgerHoldLeg) String() string {
 func (*LedgerHoldLeg) ProtoMessage() {}
 
 func (x *LedgerHoldLeg) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[9]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1001,7 +1090,7 @@ func (x *LedgerHoldLeg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerHoldLeg.ProtoReflect.Descriptor instead.
 func (*LedgerHoldLeg) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{9}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LedgerHoldLeg) GetAccount() string {
@@ -1037,7 +1126,7 @@ type LedgerFinished struct {
 
 func (x *LedgerFinished) Reset() {
 	*x = LedgerFinished{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[10]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1049,7 +1138,7 @@ func (x *LedgerFinished) String() string {
 func (*LedgerFinished) ProtoMessage() {}
 
 func (x *LedgerFinished) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[10]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1062,7 +1151,7 @@ func (x *LedgerFinished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerFinished.ProtoReflect.Descriptor instead.
 func (*LedgerFinished) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{10}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LedgerFinished) GetState() LedgerFinishedState {
@@ -1120,7 +1209,7 @@ type LedgerShortfall struct {
 
 func (x *LedgerShortfall) Reset() {
 	*x = LedgerShortfall{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[11]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1221,7 @@ func (x *LedgerShortfall) String() string {
 func (*LedgerShortfall) ProtoMessage() {}
 
 func (x *LedgerShortfall) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[11]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1234,7 @@ func (x *LedgerShortfall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerShortfall.ProtoReflect.Descriptor instead.
 func (*LedgerShortfall) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{11}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LedgerShortfall) GetAccount() string {
@@ -1195,7 +1284,7 @@ type LedgerEntry struct {
 
 func (x *LedgerEntry) Reset() {
 	*x = LedgerEntry{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[12]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1296,7 @@ func (x *LedgerEntry) String() string {
 func (*LedgerEntry) ProtoMessage() {}
 
 func (x *LedgerEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[12]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1309,7 @@ func (x *LedgerEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerEntry.ProtoReflect.Descriptor instead.
 func (*LedgerEntry) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{12}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LedgerEntry) GetTransfer() []byte {
@@ -1285,7 +1374,7 @@ type LedgerLine struct {
 
 func (x *LedgerLine) Reset() {
 	*x = LedgerLine{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[13]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +1386,7 @@ func (x *LedgerLine) String() string {
 func (*LedgerLine) ProtoMessage() {}
 
 func (x *LedgerLine) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[13]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +1399,7 @@ func (x *LedgerLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerLine.ProtoReflect.Descriptor instead.
 func (*LedgerLine) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{13}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LedgerLine) GetVersion() uint32 {
@@ -1340,7 +1429,7 @@ type LedgerTotal struct {
 
 func (x *LedgerTotal) Reset() {
 	*x = LedgerTotal{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[14]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1441,7 @@ func (x *LedgerTotal) String() string {
 func (*LedgerTotal) ProtoMessage() {}
 
 func (x *LedgerTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[14]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1454,7 @@ func (x *LedgerTotal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerTotal.ProtoReflect.Descriptor instead.
 func (*LedgerTotal) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{14}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LedgerTotal) GetPostedMinor() int64 {
@@ -1417,7 +1506,7 @@ type LedgerMeta struct {
 
 func (x *LedgerMeta) Reset() {
 	*x = LedgerMeta{}
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[15]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +1518,7 @@ func (x *LedgerMeta) String() string {
 func (*LedgerMeta) ProtoMessage() {}
 
 func (x *LedgerMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_ledger_proto_msgTypes[15]
+	mi := &file_quorate_store_v1_ledger_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +1531,7 @@ func (x *LedgerMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerMeta.ProtoReflect.Descriptor instead.
 func (*LedgerMeta) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{15}
+	return file_quorate_store_v1_ledger_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LedgerMeta) GetVersion() uint32 {
@@ -1495,20 +1584,25 @@ const file_quorate_store_v1_ledger_proto_rawDesc = "" +
 	"\vLedgerBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\"\n" +
 	"\rat_unix_nanos\x18\x02 \x01(\x10R\vatUnixNanos\x12;\n" +
-	"\bcommands\x18\x03 \x03(\v2\x1f.quorate.store.v1.LedgerCommandR\bcommands\"\xbb\x02\n" +
+	"\bcommands\x18\x03 \x03(\v2\x1f.quorate.store.v1.LedgerCommandR\bcommands\"\xf8\x02\n" +
 	"\rLedgerCommand\x12;\n" +
 	"\aprepare\x18\x01 \x01(\v2\x1f.quorate.store.v1.LedgerPrepareH\x00R\aprepare\x12\x18\n" +
 	"\x06commit\x18\x02 \x01(\fH\x00R\x06commit\x12\x1c\n" +
 	"\brollback\x18\x03 \x01(\fH\x00R\brollback\x12;\n" +
 	"\aresolve\x18\x04 \x01(\v2\x1f.quorate.store.v1.LedgerResolveH\x00R\aresolve\x123\n" +
 	"\x04open\x18\x05 \x01(\v2\x1d.quorate.store.v1.LedgerTermsH\x00R\x04open\x128\n" +
-	"\x06change\x18\x06 \x01(\v2\x1e.quorate.store.v1.LedgerChangeH\x00R\x06changeB\t\n" +
-	"\acommand\"\x90\x01\n" +
+	"\x06change\x18\x06 \x01(\v2\x1e.quorate.store.v1.LedgerChangeH\x00R\x06change\x12;\n" +
+	"\acapture\x18\a \x01(\v2\x1f.quorate.store.v1.LedgerCaptureH\x00R\acaptureB\t\n" +
+	"\acommand\"\xc3\x01\n" +
 	"\rLedgerPrepare\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12/\n" +
 	"\x04legs\x18\x03 \x03(\v2\x1b.quorate.store.v1.LedgerLegR\x04legs\x12\x1c\n" +
-	"\treference\x18\x04 \x01(\tR\treference\"A\n" +
+	"\treference\x18\x04 \x01(\tR\treference\x121\n" +
+	"\x15hold_until_unix_nanos\x18\x05 \x01(\x10R\x12holdUntilUnixNanos\"H\n" +
+	"\rLedgerCapture\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12'\n" +
+	"\ramounts_minor\x18\x02 \x03(\x03B\x02\x10\x00R\famountsMinor\"A\n" +
 	"\rLedgerResolve\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\"\xa5\x01\n" +
@@ -1535,7 +1629,7 @@ const file_quorate_store_v1_ledger_proto_rawDesc = "" +
 	"\n" +
 	"held_minor\x18\x05 \x01(\x03R\theldMinor\x12%\n" +
 	"\x0eincoming_minor\x18\x06 \x01(\x03R\rincomingMinor\x12=\n" +
-	"\x06status\x18\a \x01(\x0e2%.quorate.store.v1.LedgerAccountStatusR\x06status\"\xe6\x01\n" +
+	"\x06status\x18\a \x01(\x0e2%.quorate.store.v1.LedgerAccountStatusR\x06status\"\x90\x02\n" +
 	"\n" +
 	"LedgerHold\x12 \n" +
 	"\vfingerprint\x18\x01 \x01(\fR\vfingerprint\x123\n" +
@@ -1543,7 +1637,8 @@ const file_quorate_store_v1_ledger_proto_rawDesc = "" +
 	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x18\n" +
 	"\aordinal\x18\x04 \x01(\rR\aordinal\x123\n" +
 	"\x04legs\x18\x05 \x03(\v2\x1f.quorate.store.v1.LedgerHoldLegR\x04legs\x12\x1c\n" +
-	"\treference\x18\x06 \x01(\tR\treference\"L\n" +
+	"\treference\x18\x06 \x01(\tR\treference\x12(\n" +
+	"\x10until_unix_nanos\x18\a \x01(\x10R\x0euntilUnixNanos\"L\n" +
 	"\rLedgerHoldLeg\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12!\n" +
 	"\famount_minor\x18\x02 \x01(\x12R\vamountMinor\"\xf2\x01\n" +
@@ -1621,7 +1716,7 @@ func file_quorate_store_v1_ledger_proto_rawDescGZIP() []byte {
 }
 
 var file_quorate_store_v1_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_quorate_store_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_quorate_store_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_quorate_store_v1_ledger_proto_goTypes = []any{
 	(LedgerDirection)(0),     // 0: quorate.store.v1.LedgerDirection
 	(LedgerChangeKind)(0),    // 1: quorate.store.v1.LedgerChangeKind
@@ -1630,38 +1725,40 @@ var file_quorate_store_v1_ledger_proto_goTypes = []any{
 	(*LedgerBatch)(nil),      // 4: quorate.store.v1.LedgerBatch
 	(*LedgerCommand)(nil),    // 5: quorate.store.v1.LedgerCommand
 	(*LedgerPrepare)(nil),    // 6: quorate.store.v1.LedgerPrepare
-	(*LedgerResolve)(nil),    // 7: quorate.store.v1.LedgerResolve
-	(*LedgerLeg)(nil),        // 8: quorate.store.v1.LedgerLeg
-	(*LedgerTerms)(nil),      // 9: quorate.store.v1.LedgerTerms
-	(*LedgerChange)(nil),     // 10: quorate.store.v1.LedgerChange
-	(*LedgerAccount)(nil),    // 11: quorate.store.v1.LedgerAccount
-	(*LedgerHold)(nil),       // 12: quorate.store.v1.LedgerHold
-	(*LedgerHoldLeg)(nil),    // 13: quorate.store.v1.LedgerHoldLeg
-	(*LedgerFinished)(nil),   // 14: quorate.store.v1.LedgerFinished
-	(*LedgerShortfall)(nil),  // 15: quorate.store.v1.LedgerShortfall
-	(*LedgerEntry)(nil),      // 16: quorate.store.v1.LedgerEntry
-	(*LedgerLine)(nil),       // 17: quorate.store.v1.LedgerLine
-	(*LedgerTotal)(nil),      // 18: quorate.store.v1.LedgerTotal
-	(*LedgerMeta)(nil),       // 19: quorate.store.v1.LedgerMeta
+	(*LedgerCapture)(nil),    // 7: quorate.store.v1.LedgerCapture
+	(*LedgerResolve)(nil),    // 8: quorate.store.v1.LedgerResolve
+	(*LedgerLeg)(nil),        // 9: quorate.store.v1.LedgerLeg
+	(*LedgerTerms)(nil),      // 10: quorate.store.v1.LedgerTerms
+	(*LedgerChange)(nil),     // 11: quorate.store.v1.LedgerChange
+	(*LedgerAccount)(nil),    // 12: quorate.store.v1.LedgerAccount
+	(*LedgerHold)(nil),       // 13: quorate.store.v1.LedgerHold
+	(*LedgerHoldLeg)(nil),    // 14: quorate.store.v1.LedgerHoldLeg
+	(*LedgerFinished)(nil),   // 15: quorate.store.v1.LedgerFinished
+	(*LedgerShortfall)(nil),  // 16: quorate.store.v1.LedgerShortfall
+	(*LedgerEntry)(nil),      // 17: quorate.store.v1.LedgerEntry
+	(*LedgerLine)(nil),       // 18: quorate.store.v1.LedgerLine
+	(*LedgerTotal)(nil),      // 19: quorate.store.v1.LedgerTotal
+	(*LedgerMeta)(nil),       // 20: quorate.store.v1.LedgerMeta
 }
 var file_quorate_store_v1_ledger_proto_depIdxs = []int32{
 	5,  // 0: quorate.store.v1.LedgerBatch.commands:type_name -> quorate.store.v1.LedgerCommand
 	6,  // 1: quorate.store.v1.LedgerCommand.prepare:type_name -> quorate.store.v1.LedgerPrepare
-	7,  // 2: quorate.store.v1.LedgerCommand.resolve:type_name -> quorate.store.v1.LedgerResolve
-	9,  // 3: quorate.store.v1.LedgerCommand.open:type_name -> quorate.store.v1.LedgerTerms
-	10, // 4: quorate.store.v1.LedgerCommand.change:type_name -> quorate.store.v1.LedgerChange
-	8,  // 5: quorate.store.v1.LedgerPrepare.legs:type_name -> quorate.store.v1.LedgerLeg
-	0,  // 6: quorate.store.v1.LedgerLeg.direction:type_name -> quorate.store.v1.LedgerDirection
-	1,  // 7: quorate.store.v1.LedgerChange.kind:type_name -> quorate.store.v1.LedgerChangeKind
-	2,  // 8: quorate.store.v1.LedgerAccount.status:type_name -> quorate.store.v1.LedgerAccountStatus
-	13, // 9: quorate.store.v1.LedgerHold.legs:type_name -> quorate.store.v1.LedgerHoldLeg
-	3,  // 10: quorate.store.v1.LedgerFinished.state:type_name -> quorate.store.v1.LedgerFinishedState
-	15, // 11: quorate.store.v1.LedgerFinished.shortfall:type_name -> quorate.store.v1.LedgerShortfall
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	8,  // 2: quorate.store.v1.LedgerCommand.resolve:type_name -> quorate.store.v1.LedgerResolve
+	10, // 3: quorate.store.v1.LedgerCommand.open:type_name -> quorate.store.v1.LedgerTerms
+	11, // 4: quorate.store.v1.LedgerCommand.change:type_name -> quorate.store.v1.LedgerChange
+	7,  // 5: quorate.store.v1.LedgerCommand.capture:type_name -> quorate.store.v1.LedgerCapture
+	9,  // 6: quorate.store.v1.LedgerPrepare.legs:type_name -> quorate.store.v1.LedgerLeg
+	0,  // 7: quorate.store.v1.LedgerLeg.direction:type_name -> quorate.store.v1.LedgerDirection
+	1,  // 8: quorate.store.v1.LedgerChange.kind:type_name -> quorate.store.v1.LedgerChangeKind
+	2,  // 9: quorate.store.v1.LedgerAccount.status:type_name -> quorate.store.v1.LedgerAccountStatus
+	14, // 10: quorate.store.v1.LedgerHold.legs:type_name -> quorate.store.v1.LedgerHoldLeg
+	3,  // 11: quorate.store.v1.LedgerFinished.state:type_name -> quorate.store.v1.LedgerFinishedState
+	16, // 12: quorate.store.v1.LedgerFinished.shortfall:type_name -> quorate.store.v1.LedgerShortfall
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_quorate_store_v1_ledger_proto_init() }
@@ -1676,6 +1773,7 @@ func file_quorate_store_v1_ledger_proto_init() {
 		(*LedgerCommand_Resolve)(nil),
 		(*LedgerCommand_Open)(nil),
 		(*LedgerCommand_Change)(nil),
+		(*LedgerCommand_Capture)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1683,7 +1781,7 @@ func file_quorate_store_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_store_v1_ledger_proto_rawDesc), len(file_quorate_store_v1_ledger_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
