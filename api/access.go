@@ -73,6 +73,8 @@ type grant struct {
 var grants = map[string]grant{
 	"submitTransfer":  {RoleSubmit, itsLegs, false},
 	"submitTransfers": {RoleSubmit, itsLegs, false},
+	"captureTransfer": {RoleSubmit, itsLegs, false},
+	"voidTransfer":    {RoleSubmit, itsLegs, false},
 	"cancelTransfer":  {RoleSubmit, itsLegs, false},
 	"getTransfer":     {RoleSubmit | RoleRead | RoleOperate, itsLegs, false},
 	"openAccount":     {RoleOperate, oneBank, true},

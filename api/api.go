@@ -17,6 +17,9 @@ type Backend interface {
 	Submit(ctx context.Context, transfers []transfer.Transfer) (records []transfer.Record, errs []error)
 	// Cancel aborts a transfer unless it is too late, or closes an unknown id, and waits for what became of it.
 	Cancel(ctx context.Context, id transfer.ID) (transfer.Record, error)
+	// Capture commits a hold, all of it without amounts, and Void aborts it; both wait for what became of it.
+	Capture(ctx context.Context, id transfer.ID, amountsMinor []int64) (transfer.Record, error)
+	Void(ctx context.Context, id transfer.ID) (transfer.Record, error)
 	// Transfer reads one transfer, linearizably.
 	Transfer(ctx context.Context, id transfer.ID) (transfer.Record, error)
 	// StaleTransfer reads one transfer as this node knows it, without asking others.

@@ -30,6 +30,11 @@ func orderOfSpec(spec *quoratev1.TransferSpec) order {
 		asked := timeout.AsDuration() // of what doesn't fit it makes the longest, which is refused
 		o.timeout = &asked
 	}
+	o.hold = spec.GetHold()
+	if timeout := spec.GetHoldTimeout(); timeout != nil {
+		asked := timeout.AsDuration()
+		o.holdTimeout = &asked
+	}
 	return o
 }
 
@@ -79,6 +84,8 @@ func protoOfRecord(r *transfer.Record) *quoratev1.Transfer {
 		Settled:   r.Settled,
 		CreatedAt: protoOfTime(r.CreatedAt),
 		DecidedAt: protoOfTime(r.DecidedAt),
+
+		HoldUntil: protoOfTime(r.Transfer.HoldUntil), CapturedMinor: r.CapturedMinor,
 	}
 	if r.State == transfer.Aborted {
 		out.Reason = &quoratev1.Reason{Code: string(r.Reason.Code), Bank: string(r.Reason.Bank), Detail: r.Reason.Detail}
@@ -112,6 +119,8 @@ func protoOfState(s transfer.State) quoratev1.TransferState {
 		return quoratev1.TransferState_TRANSFER_STATE_COMMITTED
 	case transfer.Aborted:
 		return quoratev1.TransferState_TRANSFER_STATE_ABORTED
+	case transfer.Held:
+		return quoratev1.TransferState_TRANSFER_STATE_HELD
 	}
 	return quoratev1.TransferState_TRANSFER_STATE_UNSPECIFIED
 }

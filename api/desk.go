@@ -32,7 +32,10 @@ type desk struct {
 type order struct {
 	transfer transfer.Transfer // without its deadline
 	timeout  *time.Duration    // nil: none was named
-	err      error
+	hold     bool
+	// holdTimeout is how long the client has to capture a hold; nil: none was named.
+	holdTimeout *time.Duration
+	err         error
 }
 
 // submit hands one transfer over and waits for its outcome.
@@ -101,6 +104,9 @@ func (o *order) accept(now time.Time, limits Timeouts) (transfer.Transfer, error
 		return t, err
 	}
 	t.Deadline = now.Add(timeout)
+	if err := o.acceptHold(&t, now); err != nil {
+		return t, err
+	}
 	return t, t.Validate()
 }
 
@@ -121,6 +127,11 @@ func (d *desk) staleTransfer(ctx context.Context, id string) (transfer.Record, e
 
 // cancelTransfer waits for what became of the transfer.
 func (d *desk) cancelTransfer(ctx context.Context, id string) (transfer.Record, error) {
+	return d.end(ctx, id, d.backend.Cancel)
+}
+
+// end is what somebody does to a transfer that is there already. Who is bound to banks must be allowed to move all its legs.
+func (d *desk) end(ctx context.Context, id string, ask func(context.Context, transfer.ID) (transfer.Record, error)) (transfer.Record, error) {
 	return about(ctx, id, func(ctx context.Context, id transfer.ID) (transfer.Record, error) {
 		if c := callerOf(ctx); c != nil && len(c.Banks) > 0 {
 			if record, err := d.backend.Transfer(ctx, id); err == nil && mayMove(ctx, record.Transfer.Legs) != nil {
@@ -129,7 +140,7 @@ func (d *desk) cancelTransfer(ctx context.Context, id string) (transfer.Record, 
 				return record, err
 			}
 		}
-		return d.backend.Cancel(ctx, id)
+		return ask(ctx, id)
 	})
 }
 

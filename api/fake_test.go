@@ -74,6 +74,8 @@ func (f *fake) Submit(ctx context.Context, transfers []transfer.Transfer) ([]tra
 			errs[i] = fail
 		case submit != nil:
 			records[i], errs[i] = submit(ctx, t)
+		case t.IsHold():
+			records[i] = transfer.Record{Transfer: t, State: transfer.Held, CreatedAt: epoch}
 		default:
 			records[i] = committed(t)
 		}
@@ -102,6 +104,31 @@ func (f *fake) Cancel(ctx context.Context, id transfer.ID) (transfer.Record, err
 	}
 	r := transfer.Record{Transfer: transfer.Transfer{ID: id}, State: transfer.Aborted, Settled: true, CreatedAt: epoch, DecidedAt: epoch}
 	r.Reason = transfer.Reason{Code: transfer.ErrCancelled.Code, Detail: "a client cancelled it before any coordinator knew it"}
+	f.set(func(f *fake) { f.known[id] = r })
+	return r, nil
+}
+
+// Capture and Void end what is held.
+func (f *fake) Capture(ctx context.Context, id transfer.ID, amountsMinor []int64) (transfer.Record, error) {
+	return f.conclude(ctx, id, transfer.Committed, amountsMinor)
+}
+
+func (f *fake) Void(ctx context.Context, id transfer.ID) (transfer.Record, error) {
+	return f.conclude(ctx, id, transfer.Aborted, nil)
+}
+
+func (f *fake) conclude(ctx context.Context, id transfer.ID, state transfer.State, amountsMinor []int64) (transfer.Record, error) {
+	r, err := f.Transfer(ctx, id)
+	if err != nil || r.State != transfer.Held {
+		return r, err
+	}
+	if r.CapturedMinor, err = r.Transfer.Capture(amountsMinor); err != nil {
+		return r, err
+	}
+	r.State, r.DecidedAt = state, epoch
+	if state == transfer.Aborted {
+		r.Reason = transfer.Reason{Code: transfer.ErrVoided.Code, Detail: "its client voided it"}
+	}
 	f.set(func(f *fake) { f.known[id] = r })
 	return r, nil
 }

@@ -17,6 +17,7 @@ func (w *web) register(api huma.API) {
 	add(w, api, http.MethodGet, "/v1/transfers/{id}", "getTransfer", "What is known of a transfer", http.StatusOK, w.getTransfer)
 	add(w, api, http.MethodPost, verbPath("/v1/transfers/{id}", "cancel"), "cancelTransfer", "Abort a transfer unless it is too late, and wait for what became of it", http.StatusOK, w.cancelTransfer)
 	nameVerb(api, "/v1/transfers/{id}", "cancel")
+	w.registerHolds(api)
 	add(w, api, http.MethodPost, "/v1/banks/{bank}/accounts", "openAccount", "Open an account, or find it with the same terms", http.StatusCreated, w.openAccount)
 	add(w, api, http.MethodGet, "/v1/banks/{bank}/accounts", "listAccounts", "List accounts by id", http.StatusOK, w.listAccounts)
 	add(w, api, http.MethodGet, "/v1/banks/{bank}/accounts/{id}", "getAccount", "Read one account", http.StatusOK, w.getAccount)

@@ -17,6 +17,11 @@ func orderOfJSON(spec *transferSpecJSON, keyHeader string) order {
 		timeout := time.Duration(max(0, min(*spec.TimeoutMS, TimeoutMost.Milliseconds()+1))) * time.Millisecond // what doesn't fit is refused
 		o.timeout = &timeout
 	}
+	o.hold = spec.Hold
+	if spec.HoldTimeoutMS != nil {
+		timeout := time.Duration(max(0, min(*spec.HoldTimeoutMS, HoldTimeoutMost.Milliseconds()+1))) * time.Millisecond
+		o.holdTimeout = &timeout
+	}
 	if o.transfer.ID, o.err = idOfJSON(spec.ID, keyHeader); o.err != nil {
 		return o
 	}
@@ -90,6 +95,10 @@ func transferToJSON(r *transfer.Record) transferJSON {
 		Reference: r.Transfer.Reference,
 		CreatedAt: timeToJSON(r.CreatedAt),
 		DecidedAt: timeToJSON(r.DecidedAt),
+		HoldUntil: timeToJSON(r.Transfer.HoldUntil),
+	}
+	for _, amount := range r.CapturedMinor {
+		out.Captured = append(out.Captured, minorToJSON(amount))
 	}
 	if r.State == transfer.Aborted {
 		out.Reason = &reasonJSON{Code: string(r.Reason.Code), Bank: string(r.Reason.Bank), Detail: r.Reason.Detail}

@@ -11,6 +11,9 @@ type transferSpecJSON struct {
 	Legs      []legJSON `json:"legs" minItems:"2" maxItems:"256" nullable:"false" doc:"Per currency, debits equal credits."`
 	TimeoutMS *int64    `json:"timeout_ms,omitempty" minimum:"1" maximum:"3600000" doc:"How long the banks have to prepare. 10000 if unset. Not part of the content."`
 	Reference string    `json:"reference,omitempty" maxLength:"256" doc:"Free text of at most 256 bytes, printed on statements."`
+
+	Hold          bool   `json:"hold,omitempty" doc:"Reserve the legs at all banks, or at none, and wait for a capture."`
+	HoldTimeoutMS *int64 `json:"hold_timeout_ms,omitempty" minimum:"1" maximum:"2592000000" doc:"With hold: how long the client has to capture it before it is voided. Longer than timeout_ms; 7 days if unset. Not part of the content."`
 }
 
 type legJSON struct {
@@ -25,13 +28,15 @@ type legJSON struct {
 
 type transferJSON struct {
 	ID        string      `json:"id" format:"uuid"`
-	State     string      `json:"state" enum:"pending,committed,aborted" doc:"A decided transfer never changes."`
+	State     string      `json:"state" enum:"pending,held,committed,aborted" doc:"A decided transfer never changes. held: every bank has reserved it, and its client has to capture or to void it."`
 	Reason    *reasonJSON `json:"reason,omitempty" doc:"Why it was aborted."`
 	Settled   bool        `json:"settled" doc:"Every bank has confirmed the outcome."`
 	Legs      []legJSON   `json:"legs" nullable:"false"`
 	Reference string      `json:"reference"`
 	CreatedAt *time.Time  `json:"created_at,omitempty"`
 	DecidedAt *time.Time  `json:"decided_at,omitempty"`
+	HoldUntil *time.Time  `json:"hold_until,omitempty" doc:"Of a hold: when it is voided unless it was captured."`
+	Captured  []string    `json:"captured_minor,omitempty" nullable:"false" doc:"Of a hold that was captured in part: one for each leg."`
 	Stale     bool        `json:"stale,omitempty" doc:"The read was to be stale: more may have happened meanwhile."`
 }
 

@@ -50,6 +50,18 @@ func (b *Backend) Cancel(ctx context.Context, id transfer.ID) (transfer.Record, 
 	return a.Transfer, a.Err
 }
 
+// Capture commits a hold.
+func (b *Backend) Capture(ctx context.Context, id transfer.ID, amountsMinor []int64) (transfer.Record, error) {
+	a := b.ask(ctx, lane.CaptureTransfer{ID: id, AmountsMinor: amountsMinor})
+	return a.Transfer, a.Err
+}
+
+// Void aborts a hold.
+func (b *Backend) Void(ctx context.Context, id transfer.ID) (transfer.Record, error) {
+	a := b.ask(ctx, lane.VoidTransfer{ID: id})
+	return a.Transfer, a.Err
+}
+
 // Transfer reads one transfer.
 func (b *Backend) Transfer(ctx context.Context, id transfer.ID) (transfer.Record, error) {
 	a := b.ask(ctx, lane.GetTransfer{ID: id})

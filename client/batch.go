@@ -152,7 +152,9 @@ func (s *submission) read(r *quoratev1.TransferResult) *failure {
 	if err != nil {
 		return &failure{err: err, happen: true}
 	}
-	record.Transfer = s.transfer // its content is what the id stands for: else this would be a conflict
+	until := record.Transfer.HoldUntil // as it was first submitted
+	record.Transfer = s.transfer       // its content is what the id stands for: else this would be a conflict
+	record.Transfer.HoldUntil = until
 	s.result.Record, s.result.Err = record, nil
 	return nil
 }

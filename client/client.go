@@ -134,13 +134,21 @@ func (c *Client) Transfer(ctx context.Context, t transfer.Transfer) (transfer.Re
 // again until ctx ends; without an outcome the error is, or wraps, an *OutcomeUnknownError or a *transfer.Error that says that
 // nothing was changed.
 func (c *Client) Cancel(ctx context.Context, id transfer.ID) (transfer.Record, error) {
+	return c.end(ctx, id, func(ctx context.Context, n *node, options ...grpc.CallOption) (*quoratev1.Transfer, error) {
+		answer, err := n.transfers.CancelTransfer(ctx, &quoratev1.CancelTransferRequest{Id: id.String()}, options...)
+		return answer.GetTransfer(), err
+	})
+}
+
+// end asks until somebody says what became of a transfer.
+func (c *Client) end(ctx context.Context, id transfer.ID, call func(context.Context, *node, ...grpc.CallOption) (*quoratev1.Transfer, error)) (transfer.Record, error) {
 	var record transfer.Record
 	happen, err := c.change(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
-		answer, err := n.transfers.CancelTransfer(ctx, &quoratev1.CancelTransferRequest{Id: id.String()}, options...)
+		answer, err := call(ctx, n, options...)
 		if err != nil {
 			return err
 		}
-		record, err = recordOf(answer.GetTransfer())
+		record, err = recordOf(answer)
 		return err
 	})
 	if err != nil && happen {

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/quorate/quorate/client"
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
@@ -368,6 +370,43 @@ func TestCancel(t *testing.T) {
 	n.fail = statusOf(codes.InvalidArgument, transfer.ErrInvalidRequest)
 	if _, err := c.Cancel(ctx, id); !errors.Is(err, transfer.ErrInvalidRequest) || errors.As(err, &unknown) {
 		t.Errorf("a cancel that can't be right: %v", err)
+	}
+}
+
+func TestHold(t *testing.T) {
+	n := startNode(t)
+	ctx, c := dial(t, n.address)
+	hold := rent(client.NewID())
+	hold.HoldUntil = time.Now().Add(time.Hour)
+	n.does(func(_ int, _ context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+		held := commit(specs[0])
+		held.GetTransfer().State, held.GetTransfer().DecidedAt = quoratev1.TransferState_TRANSFER_STATE_HELD, nil
+		held.GetTransfer().HoldUntil = timestamppb.New(epoch)
+		return []*quoratev1.TransferResult{held}, nil
+	})
+	r, err := c.Transfer(ctx, hold)
+	if err != nil || r.State != transfer.Held || !r.Transfer.HoldUntil.Equal(epoch) {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if spec := n.calls()[0][0]; !spec.GetHold() || spec.GetHoldTimeout().AsDuration() > time.Hour || spec.GetHoldTimeout().AsDuration() < time.Hour-patience {
+		t.Errorf("asked for %v", spec)
+	}
+	if r, err := c.Capture(ctx, hold.ID, 60, 60); err != nil || r.State != transfer.Committed || !slices.Equal(r.CapturedMinor, []int64{60, 60}) {
+		t.Errorf("capture: %+v, %v", r, err)
+	}
+	if r, err := c.Void(ctx, hold.ID); err != nil || r.State != transfer.Aborted {
+		t.Errorf("void: %+v, %v", r, err)
+	}
+	n.fail = statusOf(codes.AlreadyExists, transfer.ErrHoldConcluded)
+	if _, err := c.Capture(ctx, hold.ID); !errors.Is(err, transfer.ErrHoldConcluded) {
+		t.Errorf("capture: %v", err)
+	}
+	n.fail = statusOf(codes.DeadlineExceeded, transfer.ErrOutcomeUnknown)
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	var unknown *client.OutcomeUnknownError
+	if _, err := c.Void(short, hold.ID); !errors.As(err, &unknown) || unknown.ID != hold.ID {
+		t.Errorf("a void that may have happened: %v", err)
 	}
 }
 

@@ -137,6 +137,22 @@ func (n *fakeNode) CancelTransfer(_ context.Context, r *quoratev1.CancelTransfer
 	return &quoratev1.CancelTransferResponse{Transfer: cancelled}, nil
 }
 
+func (n *fakeNode) CaptureTransfer(_ context.Context, r *quoratev1.CaptureTransferRequest) (*quoratev1.CaptureTransferResponse, error) {
+	if n.fail != nil {
+		return nil, n.fail
+	}
+	captured := commit(&quoratev1.TransferSpec{Id: r.GetId()}).GetTransfer()
+	captured.CapturedMinor = r.GetAmountsMinor()
+	return &quoratev1.CaptureTransferResponse{Transfer: captured}, nil
+}
+
+func (n *fakeNode) VoidTransfer(_ context.Context, r *quoratev1.VoidTransferRequest) (*quoratev1.VoidTransferResponse, error) {
+	if n.fail != nil {
+		return nil, n.fail
+	}
+	return &quoratev1.VoidTransferResponse{Transfer: abort(&quoratev1.TransferSpec{Id: r.GetId()}).GetTransfer()}, nil
+}
+
 func (n *fakeNode) GetTransfer(_ context.Context, r *quoratev1.GetTransferRequest) (*quoratev1.GetTransferResponse, error) {
 	if n.fail != nil {
 		return nil, n.fail

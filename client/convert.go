@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
@@ -23,7 +24,11 @@ func specOf(t *transfer.Transfer) *quoratev1.TransferSpec {
 		}
 		legs[i] = p
 	}
-	return &quoratev1.TransferSpec{Id: t.ID.String(), Legs: legs, Reference: t.Reference}
+	spec := &quoratev1.TransferSpec{Id: t.ID.String(), Legs: legs, Reference: t.Reference}
+	if t.IsHold() {
+		spec.Hold, spec.HoldTimeout = true, durationpb.New(time.Until(t.HoldUntil))
+	}
+	return spec
 }
 
 // recordOf reads a node's answer. Its transfer has no Deadline: nobody needs it any more.
@@ -37,11 +42,13 @@ func recordOf(p *quoratev1.Transfer) (transfer.Record, error) {
 		return transfer.Record{}, err
 	}
 	record := transfer.Record{
-		Transfer:  transfer.Transfer{ID: id, Reference: p.GetReference(), Legs: make([]transfer.Leg, len(p.GetLegs()))},
+		Transfer:  transfer.Transfer{ID: id, Reference: p.GetReference(), Legs: make([]transfer.Leg, len(p.GetLegs())), HoldUntil: timeOf(p.GetHoldUntil())},
 		State:     state,
 		Settled:   p.GetSettled(),
 		CreatedAt: timeOf(p.GetCreatedAt()),
 		DecidedAt: timeOf(p.GetDecidedAt()),
+
+		CapturedMinor: p.GetCapturedMinor(),
 	}
 	if r := p.GetReason(); r != nil {
 		record.Reason = transfer.Reason{Code: transfer.Code(r.GetCode()), Bank: transfer.BankID(r.GetBank()), Detail: r.GetDetail()}
@@ -70,6 +77,8 @@ func stateOf(s quoratev1.TransferState) (transfer.State, error) {
 		return transfer.Committed, nil
 	case quoratev1.TransferState_TRANSFER_STATE_ABORTED:
 		return transfer.Aborted, nil
+	case quoratev1.TransferState_TRANSFER_STATE_HELD:
+		return transfer.Held, nil
 	}
 	return 0, fmt.Errorf("%w: the node's answer has state %d", transfer.ErrInternal, s)
 }

@@ -21,6 +21,8 @@ type transferJSON struct {
 	Reference string      `json:"reference"`
 	CreatedAt *time.Time  `json:"created_at,omitempty"`
 	DecidedAt *time.Time  `json:"decided_at,omitempty"`
+	HoldUntil *time.Time  `json:"hold_until,omitempty"`
+	Captured  []string    `json:"captured_minor,omitempty"`
 	Stale     bool        `json:"stale,omitempty"`
 }
 
@@ -117,6 +119,10 @@ func transferToJSON(r *transfer.Record) transferJSON {
 	out := transferJSON{
 		ID: r.Transfer.ID.String(), State: r.State.String(), Settled: r.Settled, Legs: []legJSON{},
 		Reference: r.Transfer.Reference, CreatedAt: timeToJSON(r.CreatedAt), DecidedAt: timeToJSON(r.DecidedAt),
+		HoldUntil: timeToJSON(r.Transfer.HoldUntil),
+	}
+	for _, amount := range r.CapturedMinor {
+		out.Captured = append(out.Captured, digits(amount))
 	}
 	if r.State == transfer.Aborted {
 		out.Reason = &reasonJSON{Code: string(r.Reason.Code), Bank: string(r.Reason.Bank), Detail: r.Reason.Detail}

@@ -16,7 +16,7 @@ import (
 const answerGrace = 3 * time.Second
 
 func newTransfer() *cobra.Command {
-	return newGroup("transfer", "Move money across banks", newTransferCreate(), newTransferGet(), newTransferCancel(), newTransferImport())
+	return newGroup("transfer", "Move money across banks", newTransferCreate(), newTransferGet(), newTransferCapture(), newTransferVoid(), newTransferCancel(), newTransferImport())
 }
 
 // createOptions are the flags of `quorate transfer create`.
@@ -25,6 +25,8 @@ type createOptions struct {
 	legs                       []string
 	reference, id              string
 	timeout                    time.Duration
+	hold                       bool
+	holdFor                    time.Duration
 }
 
 func newTransferCreate() *cobra.Command {
@@ -33,9 +35,11 @@ func newTransferCreate() *cobra.Command {
 		Use:   "create",
 		Short: "Submit a transfer and wait for its outcome",
 		Long: `Submit a transfer and wait for its outcome. The transfer's id goes to standard error before anything is sent: whatever
-happens then, the same command with --id moves the money at most once. Exit codes: 0 committed, 4 aborted,
-5 the id belongs to another transfer, 8 the outcome is not known yet.`,
+happens then, the same command with --id moves the money at most once. With --hold the money is reserved at all banks, or at none, and
+waits for quorate transfer capture or void. Exit codes: 0 committed, or held, 4 aborted, 5 the id belongs to another transfer,
+8 the outcome is not known yet.`,
 		Example: `  quorate transfer create --from north/alice --to south/bob --amount 10.50 --currency EUR
+  quorate transfer create --from north/alice --to south/shop --amount 80 --currency EUR --hold --hold-for 24h
   quorate transfer create --leg debit:north/alice:10.50:EUR --leg credit:south/bob:10.00:EUR --leg credit:south/@fees:0.50:EUR`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
@@ -49,6 +53,8 @@ happens then, the same command with --id moves the money at most once. Exit code
 	flags.StringVar(&o.reference, "reference", "", "text for the statements")
 	flags.StringVar(&o.id, "id", "", "the transfer's UUID, to ask for the same transfer again (default a new one)")
 	flags.DurationVar(&o.timeout, "transfer-timeout", 0, "how long the transfer may take until it must be decided (default as the cluster is configured: 10s if it isn't)")
+	flags.BoolVar(&o.hold, "hold", false, "reserve the money, and move it when it is captured")
+	flags.DurationVar(&o.holdFor, "hold-for", 0, "with --hold: how long it may take until it is captured; then it is voided (default 168h)")
 	return cmd
 }
 
@@ -72,6 +78,9 @@ func (o *createOptions) run(cmd *cobra.Command) error {
 	if o.timeout != 0 {
 		t.Deadline = time.Now().Add(o.timeout)
 	}
+	if o.hold {
+		t.HoldUntil = time.Now().Add(o.holdFor)
+	}
 	record, err := c.Transfer(c.ctx, t)
 	if _, verdict := api.Judge(err); err != nil && verdict.Outcome == api.Unknown {
 		return &adviceError{err, rerunLine(cmd, t.ID)}
@@ -92,6 +101,9 @@ func (o *createOptions) run(cmd *cobra.Command) error {
 func (o *createOptions) transfer() (t transfer.Transfer, err error) {
 	if o.timeout < 0 || o.timeout > api.TimeoutMost {
 		return t, fmt.Errorf("%w: got %v, and it must be above zero and at most %v", transfer.ErrInvalidDeadline, o.timeout, api.TimeoutMost)
+	}
+	if err := o.checkHold(); err != nil {
+		return t, err
 	}
 	if t.ID, err = o.transferID(); err != nil {
 		return t, err
@@ -205,7 +217,7 @@ func (e *abortedError) Unwrap() error { return e.reason }
 
 // rerunFlags are those that a re-run has to repeat, in the order of people.
 var rerunFlags = []string{
-	"from", "to", "amount", "currency", "leg", "reference", "transfer-timeout", "timeout", "server", "ca", "cert", "key", "output", "no-headers", "quiet",
+	"from", "to", "amount", "currency", "leg", "reference", "hold", "hold-for", "transfer-timeout", "timeout", "server", "ca", "cert", "key", "output", "no-headers", "quiet",
 }
 
 // rerunLine is this command once more, with the transfer's id.
@@ -300,45 +312,10 @@ that was lost, or is still on its way, never takes effect. Cancelling again is h
 aborted, and no money has moved; 5 it came too late, the transfer is committed; 8 the outcome is not known yet.`,
 		Example: "  quorate transfer cancel 01936f8e-7f3a-7000-8000-5b1d3f6a9c21",
 		Args:    cobra.ExactArgs(1),
-		RunE:    runTransferCancel,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return conclude(cmd, args[0], "cancelled", func(c *caller, id transfer.ID) (transfer.Record, error) { return c.Cancel(c.ctx, id) })
+		},
 	}
-}
-
-func runTransferCancel(cmd *cobra.Command, args []string) error {
-	p, err := newPrinter(cmd)
-	if err != nil {
-		return err
-	}
-	id, err := transfer.ParseID(args[0])
-	if err != nil {
-		return err
-	}
-	c, err := dial(cmd, timeoutDefault)
-	if err != nil {
-		return err
-	}
-	defer c.hangUp()
-	record, err := c.Cancel(c.ctx, id)
-	if _, verdict := api.Judge(err); err != nil && verdict.Outcome == api.Unknown {
-		return &adviceError{err, strings.Join(append([]string{cmd.CommandPath(), id.String()}, changedFlags(cmd)...), " ")}
-	}
-	if err != nil {
-		return err
-	}
-	if err := printTransfer(p, &record); err != nil {
-		return err
-	}
-	if record.State == transfer.Committed {
-		return &tooLateError{id}
-	}
-	return nil
-}
-
-// tooLateError says that a transfer couldn't be cancelled: its money has moved.
-type tooLateError struct{ id transfer.ID }
-
-func (e *tooLateError) Error() string {
-	return fmt.Sprintf("transfer %s was committed before it could be cancelled", e.id)
 }
 
 func printTransfer(p *printer, r *transfer.Record) error {
@@ -350,12 +327,7 @@ func transferTables(r *transfer.Record) []table {
 		header: []string{"ID", "STATE", "SETTLED", "CREATED", "DECIDED", "REFERENCE"},
 		rows:   [][]string{{r.Transfer.ID.String(), r.State.String(), yesNo(r.Settled), timeText(r.CreatedAt), timeText(r.DecidedAt), orDash(r.Transfer.Reference)}},
 	}
-	legs := table{header: []string{"BANK", "ACCOUNT", "DIRECTION", "AMOUNT", "CURRENCY"}}
-	for _, l := range r.Transfer.Legs {
-		legs.rows = append(legs.rows, []string{
-			string(l.Bank), string(l.Account), l.Direction.String(), transfer.FormatMinor(l.AmountMinor, l.Currency), string(l.Currency),
-		})
-	}
+	legs := legsTable(r)
 	if r.State == transfer.Aborted {
 		reason := table{
 			header: []string{"REASON", "AT", "DETAIL"},
@@ -363,7 +335,26 @@ func transferTables(r *transfer.Record) []table {
 		}
 		return []table{head, reason, legs}
 	}
+	if r.State == transfer.Held {
+		return []table{head, {header: []string{"HELD UNTIL"}, rows: [][]string{{timeText(r.Transfer.HoldUntil)}}}, legs}
+	}
 	return []table{head, legs}
+}
+
+// legsTable says beside what a leg holds what was captured of it, if that is less.
+func legsTable(r *transfer.Record) table {
+	legs := table{header: []string{"BANK", "ACCOUNT", "DIRECTION", "AMOUNT", "CURRENCY"}}
+	if r.CapturedMinor != nil {
+		legs.header = append(legs.header, "CAPTURED")
+	}
+	for i, l := range r.Transfer.Legs {
+		row := []string{string(l.Bank), string(l.Account), l.Direction.String(), transfer.FormatMinor(l.AmountMinor, l.Currency), string(l.Currency)}
+		if r.CapturedMinor != nil {
+			row = append(row, transfer.FormatMinor(r.CapturedMinor[i], l.Currency))
+		}
+		legs.rows = append(legs.rows, row)
+	}
+	return legs
 }
 
 func yesNo(b bool) string {

@@ -112,6 +112,9 @@ func (s *sight) judgeTransfer(id transfer.ID, onItsWay amounts) (findings []find
 	if t.state == transfer.Committed {
 		committedBy = t.coordinator
 	}
+	if t.state == transfer.Held {
+		return s.judgeHeld(id, t, banks)
+	}
 	for _, bank := range banks {
 		if s.knows(bank, id) == adminv1.BankKnowledge_BANK_KNOWLEDGE_COMMITTED {
 			committedBy = cmp.Or(committedBy, "bank "+string(bank))
@@ -137,6 +140,26 @@ func (s *sight) judgeTransfer(id transfer.ID, onItsWay amounts) (findings []find
 			findings = append(findings, finding{
 				Kind: "lost_hold", Group: "bank/" + string(bank), Transfer: id.String(),
 				Detail: fmt.Sprintf("%s has committed it, and bank %s %s", committedBy, bank, insteadOfAHold[known]),
+			})
+		}
+	}
+	return findings
+}
+
+// judgeHeld: what is held for a client every bank holds, and none has moved.
+func (s *sight) judgeHeld(id transfer.ID, t *openTransfer, banks []transfer.BankID) (findings []finding) {
+	for _, bank := range banks {
+		switch known := s.knows(bank, id); known {
+		case adminv1.BankKnowledge_BANK_KNOWLEDGE_PREPARED:
+		case adminv1.BankKnowledge_BANK_KNOWLEDGE_COMMITTED:
+			findings = append(findings, finding{
+				Kind: "outcome", Group: "bank/" + string(bank), Transfer: id.String(),
+				Detail: fmt.Sprintf("bank %s has committed it, and %s says it is still held", bank, t.coordinator),
+			})
+		default:
+			findings = append(findings, finding{
+				Kind: "lost_hold", Group: "bank/" + string(bank), Transfer: id.String(),
+				Detail: fmt.Sprintf("%s holds it for its client, and bank %s %s", t.coordinator, bank, insteadOfAHold[known]),
 			})
 		}
 	}

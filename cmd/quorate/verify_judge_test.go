@@ -66,6 +66,10 @@ func TestWhatMayStandSideBySide(t *testing.T) {
 		"committed, one has rolled it back":        {paid(transfer.Committed, committed, rolledBack), "lost_hold total", 0},
 		"committed, one has refused it":            {paid(transfer.Committed, refused, committed), "lost_hold total", 0},
 		"committed, both have lost it":             {paid(transfer.Committed, nothing, nothing), "lost_hold lost_hold", 0},
+		"held, both hold it":                       {paid(transfer.Held, prepared, prepared), "", 0},
+		"held, one has lost its hold":              {paid(transfer.Held, prepared, nothing), "lost_hold", 0},
+		"held, one has rolled it back":             {paid(transfer.Held, rolledBack, prepared), "lost_hold", 0},
+		"held, and one has committed it":           {paid(transfer.Held, prepared, committed), "outcome total", 0},
 		"aborted, and one has committed it":        {paid(transfer.Aborted, rolledBack, committed), "outcome total", 0},
 	} {
 		got := c.sight.judge()

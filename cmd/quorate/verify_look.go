@@ -146,7 +146,7 @@ func (s *sight) addCoordinator(x *examined) error {
 			return err
 		}
 		t := &openTransfer{coordinator: x.group, fingerprint: fingerprint, amounts: map[transfer.BankID]amounts{}}
-		for _, state := range []transfer.State{transfer.Pending, transfer.Committed, transfer.Aborted} {
+		for _, state := range []transfer.State{transfer.Pending, transfer.Held, transfer.Committed, transfer.Aborted} {
 			if state.String() == u.GetState() {
 				t.state = state
 			}

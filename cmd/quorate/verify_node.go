@@ -34,7 +34,7 @@ func (a *nodeAdmin) Examine(ctx context.Context, group string, hold uint64) (api
 	x := api.Examined{Index: uint64(answer.Examined.Index), Totals: answer.Examined.Audit.Totals}
 	for _, t := range answer.Examined.Unsettled {
 		content := api.TransferContent{ID: t.Record.Transfer.ID, Fingerprint: t.Fingerprint}
-		x.Unsettled = append(x.Unsettled, api.OpenTransfer{TransferContent: content, State: t.Record.State, Legs: t.Record.Transfer.Legs})
+		x.Unsettled = append(x.Unsettled, api.OpenTransfer{TransferContent: content, State: t.Record.State, Legs: t.Record.Transfer.CapturedLegs(t.Record.CapturedMinor)})
 	}
 	for _, h := range answer.Examined.Holds {
 		x.Holds = append(x.Holds, api.OpenHold{TransferContent: api.TransferContent{ID: h.ID, Fingerprint: h.Fingerprint}, PreparedAtNanos: h.PreparedAt.UnixNano()})

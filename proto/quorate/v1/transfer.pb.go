@@ -138,6 +138,8 @@ const (
 	TransferState_TRANSFER_STATE_PENDING     TransferState = 1
 	TransferState_TRANSFER_STATE_COMMITTED   TransferState = 2
 	TransferState_TRANSFER_STATE_ABORTED     TransferState = 3
+	// A hold that every bank has reserved: its client captures it or voids it, or its time ends.
+	TransferState_TRANSFER_STATE_HELD TransferState = 4
 )
 
 // Enum value maps for TransferState.
@@ -147,12 +149,14 @@ var (
 		1: "TRANSFER_STATE_PENDING",
 		2: "TRANSFER_STATE_COMMITTED",
 		3: "TRANSFER_STATE_ABORTED",
+		4: "TRANSFER_STATE_HELD",
 	}
 	TransferState_value = map[string]int32{
 		"TRANSFER_STATE_UNSPECIFIED": 0,
 		"TRANSFER_STATE_PENDING":     1,
 		"TRANSFER_STATE_COMMITTED":   2,
 		"TRANSFER_STATE_ABORTED":     3,
+		"TRANSFER_STATE_HELD":        4,
 	}
 )
 
@@ -512,6 +516,194 @@ func (x *CancelTransferResponse) GetTransfer() *Transfer {
 	return nil
 }
 
+type CaptureTransferRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// One for each leg, in minor units, from 1 to what the leg holds; per currency, debits equal credits. One is enough for two legs in one
+	// currency. None: everything.
+	AmountsMinor  []int64 `protobuf:"varint,2,rep,packed,name=amounts_minor,json=amountsMinor,proto3" json:"amounts_minor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CaptureTransferRequest) Reset() {
+	*x = CaptureTransferRequest{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CaptureTransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CaptureTransferRequest) ProtoMessage() {}
+
+func (x *CaptureTransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CaptureTransferRequest.ProtoReflect.Descriptor instead.
+func (*CaptureTransferRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CaptureTransferRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CaptureTransferRequest) GetAmountsMinor() []int64 {
+	if x != nil {
+		return x.AmountsMinor
+	}
+	return nil
+}
+
+type CaptureTransferResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Committed or aborted.
+	Transfer      *Transfer `protobuf:"bytes,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CaptureTransferResponse) Reset() {
+	*x = CaptureTransferResponse{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CaptureTransferResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CaptureTransferResponse) ProtoMessage() {}
+
+func (x *CaptureTransferResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CaptureTransferResponse.ProtoReflect.Descriptor instead.
+func (*CaptureTransferResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *CaptureTransferResponse) GetTransfer() *Transfer {
+	if x != nil {
+		return x.Transfer
+	}
+	return nil
+}
+
+type VoidTransferRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoidTransferRequest) Reset() {
+	*x = VoidTransferRequest{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoidTransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoidTransferRequest) ProtoMessage() {}
+
+func (x *VoidTransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoidTransferRequest.ProtoReflect.Descriptor instead.
+func (*VoidTransferRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *VoidTransferRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type VoidTransferResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Committed or aborted.
+	Transfer      *Transfer `protobuf:"bytes,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoidTransferResponse) Reset() {
+	*x = VoidTransferResponse{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoidTransferResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoidTransferResponse) ProtoMessage() {}
+
+func (x *VoidTransferResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoidTransferResponse.ProtoReflect.Descriptor instead.
+func (*VoidTransferResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *VoidTransferResponse) GetTransfer() *Transfer {
+	if x != nil {
+		return x.Transfer
+	}
+	return nil
+}
+
 type GetTransferRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -523,7 +715,7 @@ type GetTransferRequest struct {
 
 func (x *GetTransferRequest) Reset() {
 	*x = GetTransferRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[6]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -535,7 +727,7 @@ func (x *GetTransferRequest) String() string {
 func (*GetTransferRequest) ProtoMessage() {}
 
 func (x *GetTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[6]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -548,7 +740,7 @@ func (x *GetTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransferRequest.ProtoReflect.Descriptor instead.
 func (*GetTransferRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{6}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetTransferRequest) GetId() string {
@@ -576,7 +768,7 @@ type GetTransferResponse struct {
 
 func (x *GetTransferResponse) Reset() {
 	*x = GetTransferResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[7]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -588,7 +780,7 @@ func (x *GetTransferResponse) String() string {
 func (*GetTransferResponse) ProtoMessage() {}
 
 func (x *GetTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[7]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -601,7 +793,7 @@ func (x *GetTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransferResponse.ProtoReflect.Descriptor instead.
 func (*GetTransferResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{7}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetTransferResponse) GetTransfer() *Transfer {
@@ -629,14 +821,19 @@ type TransferSpec struct {
 	// How long the banks have to prepare: 1 ms to 1 h, 10 s if unset. Not part of the content.
 	Timeout *durationpb.Duration `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// Free text of at most 256 bytes, printed on statements.
-	Reference     string `protobuf:"bytes,4,opt,name=reference,proto3" json:"reference,omitempty"`
+	Reference string `protobuf:"bytes,4,opt,name=reference,proto3" json:"reference,omitempty"`
+	// Reserve the legs at all banks, or at none, and wait for a capture. Part of the content.
+	Hold bool `protobuf:"varint,5,opt,name=hold,proto3" json:"hold,omitempty"`
+	// With hold: how long the client has to capture it before it is voided: longer than timeout, at most 30 days; 7 days if unset. Not part of
+	// the content.
+	HoldTimeout   *durationpb.Duration `protobuf:"bytes,6,opt,name=hold_timeout,json=holdTimeout,proto3" json:"hold_timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TransferSpec) Reset() {
 	*x = TransferSpec{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[8]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +845,7 @@ func (x *TransferSpec) String() string {
 func (*TransferSpec) ProtoMessage() {}
 
 func (x *TransferSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[8]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +858,7 @@ func (x *TransferSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferSpec.ProtoReflect.Descriptor instead.
 func (*TransferSpec) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{8}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TransferSpec) GetId() string {
@@ -692,6 +889,20 @@ func (x *TransferSpec) GetReference() string {
 	return ""
 }
 
+func (x *TransferSpec) GetHold() bool {
+	if x != nil {
+		return x.Hold
+	}
+	return false
+}
+
+func (x *TransferSpec) GetHoldTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.HoldTimeout
+	}
+	return nil
+}
+
 // Leg moves one amount into or out of one account.
 type Leg struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -708,7 +919,7 @@ type Leg struct {
 
 func (x *Leg) Reset() {
 	*x = Leg{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[9]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -720,7 +931,7 @@ func (x *Leg) String() string {
 func (*Leg) ProtoMessage() {}
 
 func (x *Leg) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[9]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -733,7 +944,7 @@ func (x *Leg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leg.ProtoReflect.Descriptor instead.
 func (*Leg) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{9}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Leg) GetBank() string {
@@ -783,15 +994,19 @@ type Transfer struct {
 	// Every bank has confirmed the outcome.
 	Settled   bool                   `protobuf:"varint,6,opt,name=settled,proto3" json:"settled,omitempty"`
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	// Unset while pending.
-	DecidedAt     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=decided_at,json=decidedAt,proto3" json:"decided_at,omitempty"`
+	// Unset until it is decided.
+	DecidedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=decided_at,json=decidedAt,proto3" json:"decided_at,omitempty"`
+	// Of a hold: when it is voided unless it was captured.
+	HoldUntil *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=hold_until,json=holdUntil,proto3" json:"hold_until,omitempty"`
+	// Of a hold that was captured in part: one for each leg.
+	CapturedMinor []int64 `protobuf:"varint,10,rep,packed,name=captured_minor,json=capturedMinor,proto3" json:"captured_minor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +1018,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +1031,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{10}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Transfer) GetId() string {
@@ -875,6 +1090,20 @@ func (x *Transfer) GetDecidedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Transfer) GetHoldUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.HoldUntil
+	}
+	return nil
+}
+
+func (x *Transfer) GetCapturedMinor() []int64 {
+	if x != nil {
+		return x.CapturedMinor
+	}
+	return nil
+}
+
 // Reason says why a transfer was aborted.
 type Reason struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -892,7 +1121,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -904,7 +1133,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -917,7 +1146,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{11}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Reason) GetCode() string {
@@ -962,7 +1191,7 @@ type Shortfall struct {
 
 func (x *Shortfall) Reset() {
 	*x = Shortfall{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -974,7 +1203,7 @@ func (x *Shortfall) String() string {
 func (*Shortfall) ProtoMessage() {}
 
 func (x *Shortfall) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -987,7 +1216,7 @@ func (x *Shortfall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shortfall.ProtoReflect.Descriptor instead.
 func (*Shortfall) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{12}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Shortfall) GetAccount() string {
@@ -1034,7 +1263,7 @@ type TransferResult struct {
 
 func (x *TransferResult) Reset() {
 	*x = TransferResult{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1275,7 @@ func (x *TransferResult) String() string {
 func (*TransferResult) ProtoMessage() {}
 
 func (x *TransferResult) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1288,7 @@ func (x *TransferResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferResult.ProtoReflect.Descriptor instead.
 func (*TransferResult) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{13}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TransferResult) GetId() string {
@@ -1126,7 +1355,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +1367,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,7 +1380,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{14}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Error) GetCode() string {
@@ -1200,24 +1429,35 @@ const file_quorate_v1_transfer_proto_rawDesc = "" +
 	"\x15CancelTransferRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"J\n" +
 	"\x16CancelTransferResponse\x120\n" +
+	"\btransfer\x18\x01 \x01(\v2\x14.quorate.v1.TransferR\btransfer\"M\n" +
+	"\x16CaptureTransferRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12#\n" +
+	"\ramounts_minor\x18\x02 \x03(\x03R\famountsMinor\"K\n" +
+	"\x17CaptureTransferResponse\x120\n" +
+	"\btransfer\x18\x01 \x01(\v2\x14.quorate.v1.TransferR\btransfer\"%\n" +
+	"\x13VoidTransferRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"H\n" +
+	"\x14VoidTransferResponse\x120\n" +
 	"\btransfer\x18\x01 \x01(\v2\x14.quorate.v1.TransferR\btransfer\"_\n" +
 	"\x12GetTransferRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
 	"\vconsistency\x18\x02 \x01(\x0e2\x17.quorate.v1.ConsistencyR\vconsistency\"]\n" +
 	"\x13GetTransferResponse\x120\n" +
 	"\btransfer\x18\x01 \x01(\v2\x14.quorate.v1.TransferR\btransfer\x12\x14\n" +
-	"\x05stale\x18\x02 \x01(\bR\x05stale\"\x96\x01\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\"\xe8\x01\n" +
 	"\fTransferSpec\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12#\n" +
 	"\x04legs\x18\x02 \x03(\v2\x0f.quorate.v1.LegR\x04legs\x123\n" +
 	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x1c\n" +
-	"\treference\x18\x04 \x01(\tR\treference\"\xa7\x01\n" +
+	"\treference\x18\x04 \x01(\tR\treference\x12\x12\n" +
+	"\x04hold\x18\x05 \x01(\bR\x04hold\x12<\n" +
+	"\fhold_timeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\vholdTimeout\"\xa7\x01\n" +
 	"\x03Leg\x12\x12\n" +
 	"\x04bank\x18\x01 \x01(\tR\x04bank\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x123\n" +
 	"\tdirection\x18\x03 \x01(\x0e2\x15.quorate.v1.DirectionR\tdirection\x12!\n" +
 	"\famount_minor\x18\x04 \x01(\x03R\vamountMinor\x12\x1a\n" +
-	"\bcurrency\x18\x05 \x01(\tR\bcurrency\"\xca\x02\n" +
+	"\bcurrency\x18\x05 \x01(\tR\bcurrency\"\xac\x03\n" +
 	"\bTransfer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12#\n" +
 	"\x04legs\x18\x02 \x03(\v2\x0f.quorate.v1.LegR\x04legs\x12\x1c\n" +
@@ -1228,7 +1468,11 @@ const file_quorate_v1_transfer_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"decided_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tdecidedAt\"}\n" +
+	"decided_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tdecidedAt\x129\n" +
+	"\n" +
+	"hold_until\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tholdUntil\x12%\n" +
+	"\x0ecaptured_minor\x18\n" +
+	" \x03(\x03R\rcapturedMinor\"}\n" +
 	"\x06Reason\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04bank\x18\x02 \x01(\tR\x04bank\x12\x16\n" +
@@ -1256,21 +1500,24 @@ const file_quorate_v1_transfer_proto_rawDesc = "" +
 	"\tDirection\x12\x19\n" +
 	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fDIRECTION_DEBIT\x10\x01\x12\x14\n" +
-	"\x10DIRECTION_CREDIT\x10\x02*\x85\x01\n" +
+	"\x10DIRECTION_CREDIT\x10\x02*\x9e\x01\n" +
 	"\rTransferState\x12\x1e\n" +
 	"\x1aTRANSFER_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16TRANSFER_STATE_PENDING\x10\x01\x12\x1c\n" +
 	"\x18TRANSFER_STATE_COMMITTED\x10\x02\x12\x1a\n" +
-	"\x16TRANSFER_STATE_ABORTED\x10\x03*e\n" +
+	"\x16TRANSFER_STATE_ABORTED\x10\x03\x12\x17\n" +
+	"\x13TRANSFER_STATE_HELD\x10\x04*e\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13OUTCOME_NOT_APPLIED\x10\x01\x12\x13\n" +
 	"\x0fOUTCOME_APPLIED\x10\x02\x12\x13\n" +
-	"\x0fOUTCOME_UNKNOWN\x10\x032\xef\x02\n" +
+	"\x0fOUTCOME_UNKNOWN\x10\x032\x9e\x04\n" +
 	"\x0fTransferService\x12W\n" +
 	"\x0eSubmitTransfer\x12!.quorate.v1.SubmitTransferRequest\x1a\".quorate.v1.SubmitTransferResponse\x12Z\n" +
 	"\x0fSubmitTransfers\x12\".quorate.v1.SubmitTransfersRequest\x1a#.quorate.v1.SubmitTransfersResponse\x12W\n" +
-	"\x0eCancelTransfer\x12!.quorate.v1.CancelTransferRequest\x1a\".quorate.v1.CancelTransferResponse\x12N\n" +
+	"\x0eCancelTransfer\x12!.quorate.v1.CancelTransferRequest\x1a\".quorate.v1.CancelTransferResponse\x12Z\n" +
+	"\x0fCaptureTransfer\x12\".quorate.v1.CaptureTransferRequest\x1a#.quorate.v1.CaptureTransferResponse\x12Q\n" +
+	"\fVoidTransfer\x12\x1f.quorate.v1.VoidTransferRequest\x1a .quorate.v1.VoidTransferResponse\x12N\n" +
 	"\vGetTransfer\x12\x1e.quorate.v1.GetTransferRequest\x1a\x1f.quorate.v1.GetTransferResponseB7Z5github.com/quorate/quorate/proto/quorate/v1;quoratev1b\x06proto3"
 
 var (
@@ -1286,7 +1533,7 @@ func file_quorate_v1_transfer_proto_rawDescGZIP() []byte {
 }
 
 var file_quorate_v1_transfer_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_quorate_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_quorate_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_quorate_v1_transfer_proto_goTypes = []any{
 	(Consistency)(0),                // 0: quorate.v1.Consistency
 	(Direction)(0),                  // 1: quorate.v1.Direction
@@ -1298,51 +1545,63 @@ var file_quorate_v1_transfer_proto_goTypes = []any{
 	(*SubmitTransfersResponse)(nil), // 7: quorate.v1.SubmitTransfersResponse
 	(*CancelTransferRequest)(nil),   // 8: quorate.v1.CancelTransferRequest
 	(*CancelTransferResponse)(nil),  // 9: quorate.v1.CancelTransferResponse
-	(*GetTransferRequest)(nil),      // 10: quorate.v1.GetTransferRequest
-	(*GetTransferResponse)(nil),     // 11: quorate.v1.GetTransferResponse
-	(*TransferSpec)(nil),            // 12: quorate.v1.TransferSpec
-	(*Leg)(nil),                     // 13: quorate.v1.Leg
-	(*Transfer)(nil),                // 14: quorate.v1.Transfer
-	(*Reason)(nil),                  // 15: quorate.v1.Reason
-	(*Shortfall)(nil),               // 16: quorate.v1.Shortfall
-	(*TransferResult)(nil),          // 17: quorate.v1.TransferResult
-	(*Error)(nil),                   // 18: quorate.v1.Error
-	(*durationpb.Duration)(nil),     // 19: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 20: google.protobuf.Timestamp
+	(*CaptureTransferRequest)(nil),  // 10: quorate.v1.CaptureTransferRequest
+	(*CaptureTransferResponse)(nil), // 11: quorate.v1.CaptureTransferResponse
+	(*VoidTransferRequest)(nil),     // 12: quorate.v1.VoidTransferRequest
+	(*VoidTransferResponse)(nil),    // 13: quorate.v1.VoidTransferResponse
+	(*GetTransferRequest)(nil),      // 14: quorate.v1.GetTransferRequest
+	(*GetTransferResponse)(nil),     // 15: quorate.v1.GetTransferResponse
+	(*TransferSpec)(nil),            // 16: quorate.v1.TransferSpec
+	(*Leg)(nil),                     // 17: quorate.v1.Leg
+	(*Transfer)(nil),                // 18: quorate.v1.Transfer
+	(*Reason)(nil),                  // 19: quorate.v1.Reason
+	(*Shortfall)(nil),               // 20: quorate.v1.Shortfall
+	(*TransferResult)(nil),          // 21: quorate.v1.TransferResult
+	(*Error)(nil),                   // 22: quorate.v1.Error
+	(*durationpb.Duration)(nil),     // 23: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 24: google.protobuf.Timestamp
 }
 var file_quorate_v1_transfer_proto_depIdxs = []int32{
-	12, // 0: quorate.v1.SubmitTransferRequest.transfer:type_name -> quorate.v1.TransferSpec
-	14, // 1: quorate.v1.SubmitTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	12, // 2: quorate.v1.SubmitTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
-	17, // 3: quorate.v1.SubmitTransfersResponse.results:type_name -> quorate.v1.TransferResult
-	14, // 4: quorate.v1.CancelTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	0,  // 5: quorate.v1.GetTransferRequest.consistency:type_name -> quorate.v1.Consistency
-	14, // 6: quorate.v1.GetTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	13, // 7: quorate.v1.TransferSpec.legs:type_name -> quorate.v1.Leg
-	19, // 8: quorate.v1.TransferSpec.timeout:type_name -> google.protobuf.Duration
-	1,  // 9: quorate.v1.Leg.direction:type_name -> quorate.v1.Direction
-	13, // 10: quorate.v1.Transfer.legs:type_name -> quorate.v1.Leg
-	2,  // 11: quorate.v1.Transfer.state:type_name -> quorate.v1.TransferState
-	15, // 12: quorate.v1.Transfer.reason:type_name -> quorate.v1.Reason
-	20, // 13: quorate.v1.Transfer.created_at:type_name -> google.protobuf.Timestamp
-	20, // 14: quorate.v1.Transfer.decided_at:type_name -> google.protobuf.Timestamp
-	16, // 15: quorate.v1.Reason.shortfall:type_name -> quorate.v1.Shortfall
-	14, // 16: quorate.v1.TransferResult.transfer:type_name -> quorate.v1.Transfer
-	18, // 17: quorate.v1.TransferResult.error:type_name -> quorate.v1.Error
-	3,  // 18: quorate.v1.Error.outcome:type_name -> quorate.v1.Outcome
-	4,  // 19: quorate.v1.TransferService.SubmitTransfer:input_type -> quorate.v1.SubmitTransferRequest
-	6,  // 20: quorate.v1.TransferService.SubmitTransfers:input_type -> quorate.v1.SubmitTransfersRequest
-	8,  // 21: quorate.v1.TransferService.CancelTransfer:input_type -> quorate.v1.CancelTransferRequest
-	10, // 22: quorate.v1.TransferService.GetTransfer:input_type -> quorate.v1.GetTransferRequest
-	5,  // 23: quorate.v1.TransferService.SubmitTransfer:output_type -> quorate.v1.SubmitTransferResponse
-	7,  // 24: quorate.v1.TransferService.SubmitTransfers:output_type -> quorate.v1.SubmitTransfersResponse
-	9,  // 25: quorate.v1.TransferService.CancelTransfer:output_type -> quorate.v1.CancelTransferResponse
-	11, // 26: quorate.v1.TransferService.GetTransfer:output_type -> quorate.v1.GetTransferResponse
-	23, // [23:27] is the sub-list for method output_type
-	19, // [19:23] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	16, // 0: quorate.v1.SubmitTransferRequest.transfer:type_name -> quorate.v1.TransferSpec
+	18, // 1: quorate.v1.SubmitTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	16, // 2: quorate.v1.SubmitTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
+	21, // 3: quorate.v1.SubmitTransfersResponse.results:type_name -> quorate.v1.TransferResult
+	18, // 4: quorate.v1.CancelTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	18, // 5: quorate.v1.CaptureTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	18, // 6: quorate.v1.VoidTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	0,  // 7: quorate.v1.GetTransferRequest.consistency:type_name -> quorate.v1.Consistency
+	18, // 8: quorate.v1.GetTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	17, // 9: quorate.v1.TransferSpec.legs:type_name -> quorate.v1.Leg
+	23, // 10: quorate.v1.TransferSpec.timeout:type_name -> google.protobuf.Duration
+	23, // 11: quorate.v1.TransferSpec.hold_timeout:type_name -> google.protobuf.Duration
+	1,  // 12: quorate.v1.Leg.direction:type_name -> quorate.v1.Direction
+	17, // 13: quorate.v1.Transfer.legs:type_name -> quorate.v1.Leg
+	2,  // 14: quorate.v1.Transfer.state:type_name -> quorate.v1.TransferState
+	19, // 15: quorate.v1.Transfer.reason:type_name -> quorate.v1.Reason
+	24, // 16: quorate.v1.Transfer.created_at:type_name -> google.protobuf.Timestamp
+	24, // 17: quorate.v1.Transfer.decided_at:type_name -> google.protobuf.Timestamp
+	24, // 18: quorate.v1.Transfer.hold_until:type_name -> google.protobuf.Timestamp
+	20, // 19: quorate.v1.Reason.shortfall:type_name -> quorate.v1.Shortfall
+	18, // 20: quorate.v1.TransferResult.transfer:type_name -> quorate.v1.Transfer
+	22, // 21: quorate.v1.TransferResult.error:type_name -> quorate.v1.Error
+	3,  // 22: quorate.v1.Error.outcome:type_name -> quorate.v1.Outcome
+	4,  // 23: quorate.v1.TransferService.SubmitTransfer:input_type -> quorate.v1.SubmitTransferRequest
+	6,  // 24: quorate.v1.TransferService.SubmitTransfers:input_type -> quorate.v1.SubmitTransfersRequest
+	8,  // 25: quorate.v1.TransferService.CancelTransfer:input_type -> quorate.v1.CancelTransferRequest
+	10, // 26: quorate.v1.TransferService.CaptureTransfer:input_type -> quorate.v1.CaptureTransferRequest
+	12, // 27: quorate.v1.TransferService.VoidTransfer:input_type -> quorate.v1.VoidTransferRequest
+	14, // 28: quorate.v1.TransferService.GetTransfer:input_type -> quorate.v1.GetTransferRequest
+	5,  // 29: quorate.v1.TransferService.SubmitTransfer:output_type -> quorate.v1.SubmitTransferResponse
+	7,  // 30: quorate.v1.TransferService.SubmitTransfers:output_type -> quorate.v1.SubmitTransfersResponse
+	9,  // 31: quorate.v1.TransferService.CancelTransfer:output_type -> quorate.v1.CancelTransferResponse
+	11, // 32: quorate.v1.TransferService.CaptureTransfer:output_type -> quorate.v1.CaptureTransferResponse
+	13, // 33: quorate.v1.TransferService.VoidTransfer:output_type -> quorate.v1.VoidTransferResponse
+	15, // 34: quorate.v1.TransferService.GetTransfer:output_type -> quorate.v1.GetTransferResponse
+	29, // [29:35] is the sub-list for method output_type
+	23, // [23:29] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_quorate_v1_transfer_proto_init() }
@@ -1350,7 +1609,7 @@ func file_quorate_v1_transfer_proto_init() {
 	if File_quorate_v1_transfer_proto != nil {
 		return
 	}
-	file_quorate_v1_transfer_proto_msgTypes[13].OneofWrappers = []any{
+	file_quorate_v1_transfer_proto_msgTypes[17].OneofWrappers = []any{
 		(*TransferResult_Transfer)(nil),
 		(*TransferResult_Error)(nil),
 	}
@@ -1360,7 +1619,7 @@ func file_quorate_v1_transfer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_v1_transfer_proto_rawDesc), len(file_quorate_v1_transfer_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   15,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,8 @@ const (
 	TransferService_SubmitTransfer_FullMethodName  = "/quorate.v1.TransferService/SubmitTransfer"
 	TransferService_SubmitTransfers_FullMethodName = "/quorate.v1.TransferService/SubmitTransfers"
 	TransferService_CancelTransfer_FullMethodName  = "/quorate.v1.TransferService/CancelTransfer"
+	TransferService_CaptureTransfer_FullMethodName = "/quorate.v1.TransferService/CaptureTransfer"
+	TransferService_VoidTransfer_FullMethodName    = "/quorate.v1.TransferService/VoidTransfer"
 	TransferService_GetTransfer_FullMethodName     = "/quorate.v1.TransferService/GetTransfer"
 )
 
@@ -45,6 +47,11 @@ type TransferServiceClient interface {
 	// really happened. An id that nobody knows is closed for ever, so that a submission that was lost can never take effect.
 	// DEADLINE_EXCEEDED: the outcome isn't known yet; cancel, get or submit again.
 	CancelTransfer(ctx context.Context, in *CancelTransferRequest, opts ...grpc.CallOption) (*CancelTransferResponse, error)
+	// CaptureTransfer commits a hold: all of it, or a part, and what remains is free again. It waits for what became of the hold, which may have
+	// been voided before. The same capture again gets the same answer, another one ALREADY_EXISTS (hold_concluded).
+	CaptureTransfer(ctx context.Context, in *CaptureTransferRequest, opts ...grpc.CallOption) (*CaptureTransferResponse, error)
+	// VoidTransfer aborts a hold, and waits for what became of it: it may have been captured before.
+	VoidTransfer(ctx context.Context, in *VoidTransferRequest, opts ...grpc.CallOption) (*VoidTransferResponse, error)
 	// GetTransfer says what is known of a transfer: linearizably, or on request as the asked node knows it.
 	GetTransfer(ctx context.Context, in *GetTransferRequest, opts ...grpc.CallOption) (*GetTransferResponse, error)
 }
@@ -87,6 +94,26 @@ func (c *transferServiceClient) CancelTransfer(ctx context.Context, in *CancelTr
 	return out, nil
 }
 
+func (c *transferServiceClient) CaptureTransfer(ctx context.Context, in *CaptureTransferRequest, opts ...grpc.CallOption) (*CaptureTransferResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CaptureTransferResponse)
+	err := c.cc.Invoke(ctx, TransferService_CaptureTransfer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *transferServiceClient) VoidTransfer(ctx context.Context, in *VoidTransferRequest, opts ...grpc.CallOption) (*VoidTransferResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(VoidTransferResponse)
+	err := c.cc.Invoke(ctx, TransferService_VoidTransfer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *transferServiceClient) GetTransfer(ctx context.Context, in *GetTransferRequest, opts ...grpc.CallOption) (*GetTransferResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetTransferResponse)
@@ -112,6 +139,11 @@ type TransferServiceServer interface {
 	// really happened. An id that nobody knows is closed for ever, so that a submission that was lost can never take effect.
 	// DEADLINE_EXCEEDED: the outcome isn't known yet; cancel, get or submit again.
 	CancelTransfer(context.Context, *CancelTransferRequest) (*CancelTransferResponse, error)
+	// CaptureTransfer commits a hold: all of it, or a part, and what remains is free again. It waits for what became of the hold, which may have
+	// been voided before. The same capture again gets the same answer, another one ALREADY_EXISTS (hold_concluded).
+	CaptureTransfer(context.Context, *CaptureTransferRequest) (*CaptureTransferResponse, error)
+	// VoidTransfer aborts a hold, and waits for what became of it: it may have been captured before.
+	VoidTransfer(context.Context, *VoidTransferRequest) (*VoidTransferResponse, error)
 	// GetTransfer says what is known of a transfer: linearizably, or on request as the asked node knows it.
 	GetTransfer(context.Context, *GetTransferRequest) (*GetTransferResponse, error)
 	mustEmbedUnimplementedTransferServiceServer()
@@ -132,6 +164,12 @@ func (UnimplementedTransferServiceServer) SubmitTransfers(context.Context, *Subm
 }
 func (UnimplementedTransferServiceServer) CancelTransfer(context.Context, *CancelTransferRequest) (*CancelTransferResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelTransfer not implemented")
+}
+func (UnimplementedTransferServiceServer) CaptureTransfer(context.Context, *CaptureTransferRequest) (*CaptureTransferResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CaptureTransfer not implemented")
+}
+func (UnimplementedTransferServiceServer) VoidTransfer(context.Context, *VoidTransferRequest) (*VoidTransferResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method VoidTransfer not implemented")
 }
 func (UnimplementedTransferServiceServer) GetTransfer(context.Context, *GetTransferRequest) (*GetTransferResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTransfer not implemented")
@@ -211,6 +249,42 @@ func _TransferService_CancelTransfer_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TransferService_CaptureTransfer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CaptureTransferRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TransferServiceServer).CaptureTransfer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TransferService_CaptureTransfer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TransferServiceServer).CaptureTransfer(ctx, req.(*CaptureTransferRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TransferService_VoidTransfer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(VoidTransferRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TransferServiceServer).VoidTransfer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TransferService_VoidTransfer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TransferServiceServer).VoidTransfer(ctx, req.(*VoidTransferRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TransferService_GetTransfer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetTransferRequest)
 	if err := dec(in); err != nil {
@@ -247,6 +321,14 @@ var TransferService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CancelTransfer",
 			Handler:    _TransferService_CancelTransfer_Handler,
+		},
+		{
+			MethodName: "CaptureTransfer",
+			Handler:    _TransferService_CaptureTransfer_Handler,
+		},
+		{
+			MethodName: "VoidTransfer",
+			Handler:    _TransferService_VoidTransfer_Handler,
 		},
 		{
 			MethodName: "GetTransfer",
