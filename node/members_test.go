@@ -129,4 +129,5 @@ func mustReplaceANode(t *testing.T, engine string, dead bool) {
 	tr.stop()
 	tr.wait.Wait()
 	c.mustSettle(tr, 1)
+	c.mustAgree()
 }
