@@ -19,6 +19,8 @@ import (
 	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/node"
 	"github.com/quorate/quorate/pki"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/storage"
 )
 
 // drainTimeout is how long requests in flight may take when the server stops.
@@ -199,11 +201,16 @@ func startFailed(err error) error {
 	return fmt.Errorf("can't start: %w", err)
 }
 
-// nodeFailed keeps a broken invariant apart from everything else that ends a node.
+// nodeFailed keeps apart what can't be: a broken invariant, peers that contradict each other, damage. All else that ends a node is its machine's.
 func nodeFailed(err error) error {
 	var broken invariant.Broken
-	if errors.As(err, &broken) {
+	switch {
+	case errors.As(err, &broken):
 		return fmt.Errorf("the node has failed: %w", broken)
+	case errors.Is(err, raft.ErrUnsafe):
+		return fmt.Errorf("the node has failed: %w", invariant.Broken{Message: err.Error()})
+	case errors.Is(err, storage.ErrDamaged):
+		return fmt.Errorf("the node has failed: %w", err)
 	}
 	return fmt.Errorf("the node has failed: %v", err)
 }

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/quorate/quorate/api"
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/node"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/storage"
+	"github.com/quorate/quorate/transfer"
+)
+
+// TestTheExitCodeSaysWhetherANodeEndedByWhatCantBe: whoever watches over servers tells a broken promise from a machine that fails.
+func TestTheExitCodeSaysWhetherANodeEndedByWhatCantBe(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want int
+	}{
+		"a broken invariant":                    {fmt.Errorf("%w\nand the stack", invariant.Broken{Message: "leader 2 follows 3"}), api.ExitBroken},
+		"two leaders in one term":               {fmt.Errorf("group bank/A: %w: node 3 leads in term 7, too", raft.ErrUnsafe), api.ExitBroken},
+		"damage that was found while it ran":    {fmt.Errorf("read account alice: %w: 000012.sst", storage.ErrDamaged), api.ExitBroken},
+		"a disk that failed":                    {errors.New("sync 000003.log: input/output error"), exitFailed},
+		"a cluster that doesn't take it":        {fmt.Errorf("%w: node 1 was removed", node.ErrExpelled), exitFailed},
+		"what is an answer elsewhere, but here": {fmt.Errorf("restore: %w", transfer.ErrNoLeader), exitFailed},
+	} {
+		if got := exitCode(t.Context(), &ranError{nodeFailed(c.err)}); got != c.want {
+			t.Errorf("%s: exit code %d, want %d", name, got, c.want)
+		}
+	}
+}
