@@ -90,8 +90,7 @@ func recognize(ctx context.Context, cfg *Config, peers map[raft.NodeID]Peer) (ra
 		return from, expel("node %d was removed from the cluster. why: what it has missed can't be made good under its old name. "+
 			"try: add the machine under a new id, with an empty data directory", from)
 	case peer.Disk != [16]byte{} && first(md, headerDisk) != hex.EncodeToString(peer.Disk[:]):
-		return from, expel("node %d has another data directory than before. why: what it had promised to the others is gone with that. "+
-			"try: give it its directory back, or remove it from the cluster and add the machine under a new id, with an empty one", from)
+		return from, otherDisk(from)
 	case to != cfg.Node:
 		return from, refuse("this is node %d, not node %q: check the addresses of the peers", cfg.Node, clip(first(md, headerTo)))
 	}

@@ -29,9 +29,8 @@ func (s *service) Exchange(stream grpc.ClientStreamingServer[peerv1.ExchangeRequ
 	t := s.transport
 	known := t.known.Load()
 	from, err := recognize(stream.Context(), &t.cfg, *known)
-	process := processOf(stream)
 	if err == nil {
-		err = t.speakers.enter(from, process)
+		err = t.speakers.enter(from, toldBy(stream, headerProcess), toldBy(stream, headerDisk), (*known)[from].Disk != [16]byte{})
 	}
 	if err != nil {
 		t.cfg.Report(Event{Kind: Refused, Peer: from, Address: addressOf(stream), Err: err})

@@ -107,7 +107,7 @@ func Start(cfg Config) (*Transport, error) {
 		cfg.Report = func(Event) {}
 	}
 	cfg.process = rand.Text()
-	t := &Transport{cfg: cfg, speakers: speakers{from: map[raft.NodeID]*speaker{}}}
+	t := &Transport{cfg: cfg, speakers: newSpeakers()}
 	t.life, t.cancel = context.WithCancel(context.Background())
 	t.known.Store(&map[raft.NodeID]Peer{})
 	t.peers.Store(&map[raft.NodeID]*peer{})

@@ -205,6 +205,30 @@ func TestStrangersAreRefused(t *testing.T) {
 	}
 }
 
+// TestAnotherDirectoryIsRefusedBeforeTheClusterKnowsTheFirst: in the moment before the directory names a node's disk, whoever has heard it remembers.
+func TestAnotherDirectoryIsRefusedBeforeTheClusterKnowsTheFirst(t *testing.T) {
+	la, lb := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+	peers := map[raft.NodeID]string{1: la.Addr().String(), 2: lb.Addr().String()}
+	onDisk := func(disk byte) func(*transport.Config) {
+		return func(c *transport.Config) { c.Disk = [16]byte{disk} }
+	}
+	a, b := start(t, 1, la, peers, onDisk(1)), start(t, 2, lb, peers, onDisk(2))
+	defer a.Stop()
+	b.awaits(transport.Connected)
+	b.Stop()
+	a.awaits(transport.Lost)
+	wiped := start(t, 2, listen(t, b.address), peers, onDisk(3))
+	for m, kind := range map[*member]transport.EventKind{a: transport.Refused, wiped: transport.Expelled} {
+		if e := m.awaits(kind); !strings.Contains(e.Err.Error(), "node 2 has another data directory than before") {
+			t.Errorf("node %d says %q", m.id, e.Err)
+		}
+	}
+	wiped.Stop()
+	back := start(t, 2, listen(t, b.address), peers, onDisk(2))
+	defer back.Stop()
+	back.awaits(transport.Connected)
+}
+
 func TestMessagesOutOfPlaceAreDropped(t *testing.T) {
 	a, b := pair(t, nil)
 	defer a.Stop()
