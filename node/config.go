@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -162,17 +163,19 @@ func (f *TLSFiles) validate() error {
 	return nil
 }
 
-// aloneHere names a group of this node that too few others have for them to give it back; "": there is none.
-func (c *Config) aloneHere() lane.GroupID {
-	d, self := c.Directory(), raft.NodeID(c.Node)
+// aloneHere names a group that began on this node and on too few others for them to give it back; "": there is none. What was retired here has moved to others.
+func (c *Config) aloneHere(retired map[string]bool) lane.GroupID {
+	d := c.Directory()
+	groups := map[lane.GroupID][]raft.NodeID{}
 	for shard, members := range d.Coordinators {
-		if slices.Contains(members, self) && len(members) < 3 {
-			return lane.CoordinatorGroup(shard)
-		}
+		groups[lane.CoordinatorGroup(shard)] = members
 	}
 	for _, b := range d.Banks {
-		if slices.Contains(b.Members, self) && len(b.Members) < 3 {
-			return lane.BankGroup(b.Bank)
+		groups[lane.BankGroup(b.Bank)] = b.Members
+	}
+	for _, id := range slices.Sorted(maps.Keys(groups)) {
+		if members := groups[id]; len(members) < 3 && slices.Contains(members, raft.NodeID(c.Node)) && !retired[string(id)] {
+			return id
 		}
 	}
 	return ""

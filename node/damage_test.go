@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/node"
+	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/storage"
 )
 
@@ -104,5 +106,38 @@ func flipBits(t *testing.T, file string) {
 	}
 	if err := os.WriteFile(file, b, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestADamagedNodeWithTheOnlyCopyRefusesToStart, and starts if that bank has moved to others since the cluster began.
+func TestADamagedNodeWithTheOnlyCopyRefusesToStart(t *testing.T) {
+	for name, moved := range map[string]bool{"it has the bank": false, "the bank has moved": true} {
+		t.Run(name, func(t *testing.T) {
+			c := startCluster(t, 3, "quorate") // bank C begins on node 3 alone
+			c.openWorkload()
+			if moved {
+				c.accepted(0, lane.PlaceGroup{Group: "bank/C", Members: []raft.NodeID{1, 2}})
+				eventually(t, 30*time.Second, "node 3 keeps its replica", func() bool { _, has := c.groups(2)["bank/C"]; return !has })
+			}
+			c.kill(2)
+			for _, file := range filesOf(t, c.configs[2].DataDir, "MANIFEST-*") {
+				if err := os.Remove(file); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !moved {
+				if _, err := node.Start(c.configs[2], node.Options{}); err == nil || !strings.Contains(err.Error(), "bank/C is on fewer than three nodes") {
+					t.Fatalf("got %v", err)
+				}
+				return
+			}
+			c.start(2)
+			eventually(t, time.Minute, "the node isn't repaired", func() bool { return c.repaired(2) })
+			tr := c.startTraffic(11, 0, 2)
+			c.goesOn(tr)
+			tr.stop()
+			tr.wait.Wait()
+			c.mustSettle(tr, 2)
+		})
 	}
 }

@@ -195,7 +195,11 @@ func (n *Node) restore(opts Options, disk storage.Options) (*storage.Store, *lan
 	if !errors.Is(err, storage.ErrDamaged) {
 		return store, l, err
 	}
-	if alone := n.config.aloneHere(); alone != "" {
+	retired, noteErr := storage.RetiredIn(n.config.DataDir, disk.FS)
+	if noteErr != nil {
+		return nil, nil, errors.Join(err, noteErr)
+	}
+	if alone := n.config.aloneHere(retired); alone != "" {
 		return nil, nil, fmt.Errorf("%w; %s is on fewer than three nodes, so the others can't give everything back", err, alone)
 	}
 	aside, asideErr := storage.SetAside(n.config.DataDir, n.config.Identity(), disk.FS)

@@ -28,6 +28,22 @@ func SetAside(dir string, id Identity, fs vfs.FS) (aside string, err error) {
 	return aside, errors.Join(err, lock.Close())
 }
 
+// RetiredIn says which groups had a replica in a directory that was ended for ever. It reads the note beside the store: the store itself may be damaged.
+func RetiredIn(dir string, fs vfs.FS) (map[string]bool, error) {
+	if fs == nil {
+		fs = vfs.Default
+	}
+	t, err := readTerms(fs, dir)
+	if err != nil {
+		return nil, err
+	}
+	retired := map[string]bool{}
+	for group := range t.retired {
+		retired[group] = true
+	}
+	return retired, nil
+}
+
 func setAside(dir string, id Identity, fs vfs.FS) (aside string, err error) {
 	t, err := readTerms(fs, dir)
 	if err != nil {
