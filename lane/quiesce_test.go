@@ -152,3 +152,45 @@ func TestAGroupAtRestIsLostToNobody(t *testing.T) {
 		}
 	})
 }
+
+// TestAGroupAtRestIsWokenForRepair: a node comes back without what it had acknowledged while all its groups rest. It gets everything back, votes again, and all is at rest again.
+func TestAGroupAtRestIsWokenForRepair(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, engine string) {
+		w := newWorld(t, engine, onThree(), lane.DefaultLimits())
+		w.openAccounts("A", "B")
+		w.mustRest()
+		w.lost = map[lane.GroupID]raft.Term{}
+		for group, r := range w.reigns() {
+			w.lost[group] = r.term
+		}
+		had := w.mustAnswer(w.ask(3, lane.HashReplica{Group: "bank/B"})).Hash
+		w.start(3)
+		incomplete := func() (groups []lane.GroupID) {
+			for _, r := range w.lanes[3].Inspect() {
+				if r.Engine.Incomplete() {
+					groups = append(groups, r.Group)
+				}
+			}
+			return groups
+		}
+		if len(incomplete()) < 3 {
+			t.Fatalf("it has lost %v", incomplete())
+		}
+		for range 60 {
+			if len(incomplete()) > 0 {
+				w.run(time.Second)
+			}
+		}
+		if groups := incomplete(); len(groups) > 0 {
+			t.Fatalf("a minute later it still lacks %v", groups)
+		}
+		if has := w.mustAnswer(w.ask(3, lane.HashReplica{Group: "bank/B", Index: had.Index})).Hash; has.Index < had.Index {
+			t.Errorf("it had entry %d, and has %d", had.Index, has.Index)
+		}
+		w.mustRest()
+		w.frozen[1] = true
+		if r := w.mustAnswer(w.ask(2, lane.Submit{Transfer: w.payment(1)})).Transfer; r.State != transfer.Committed {
+			t.Errorf("with its vote and node 2's: %v %v", r.State, r.Reason)
+		}
+	})
+}

@@ -33,6 +33,7 @@ type world struct {
 	request uint64
 	start   func(raft.NodeID) // makes one more lane, with an empty disk
 	disks   map[raft.NodeID]map[lane.GroupID]*shelf
+	lost    map[lane.GroupID]raft.Term // what a lane that is made now has lost what it promised in
 }
 
 func newWorld(t *testing.T, engine string, d lane.Directory, limits lane.Limits) *world {
@@ -48,6 +49,9 @@ func newWorld(t *testing.T, engine string, d lane.Directory, limits lane.Limits)
 			Node: id, Seed: uint64(id), Directory: d, Disk: directory.Disk{byte(id)}, Limits: limits, NewEngine: engines[engine],
 			Restore: func(g lane.GroupID) (raft.State, lane.Reader, error) {
 				disk[g] = newShelf()
+				if lost := w.lost[g]; lost > 0 {
+					return raft.State{HardState: raft.HardState{Term: lost + 1}, Lost: lost}, disk[g], nil
+				}
 				return raft.State{}, disk[g], nil
 			},
 		})
