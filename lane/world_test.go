@@ -33,7 +33,9 @@ type world struct {
 	request uint64
 	start   func(raft.NodeID) // makes one more lane, with an empty disk
 	disks   map[raft.NodeID]map[lane.GroupID]*shelf
-	lost    map[lane.GroupID]raft.Term // what a lane that is made now has lost what it promised in
+	stalled raft.NodeID                       // its disk stands still: it confirms nothing
+	writing map[raft.NodeID][]lane.GroupWrite // what the disks haven't confirmed
+	lost    map[lane.GroupID]raft.Term        // what a lane that is made now has lost what it promised in
 }
 
 func newWorld(t *testing.T, engine string, d lane.Directory, limits lane.Limits) *world {
@@ -41,6 +43,7 @@ func newWorld(t *testing.T, engine string, d lane.Directory, limits lane.Limits)
 	w := &world{
 		t: t, now: start, lanes: map[raft.NodeID]*lane.Lane{}, frozen: map[raft.NodeID]bool{},
 		reports: map[raft.NodeID][]lane.Report{}, answers: map[uint64]lane.Answer{}, disks: map[raft.NodeID]map[lane.GroupID]*shelf{},
+		writing: map[raft.NodeID][]lane.GroupWrite{},
 	}
 	w.start = func(id raft.NodeID) {
 		disk := map[lane.GroupID]*shelf{}
@@ -115,7 +118,11 @@ func (w *world) step(node raft.NodeID, events ...lane.Event) {
 		for _, r := range effects.Reads {
 			queue = append(queue, arrival{at, []lane.Event{w.disks[at][r.Group].read(r)}})
 		}
-		for _, write := range effects.Writes {
+		writes := append(w.writing[at], effects.Writes...)
+		if w.writing[at] = nil; at == w.stalled {
+			w.writing[at], writes = writes, nil
+		}
+		for _, write := range writes {
 			w.disks[at][write.Group].write(&write.Write)
 			queue = append(queue, arrival{at, []lane.Event{lane.Persisted{Group: write.Group, Seq: write.Write.Seq}}})
 			for _, s := range write.Durable {
