@@ -30,6 +30,7 @@ witnesses() { sed -n 's/^#define \([A-Z_]*\) .*/\1/p' <(sed -n '/^\/\* What must
 # The smallest world that shows the fault.
 world_of() {
 	case $1 in
+	HOLD_*) echo "-DREIGNS=2 -DCONTENTS=1 -DHOLD" ;;
 	*CONTENT* | *LEG*) echo "-DREIGNS=3 -DCONTENTS=2" ;;
 	*) echo "-DREIGNS=2 -DCONTENTS=1" ;;
 	esac
@@ -129,25 +130,35 @@ start() {
 }
 
 check_promises() {
-	start expect_clean "promises: $1 reigns, $2 contents" "-DREIGNS=$1 -DCONTENTS=$2" "-DSAFETY" ""
+	start expect_clean "promises: $1 reigns, $2 contents${3:+, a hold}" "-DREIGNS=$1 -DCONTENTS=$2 ${3:-}" "-DSAFETY" ""
 }
 
 check_ends() {
-	start expect_clean "everything ends: $1 reigns, $2 contents" "-DEVENTUALLY -DREIGNS=$1 -DCONTENTS=$2" "-DNOFAIR" "-a"
+	start expect_clean "everything ends: $1 reigns, $2 contents${3:+, a hold}" "-DEVENTUALLY -DREIGNS=$1 -DCONTENTS=$2 ${3:-}" "-DNOFAIR" "-a"
+}
+
+# The world in which a state must be reachable.
+world_to() {
+	case $1 in
+	HOLD_*) world_of "$1" ;;
+	*) echo "-DREIGNS=2 -DCONTENTS=2" ;;
+	esac
 }
 
 short() {
-	[ "$(rules | wc -l)" -ge 22 ] || fail "the rules in commit.pml can't be read any more"
-	[ "$(witnesses | wc -l)" -ge 8 ] || fail "the states that must be reachable can't be read from commit.pml any more"
+	[ "$(rules | wc -l)" -ge 27 ] || fail "the rules in commit.pml can't be read any more"
+	[ "$(witnesses | wc -l)" -ge 10 ] || fail "the states that must be reachable can't be read from commit.pml any more"
 	check_promises 3 3
 	check_ends 3 2
+	check_promises 3 1 -DHOLD
+	check_ends 3 1 -DHOLD
 	for name in $(witnesses); do
-		start expect_found reached "$name" "-DREIGNS=2 -DCONTENTS=2 -DWITNESS=$name"
+		start expect_found reached "$name" "$(world_to "$name") -DWITNESS=$name"
 	done
 	for name in $(rules); do
 		start expect_found found "$name" "$(world_of "$name") -DWITHOUT=$name"
 	done
-	for name in DECIDED_IS_DRIVEN BANKS_INQUIRE; do
+	for name in DECIDED_IS_DRIVEN BANKS_INQUIRE HOLD_IS_DRIVEN; do
 		start expect_endless "$name"
 	done
 	start expect_cut_short "too deep" "max search depth too small" "" "-m20"
@@ -166,7 +177,7 @@ trail() {
 	if rules | grep -qx -- "$1"; then
 		flags="$(world_of "$1") -DWITHOUT=$1"
 	elif witnesses | grep -qx -- "$1"; then
-		flags="-DREIGNS=2 -DCONTENTS=2 -DWITNESS=$1"
+		flags="$(world_to "$1") -DWITNESS=$1"
 	else
 		fail "there is no $1; there are: $(rules | xargs) $(witnesses | xargs)"
 	fi

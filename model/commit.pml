@@ -2,6 +2,8 @@
  * One transfer id under the commit protocol, for SPIN: every order in which coordinators, banks, clients and the network can act.
  * How it is modelled, why that is fair, and how to read what a run says: README.md. check.sh runs it.
  *
+ * With -DHOLD the transfer is a hold: its banks' votes make it held, and a client captures it, in full or in part, or voids it, or its time ends.
+ *
  * Names are those of the code. A comment above an inline names the function that it stands for.
  */
 
@@ -17,32 +19,43 @@
 #define touches(c, b) ((c) != 2 || (b) == 1)
 
 /* The rules, named as in docs/protocol.md. -DWITHOUT=... breaks one, and the comment says how. */
-#define NO_IS_FINAL                 1 /* a bank forgets its no */
-#define YES_IS_FINAL                2 /* a hold expires by itself */
-#define ANSWERS_ARE_DURABLE         3 /* a bank restarts without its hold */
-#define STAGED_MEANS_ACCEPTED       4 /* a Stage in the log counts, even if the machine refused it */
-#define COMMIT_WAITS_FOR_STAGING    5 /* all votes are in: "committed" is told before the Stage is in the log */
-#define ABORT_WAITS_FOR_ITS_ENTRY   6 /* "aborted" is told when it is proposed */
-#define NO_ABORT_ON_A_GUESS         7 /* past the deadline, what another reign staged is aborted without asking the banks */
-#define RESOLVE_LEAVES_A_TOMBSTONE  8 /* a bank answers "rolled back" and may still prepare */
-#define LATE_PREPARE_IS_REFUSED     9 /* a bank prepares what it has rolled back */
-#define TOMBSTONE_BEFORE_ANSWER    10 /* an inquiry about an unknown id is answered at once */
-#define ONE_ID_ONE_CONTENT         11 /* who submits other content hears the outcome of the first */
-#define RESOLVE_NAMES_ITS_CONTENT  12 /* a bank that holds other content answers "prepared" */
-#define ANSWERS_NAME_THEIR_CONTENT 13 /* a yes to what an earlier reign asked counts for other content */
-#define COMMIT_NEEDS_A_LEG         14 /* a bank that inquires is told to commit what doesn't touch it */
-#define DEPOSE_BEFORE_LATER_STAGES 15 /* a coordinator takes a later reign's Stage for its own */
-#define DECIDED_IS_DRIVEN          16 /* a new leader leaves decided transfers alone */
-#define BANKS_INQUIRE              17 /* banks wait for ever */
-#define CANCEL_ASKS_THE_BANKS      18 /* a client's cancel aborts what another reign staged without asking the banks */
-#define CANCEL_WAITS_FOR_ITS_ENTRY 19 /* "cancelled" is told when the abort is only proposed */
-#define CANCEL_SAYS_WHAT_HAPPENED  20 /* who cancels hears "cancelled", even of what is committed */
-#define CANCEL_CLOSES_THE_ID       21 /* who cancels an unknown id hears "cancelled" before the tombstone is in the log */
-#define TOMBSTONE_YIELDS           22 /* a cancel closes an id whose Stage is under way, and the tombstone wins against it */
+#define NO_IS_FINAL                   1 /* a bank forgets its no */
+#define YES_IS_FINAL                  2 /* a hold expires by itself */
+#define ANSWERS_ARE_DURABLE           3 /* a bank restarts without its hold */
+#define STAGED_MEANS_ACCEPTED         4 /* a Stage in the log counts, even if the machine refused it */
+#define COMMIT_WAITS_FOR_STAGING      5 /* all votes are in: "committed" is told before the Stage is in the log */
+#define ABORT_WAITS_FOR_ITS_ENTRY     6 /* "aborted" is told when it is proposed */
+#define NO_ABORT_ON_A_GUESS           7 /* past the deadline, what another reign staged is aborted without asking the banks */
+#define RESOLVE_LEAVES_A_TOMBSTONE    8 /* a bank answers "rolled back" and may still prepare */
+#define LATE_PREPARE_IS_REFUSED       9 /* a bank prepares what it has rolled back */
+#define TOMBSTONE_BEFORE_ANSWER      10 /* an inquiry about an unknown id is answered at once */
+#define ONE_ID_ONE_CONTENT           11 /* who submits other content hears the outcome of the first */
+#define RESOLVE_NAMES_ITS_CONTENT    12 /* a bank that holds other content answers "prepared" */
+#define ANSWERS_NAME_THEIR_CONTENT   13 /* a yes to what an earlier reign asked counts for other content */
+#define COMMIT_NEEDS_A_LEG           14 /* a bank that inquires is told to commit what doesn't touch it */
+#define DEPOSE_BEFORE_LATER_STAGES   15 /* a coordinator takes a later reign's Stage for its own */
+#define DECIDED_IS_DRIVEN            16 /* a new leader leaves decided transfers alone */
+#define BANKS_INQUIRE                17 /* banks wait for ever */
+#define CANCEL_ASKS_THE_BANKS        18 /* a client's cancel aborts what another reign staged without asking the banks */
+#define CANCEL_WAITS_FOR_ITS_ENTRY   19 /* "cancelled" is told when the abort is only proposed */
+#define CANCEL_SAYS_WHAT_HAPPENED    20 /* who cancels hears "cancelled", even of what is committed */
+#define CANCEL_CLOSES_THE_ID         21 /* who cancels an unknown id hears "cancelled" before the tombstone is in the log */
+#define TOMBSTONE_YIELDS             22 /* a cancel closes an id whose Stage is under way, and the tombstone wins against it */
+#define HOLD_WAITS_FOR_ITS_CLIENT    23 /* all votes are in: a hold is committed */
+#define HOLD_ENDS_ONCE               24 /* a void is taken while a capture is on its way into the log */
+#define HOLD_END_WAITS_FOR_ITS_ENTRY 25 /* a capture is told when it is only proposed */
+#define HOLD_COMMIT_NAMES_AMOUNTS    26 /* a new leader has a bank commit all of what was captured in part */
+#define HOLD_IS_DRIVEN               27 /* a new leader leaves holds alone */
 #ifndef WITHOUT
 #define WITHOUT 0
 #endif
 #define rule(r) (WITHOUT != (r))
+
+#ifdef HOLD
+#define isHold 1
+#else
+#define isHold 0
+#endif
 
 /* -- What is in the log (coordinator.Fact). The number of a content stages it. */
 
@@ -50,6 +63,8 @@
 #define ABORT     5 /* Decide(abort) */
 #define TOMBSTONE 6 /* Decide(abort) of what nobody has staged */
 #define SETTLE    7
+#define HELD_     8 /* Hold: every bank has reserved its part */
+#define CAPTURE   9 /* Decide(commit) of a part of a hold */
 #define isStage(fact) ((fact) < COMMIT)
 
 /* -- What a machine knows of the id (coordinator.Record) */
@@ -58,19 +73,23 @@
 #define PENDING   1
 #define COMMITTED 2
 #define ABORTED   3
+#define ONHOLD    7 /* transfer.Held */
 
 typedef Record {
 	byte state;
 	byte content; /* 0: unknown, or a tombstone's */
-	bit settled
+	bit settled;
+	bit part      /* of a hold, a part is captured */
 }
 
-/* -- What a coordinator remembers (driver.Driver, driver.flight). COMMITTED and ABORTED are phases, too. */
+/* -- What a coordinator remembers (driver.Driver, driver.flight). COMMITTED, ABORTED and ONHOLD are phases, too. */
 
 #define NONE      0
 #define VOTING    4
 #define RESOLVING 5
 #define ABORTING  6
+#define HOLDING   8
+#define CAPTURING 9
 
 #define FACTS_MAX 3
 
@@ -84,6 +103,7 @@ typedef Reign {
 	byte content;
 	bit mine;
 	bit staged;
+	bit part;             /* a part of the hold is captured */
 	bit answered[2];      /* slot.prepared while voting or resolving, slot.done once committed or aborted */
 	bit inquired[2];      /* a tombstone is proposed (driver.closing), and this bank waits for it */
 	bit cancelled         /* … or a client does, who cancelled the unknown id */
@@ -104,9 +124,11 @@ Record agreed; /* the machine after everything that is in the agreed log */
 typedef Bank {
 	byte state;
 	byte about; /* the content that it has once said yes to */
+	bit part;   /* it has posted a part of a hold */
 	bit sent[9] /* requests that somebody has sent; each may arrive never, now, later, and again */
 }
 
+#define toCommitPart 0
 #define toPrepare(c) (c)
 #define toResolve(c) (3 + (c))
 #define toCommit     7
@@ -120,6 +142,10 @@ Bank bank[2];
 
 bit heardCommitted[4];
 bit heardAborted[4];
+
+/* What clients have done with a hold, by whether they captured a part of it. */
+
+bit captured[2];
 
 /* == The promises ========================================================================================== */
 
@@ -143,6 +169,10 @@ bit heardAborted[4];
 /* No two clients hear different things. (That the log never changes its mind is asserted in decide.) */
 #define heardBoth      ((heardCommitted[1] || heardCommitted[2] || heardCommitted[3]) && (heardAborted[1] || heardAborted[2] || heardAborted[3]))
 
+/* A hold moves no money that nobody captured, and the same part at every bank. */
+#define asCaptured_(b) (bank[b].state != POSTED || (captured[bank[b].part] && (agreed.state != COMMITTED || agreed.part == bank[b].part)))
+#define asCaptured     (!isHold || (asCaptured_(0) && asCaptured_(1)))
+
 /* In the end every transfer is decided and every bank has confirmed, nothing is held, and who cancelled has heard what happened. */
 #define isDecided  (agreed.state == COMMITTED || agreed.state == ABORTED)
 #define everythingEnded \
@@ -157,6 +187,8 @@ bit heardAborted[4];
 #define TOMBSTONE_FIRST        (reign[1].phase == VOTING && reign[1].view.state == ABORTED && reign[1].fact[0] == 1)
 #define CANCELLED_FIRST        (reign[1].cancelled && reign[1].phase == VOTING && reign[1].chosen == 1)
 #define TWO_CONTENTS           (bank[0].about == 1 && posted(2, 1) && agreed.settled)
+#define HOLD_CAPTURED_IN_PART  (posted(1, 0) && bank[0].part && posted(1, 1) && bank[1].part && agreed.settled && current == 1)
+#define HOLD_VOIDED_MEANWHILE  (current == 1 && reign[0].phase == CAPTURING && agreed.state == ABORTED && bank[0].about == 1 && bank[1].about == 1)
 
 /* == coordinator: the machine ============================================================================== */
 
@@ -170,11 +202,21 @@ inline stage(record, which)
 	fi
 }
 
-/* Machine.decide. The assert is its invariant: what was never staged isn't decided, and a decision is never replaced. */
-inline decide(record, outcome)
+/* Machine.hold */
+inline becomeHeldIn(record)
 {
-	assert(record.state == PENDING || record.state == outcome);
-	record.state = outcome
+	assert(isHold && (record.state == PENDING || record.state == ONHOLD));
+	record.state = ONHOLD
+}
+
+/* Machine.decide. The asserts are its invariants: what was never staged isn't decided, no hold is committed that isn't held, and a decision is
+ * never replaced. */
+inline decide(record, outcome, inPart)
+{
+	assert(record.state == PENDING || record.state == ONHOLD || record.state == outcome);
+	assert(!isHold || outcome != COMMITTED || record.state != PENDING || !rule(HOLD_WAITS_FOR_ITS_CLIENT));
+	record.state = outcome;
+	record.part = inPart
 }
 
 /* Machine.decide of a tombstone: an unknown id is closed for ever. A Stage that came first would win; none does, as above. */
@@ -202,6 +244,8 @@ inline sayFact(what)
 	:: what == ABORT     -> printf("decide abort\n")
 	:: what == TOMBSTONE -> printf("tombstone\n")
 	:: what == SETTLE    -> printf("settle\n")
+	:: what == HELD_     -> printf("hold\n")
+	:: what == CAPTURE   -> printf("decide commit of a part\n")
 	fi
 }
 
@@ -210,10 +254,12 @@ inline applyFact(record, what)
 {
 	if
 	:: isStage(what)     -> stage(record, what)
-	:: what == COMMIT    -> decide(record, COMMITTED)
-	:: what == ABORT     -> decide(record, ABORTED)
+	:: what == COMMIT    -> decide(record, COMMITTED, 0)
+	:: what == ABORT     -> decide(record, ABORTED, 0)
 	:: what == TOMBSTONE -> closeUnknown(record)
 	:: what == SETTLE    -> settle(record)
+	:: what == HELD_     -> becomeHeldIn(record)
+	:: what == CAPTURE   -> decide(record, COMMITTED, 1)
 	fi
 }
 
@@ -237,11 +283,12 @@ inline refuse(b)
 }
 
 /* Ledger.commit. Of what isn't prepared it would answer Violation; nobody must ever ask that. */
-inline commit(b)
+inline commit(b, inPart)
 {
 	printf("bank %c is to commit\n", NAME(b));
 	assert(bank[b].state == HELD);
-	bank[b].state = POSTED
+	bank[b].state = POSTED;
+	bank[b].part = inPart
 }
 
 /* Ledger.rollback. Of what is committed it would answer Violation. */
@@ -291,8 +338,20 @@ inline ask(k, op)
 	bank[1].sent[op] = 1
 }
 
-/* flight.isCommitted: the commit condition */
-#define isCommitted(k) \
+/* Driver.ask of Commit, which names what is captured (slot.request) */
+inline askToCommit(k)
+{
+	if
+	:: reign[k].part -> ask(k, toCommitPart)
+	:: else          -> ask(k, toCommit)
+	fi
+}
+
+/* flight.isCommitted: the commit condition. A hold's is a capture in the log. */
+#define isCommitted(k) (isPrepared(k) && (!isHold || !rule(HOLD_WAITS_FOR_ITS_CLIENT)))
+
+/* flight.isPrepared */
+#define isPrepared(k) \
 	((reign[k].staged || !rule(COMMIT_WAITS_FOR_STAGING)) && (reign[k].phase == VOTING || reign[k].phase == RESOLVING) && \
 	 reign[k].answered[0] && reign[k].answered[1])
 
@@ -323,14 +382,41 @@ inline becomeCommitted(k)
 	reign[k].phase = COMMITTED;
 	reign[k].mine = 0;
 	hearCommitted(k, reign[k].content);
-	ask(k, toCommit)
+	askToCommit(k)
 }
 
-/* Driver.decideIfCommitted */
+/* Driver.decideIfCommitted, Driver.holdIfPrepared */
 inline decideIfCommitted(k)
 {
 	if
-	:: isCommitted(k) -> propose(k, COMMIT); becomeCommitted(k)
+	:: isCommitted(k)                   -> propose(k, COMMIT); becomeCommitted(k)
+	:: !isCommitted(k) && isPrepared(k) -> propose(k, HELD_); reign[k].phase = HOLDING
+	:: else
+	fi
+}
+
+/* Driver.onHeld, Driver.becomeHeld: from here on a client decides, or time. */
+inline onHeld(k)
+{
+	if
+	:: reign[k].phase == HOLDING -> reign[k].phase = ONHOLD
+	:: else
+	fi
+}
+
+/* Driver.Capture */
+inline capture(k, inPart)
+{
+	printf("a client captures %d of 2 parts at coordinator %d\n", 2 - inPart, k);
+	captured[inPart] = 1;
+	reign[k].phase = CAPTURING;
+	reign[k].part = inPart;
+	if
+	:: inPart -> propose(k, CAPTURE)
+	:: else   -> propose(k, COMMIT)
+	fi;
+	if
+	:: !rule(HOLD_END_WAITS_FOR_ITS_ENTRY) -> becomeCommitted(k)
 	:: else
 	fi
 }
@@ -347,6 +433,7 @@ inline becomeAborted(k)
 /* Driver.proposeAbort: no vote counts any more, and nobody hears of it yet. */
 inline proposeAbort(k)
 {
+	reign[k].part = 0;
 	reign[k].phase = ABORTING;
 	reign[k].mine = 0;
 	reign[k].answered[0] = 0;
@@ -359,6 +446,13 @@ inline proposeAbort(k)
 	:: !rule(ABORT_WAITS_FOR_ITS_ENTRY) -> becomeAborted(k)
 	:: else
 	fi
+}
+
+/* Driver.Void, Driver.Cancel and Driver.Tick, of what is held */
+inline void_(k)
+{
+	printf("a hold is voided, or its time has passed, at coordinator %d\n", k);
+	proposeAbort(k)
 }
 
 /* Driver.resolve */
@@ -427,6 +521,7 @@ inline drop(k)
 	reign[k].content = 0;
 	reign[k].mine = 0;
 	reign[k].staged = 0;
+	reign[k].part = 0;
 	reign[k].answered[0] = 0;
 	reign[k].answered[1] = 0
 }
@@ -476,7 +571,7 @@ inline onDecided(k)
 	:: isTombstoneTo(k) -> onTombstone(k)
 	:: else ->
 		if
-		:: reign[k].view.state == COMMITTED && reign[k].phase != COMMITTED -> becomeCommitted(k)
+		:: reign[k].view.state == COMMITTED && reign[k].phase != COMMITTED -> reign[k].part = reign[k].view.part; becomeCommitted(k)
 		:: reign[k].view.state == ABORTED && reign[k].phase != ABORTED ->
 			assert(reign[k].phase != COMMITTED);
 			becomeAborted(k)
@@ -514,6 +609,7 @@ inline apply(k)
 	if
 	:: isStage(reign[k].fact[0])   -> forgetOldest(k); onStage(k)
 	:: reign[k].fact[0] == SETTLE  -> forgetOldest(k); drop(k)
+	:: reign[k].fact[0] == HELD_   -> forgetOldest(k); onHeld(k)
 	:: else                        -> forgetOldest(k); onDecided(k)
 	fi
 }
@@ -555,8 +651,10 @@ inline recover(k, late)
 	if
 	:: reign[k].view.state == PENDING && !late -> reign[k].phase = VOTING; ask(k, toPrepare(reign[k].content))
 	:: reign[k].view.state == PENDING && late  -> onDeadline(k)
-	:: reign[k].view.state != PENDING && !rule(DECIDED_IS_DRIVEN)  -> drop(k)
-	:: reign[k].view.state == COMMITTED && rule(DECIDED_IS_DRIVEN) -> becomeCommitted(k)
+	:: reign[k].view.state == ONHOLD && rule(HOLD_IS_DRIVEN)  -> reign[k].phase = ONHOLD
+	:: reign[k].view.state == ONHOLD && !rule(HOLD_IS_DRIVEN) -> drop(k)
+	:: (reign[k].view.state == COMMITTED || reign[k].view.state == ABORTED) && !rule(DECIDED_IS_DRIVEN) -> drop(k)
+	:: reign[k].view.state == COMMITTED && rule(DECIDED_IS_DRIVEN) -> reign[k].part = reign[k].view.part && rule(HOLD_COMMIT_NAMES_AMOUNTS); becomeCommitted(k)
 	:: reign[k].view.state == ABORTED && rule(DECIDED_IS_DRIVEN)   -> becomeAborted(k)
 	fi
 }
@@ -589,6 +687,7 @@ inline lead(late)
 	reign[current].view.state = agreed.state;
 	reign[current].view.content = agreed.content;
 	reign[current].view.settled = agreed.settled;
+	reign[current].view.part = agreed.part;
 	if
 	:: agreed.state != UNKNOWN && !agreed.settled -> recover(current, late)
 	:: else
@@ -604,6 +703,7 @@ inline depose(k)
 	reign[k].view.state = 0;
 	reign[k].view.content = 0;
 	reign[k].view.settled = 0;
+	reign[k].view.part = 0;
 	do
 	:: reign[k].facts > 0 -> reign[k].facts--; reign[k].fact[reign[k].facts] = 0
 	:: else -> break
@@ -665,7 +765,8 @@ inline tellBank(k, b)
 {
 	printf("bank %c inquires at coordinator %d\n", NAME(b), k);
 	if
-	:: isToldToCommit(k, b)   -> bank[b].sent[toCommit] = 1
+	:: isToldToCommit(k, b) && reign[k].view.part  -> bank[b].sent[toCommitPart] = 1
+	:: isToldToCommit(k, b) && !reign[k].view.part -> bank[b].sent[toCommit] = 1
 	:: isToldToRollBack(k, b) -> bank[b].sent[toRollback] = 1
 	:: else
 	fi
@@ -708,6 +809,7 @@ end:
 	HEAR(k, 1)
 	/* Driver.Tick. The clock may be right or wrong: the deadline passes whenever it likes. */
 	:: d_step { reign[k].phase == VOTING -> onDeadline(k) }
+	:: d_step { reign[k].phase == ONHOLD -> void_(k) }
 	/* raft */
 	:: d_step { k == current && reign[k].chosen < reign[k].facts -> choose(k) }
 	/* coordinatorHost.Apply, Driver.Applied */
@@ -728,10 +830,10 @@ end:
 	:: d_step { asks(current, b, VOTING) && canHold(b) -> hold(b, reign[current].content) }
 	:: d_step { asks(current, b, VOTING) && canRefuse(b) -> refuse(b) }
 	:: d_step { asks(current, b, RESOLVING) && canClose(b) -> rollback(b) }
-	:: d_step { asks(current, b, COMMITTED) && !saysCommitted(b) -> commit(b) }
+	:: d_step { asks(current, b, COMMITTED) && !saysCommitted(b) -> commit(b, reign[current].part) }
 	:: d_step { asks(current, b, ABORTED) && !isRolledBack(b) -> rollback(b) }
 	:: d_step { inquires(b) && reign[current].view.state == UNKNOWN && !reign[current].inquired[b] -> closeOrphan(current, b) }
-	:: d_step { inquires(b) && isToldToCommit(current, b) -> tellBank(current, b); commit(b) }
+	:: d_step { inquires(b) && isToldToCommit(current, b) -> tellBank(current, b); commit(b, reign[current].view.part) }
 	:: d_step { inquires(b) && isToldToRollBack(current, b) -> tellBank(current, b); rollback(b) }
 	od
 }
@@ -745,7 +847,7 @@ end:
 #define mayInquire(k, b) \
 	(isIdle(k) && bank[b].about != 0 && \
 	 ((reign[k].view.state == UNKNOWN && !reign[k].inquired[b] && (k == current || !rule(TOMBSTONE_BEFORE_ANSWER))) || \
-	  (isToldToCommit(k, b) && !bank[b].sent[toCommit]) || (isToldToRollBack(k, b) && !bank[b].sent[toRollback])))
+	  (isToldToCommit(k, b) && !bank[b].sent[toCommit] && !bank[b].sent[toCommitPart]) || (isToldToRollBack(k, b) && !bank[b].sent[toRollback])))
 #define mayCancel(k) \
 	(k <= current && !reign[k].gone && \
 	 (reign[k].phase == VOTING || (k == current && reign[k].phase == NONE && reign[k].view.state == UNKNOWN && !reign[k].cancelled) || \
@@ -760,6 +862,9 @@ end:
 	:: d_step { maySubmit(k, 2) -> submit(k, 2) } \
 	:: d_step { maySubmit(k, 3) -> submit(k, 3) } \
 	:: d_step { mayCancel(k) -> cancel(k) } \
+	:: d_step { reign[k].phase == ONHOLD -> capture(k, 0) } \
+	:: d_step { reign[k].phase == ONHOLD -> capture(k, 1) } \
+	:: d_step { reign[k].phase == CAPTURING && !rule(HOLD_ENDS_ONCE) -> reign[k].phase = ABORTING; propose(k, ABORT) } \
 	:: d_step { mayInquire(k, 0) -> onInquiry(k, 0) } \
 	:: d_step { mayInquire(k, 1) -> onInquiry(k, 1) } \
 	:: d_step { k < current && !reign[k].gone -> depose(k) } \
@@ -769,7 +874,8 @@ end:
 	PREPARE_AT(b, 1) \
 	PREPARE_AT(b, 2) \
 	PREPARE_AT(b, 3) \
-	:: d_step { bank[b].sent[toCommit] && !saysCommitted(b) -> commit(b) } \
+	:: d_step { bank[b].sent[toCommit] && !saysCommitted(b) -> commit(b, 0) } \
+	:: d_step { bank[b].sent[toCommitPart] && !saysCommitted(b) -> commit(b, 1) } \
 	:: d_step { bank[b].sent[toRollback] && !isRolledBack(b) -> rollback(b) } \
 	:: d_step { bank[b].state == HELD && !rule(YES_IS_FINAL) -> bank[b].state = ROLLEDBACK } \
 	:: d_step { bank[b].state == HELD && !rule(ANSWERS_ARE_DURABLE) -> bank[b].state = FREE; bank[b].about = 0 }
@@ -811,12 +917,13 @@ ltl ends { <> [] everythingEnded }
 /* Looks at every state. The bits are only there to say which promise it was. */
 active proctype Judge()
 {
-	bit atomicityIsBroken, committedWasUndone, abortedWasDone, clientsHeardBoth, somethingNeverEnds, reached;
+	bit atomicityIsBroken, committedWasUndone, abortedWasDone, clientsHeardBoth, notAsCaptured, somethingNeverEnds, reached;
 end:
 	do
 	:: d_step { !atomicity -> atomicityIsBroken = 1; assert(!atomicityIsBroken) }
 	:: d_step { !committedStays -> committedWasUndone = 1; assert(!committedWasUndone) }
 	:: d_step { !abortedStays -> abortedWasDone = 1; assert(!abortedWasDone) }
+	:: d_step { !asCaptured -> notAsCaptured = 1; assert(!notAsCaptured) }
 	:: d_step { heardBoth -> clientsHeardBoth = 1; assert(!clientsHeardBoth) }
 	:: atomic { timeout && !everythingEnded -> somethingNeverEnds = 1; assert(!somethingNeverEnds) }
 #ifdef WITNESS
