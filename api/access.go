@@ -96,6 +96,10 @@ var grants = map[string]grant{
 	"removeMember":   {RoleAdmin, unbound, true},
 	"placeBank":      {RoleAdmin, unbound, true},
 
+	"createToken": {RoleAdmin, unbound, true},
+	"listTokens":  {RoleOperate, unbound, false},
+	"revokeToken": {RoleAdmin, unbound, true},
+
 	"holdCommits":   {RoleOperate, unbound, true}, // a backup, or a verification
 	"cutGroup":      {RoleAdmin, unbound, true},
 	"hashReplica":   {RoleOperate, unbound, false},

@@ -236,6 +236,14 @@ var asks = map[string]struct {
 		_, err := adminv1.NewClusterServiceClient(c).TransferLeader(ctx, &adminv1.TransferLeaderRequest{Group: "bank/HOME", Node: 2})
 		return err
 	}, [3]string{"POST", "/v1/cluster:transferLeader", `{"group":"bank/HOME","node":2}`}},
+	"createToken": {func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := adminv1.NewTokenServiceClient(c).CreateToken(ctx, &adminv1.CreateTokenRequest{Name: "new", Roles: []string{"read"}})
+		return err
+	}, [3]string{"POST", "/v1/tokens", `{"name":"new","roles":["read"]}`}},
+	"listTokens": {func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := adminv1.NewTokenServiceClient(c).ListTokens(ctx, &adminv1.ListTokensRequest{})
+		return err
+	}, [3]string{"GET", "/v1/tokens", ""}},
 	"holdCommits": {func(ctx context.Context, c *grpc.ClientConn) error {
 		_, err := adminv1.NewBackupServiceClient(c).HoldCommits(ctx, &adminv1.HoldCommitsRequest{Bank: "HOME"})
 		return err
@@ -250,8 +258,8 @@ func TestRolesDecide(t *testing.T) {
 	for name := range asks {
 		everything = append(everything, name)
 	}
-	aboutAllBanks := map[string]bool{"holdCommits": true, "addMember": true, "promoteMember": true, "removeMember": true, "placeBank": true, "transferLeader": true}
-	operating := []string{"openAccount", "freezeAccount", "transferLeader", "holdCommits"}
+	aboutAllBanks := map[string]bool{"holdCommits": true, "addMember": true, "promoteMember": true, "removeMember": true, "placeBank": true, "transferLeader": true, "createToken": true, "listTokens": true}
+	operating := []string{"openAccount", "freezeAccount", "transferLeader", "holdCommits", "listTokens"}
 	looking := []string{"getTransfer", "getStatus", "a path that leads to nothing", "/openapi.json"}
 	reading := append([]string{"getAccount", "getStatement", "listEntries", "auditBank", "listMembers"}, looking...)
 	unbound := slices.DeleteFunc(slices.Clone(everything), func(name string) bool { return aboutAllBanks[name] })
@@ -278,7 +286,7 @@ func TestRolesDecide(t *testing.T) {
 			who := g.as(t, c.id)
 			for operation, ask := range asks {
 				g.fake.set(func(f *fake) {
-					f.seen, f.changes, f.known = nil, nil, map[transfer.ID]transfer.Record{}
+					f.seen, f.changes, f.tokens, f.known = nil, nil, map[api.TokenHash]api.Token{}, map[transfer.ID]transfer.Record{}
 					f.known[mustID(t, idText)] = committed(order(t))
 				})
 				want, wantHTTP := c.no, map[codes.Code]int{codes.Unauthenticated: 401, codes.PermissionDenied: 403}[c.no]
@@ -297,7 +305,7 @@ func TestRolesDecide(t *testing.T) {
 					}
 				}
 				var seen int
-				g.fake.set(func(f *fake) { seen = len(f.seen) + len(f.changes) })
+				g.fake.set(func(f *fake) { seen = len(f.seen) + len(f.changes) + len(f.tokens) })
 				if want != codes.OK && seen > 0 {
 					t.Errorf("%s was refused and carried out", operation)
 				}

@@ -44,6 +44,8 @@ type Backend interface {
 	Members(ctx context.Context) ([]Member, error)
 	// ChangeCluster has a change accepted, or says why it is refused. A wish for another leader is fulfilled when it returns.
 	ChangeCluster(ctx context.Context, change ClusterChange) error
+
+	Tokens
 }
 
 // StatementQuery asks for up to Limit entries of an account after a sequence number, in the period from Since up to, but without, Until (zero: no bound).

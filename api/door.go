@@ -24,14 +24,15 @@ import (
 
 // door stands before every operation of both faces: it finds out who asks, whether they may, and whether they ask too often.
 type door struct {
-	open  bool // nobody has to say who they are
-	pace  *pace
-	log   *slog.Logger
-	refer func(code transfer.Code) // hears of every refusal
+	open   bool // nobody has to say who they are
+	tokens Tokens
+	pace   *pace
+	log    *slog.Logger
+	refer  func(code transfer.Code) // hears of every refusal
 }
 
-func newDoor(cfg *Config) *door {
-	d := &door{open: cfg.Keys == nil, pace: newPace(cfg.RequestsPerSecond), log: cfg.Log, refer: cfg.Refused}
+func newDoor(cfg *Config, tokens Tokens) *door {
+	d := &door{open: cfg.Keys == nil, tokens: tokens, pace: newPace(cfg.RequestsPerSecond), log: cfg.Log, refer: cfg.Refused}
 	if d.refer == nil {
 		d.refer = func(transfer.Code) {}
 	}
@@ -127,16 +128,16 @@ func (d *door) refuse(err error) error {
 	return err
 }
 
-// identify says who asks: a certificate's holder. Nil without an error: nobody has to say it.
+// identify says who asks: who shows a token, or else a certificate's holder. Nil without an error: nobody has to say it.
 func (d *door) identify(state *tls.ConnectionState, authorization []string) (*Caller, error) {
 	if d.open {
 		return nil, nil
 	}
 	if len(authorization) > 0 {
-		return nil, fmt.Errorf("%w: this server knows no tokens; use a client certificate", transfer.ErrUnauthenticated)
+		return callerOfToken(d.tokens, authorization)
 	}
 	if state == nil || len(state.VerifiedChains) == 0 {
-		return nil, fmt.Errorf("%w: there is no client certificate", transfer.ErrUnauthenticated)
+		return nil, fmt.Errorf("%w: there is no client certificate and no token", transfer.ErrUnauthenticated)
 	}
 	return callerOfCertificate(state.PeerCertificates[0])
 }

@@ -8,7 +8,7 @@ import (
 
 // HandlerForTest is the HTTP face without a network, for fuzzing.
 func HandlerForTest(cfg Config, backend Backend) (handler http.Handler, stop func()) {
-	door := newDoor(&cfg)
+	door := newDoor(&cfg, backend)
 	w := newWeb(&desk{backend: backend, timeouts: cfg.Timeouts.filled(), pace: door.pace}, &guard{log: cfg.Log}, door, newDoctor(backend))
 	handler, err := w.routes(&cfg)
 	if err != nil {

@@ -39,13 +39,14 @@ type fake struct {
 	groups []api.GroupStatus
 
 	members []api.Member
+	tokens  map[api.TokenHash]api.Token
 	changes []api.ClusterChange // what ChangeCluster was given
 
 	submit func(ctx context.Context, t transfer.Transfer) (transfer.Record, error)
 }
 
 func newFake() *fake {
-	return &fake{known: map[transfer.ID]transfer.Record{}, groups: []api.GroupStatus{
+	return &fake{known: map[transfer.ID]transfer.Record{}, tokens: map[api.TokenHash]api.Token{}, groups: []api.GroupStatus{
 		{Group: "coordinator/0", Role: "leader", Leader: 1, Term: 3, Commit: 41, Applied: 40, Members: []uint64{1, 2, 3}},
 	}}
 }
@@ -157,6 +158,43 @@ func (f *fake) Members(context.Context) ([]api.Member, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.members, f.fail
+}
+
+func (f *fake) Tokens(context.Context) (out []api.Token, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, t := range f.tokens {
+		out = append(out, t)
+	}
+	return out, f.fail
+}
+
+func (f *fake) AddToken(_ context.Context, t api.Token, hash api.TokenHash) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fail == nil {
+		f.tokens[hash] = t
+	}
+	return f.fail
+}
+
+func (f *fake) RevokeToken(_ context.Context, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for hash, t := range f.tokens {
+		if t.Name == name {
+			delete(f.tokens, hash)
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %s", transfer.ErrUnknownToken, name)
+}
+
+func (f *fake) FindToken(hash api.TokenHash) (api.Token, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t, found := f.tokens[hash]
+	return t, found
 }
 
 func (f *fake) ChangeCluster(_ context.Context, c api.ClusterChange) error {

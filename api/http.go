@@ -22,6 +22,7 @@ func (w *web) register(api huma.API) {
 	add(w, api, http.MethodGet, "/v1/banks/{bank}/accounts", "listAccounts", "List accounts by id", http.StatusOK, w.listAccounts)
 	add(w, api, http.MethodGet, "/v1/banks/{bank}/accounts/{id}", "getAccount", "Read one account", http.StatusOK, w.getAccount)
 	w.registerAccounts(api)
+	w.registerTokens(api)
 	add(w, api, http.MethodGet, "/v1/banks/{bank}/entries", "listEntries", "List a bank's journal in its order", http.StatusOK, w.listEntries)
 	add(w, api, http.MethodGet, "/v1/banks/{bank}/audit", "auditBank", "A bank's totals, all at one moment", http.StatusOK, w.auditBank)
 	add(w, api, http.MethodGet, "/v1/status", "getStatus", "What this node knows of the cluster", http.StatusOK, w.getStatus)

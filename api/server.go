@@ -101,7 +101,7 @@ func Serve(cfg Config, backend Backend) (*Server, error) {
 	}
 	s := &Server{
 		guard:  &guard{log: cfg.Log, onPanic: cfg.OnPanic},
-		door:   newDoor(&cfg),
+		door:   newDoor(&cfg, backend),
 		doctor: newDoctor(backend),
 	}
 	if cfg.ConnectionsMax <= 0 {
@@ -148,6 +148,7 @@ func (s *Server) openGRPC(cfg *Config, d *desk) {
 		adminv1.RegisterVerifyServiceServer(s.grpc, &verifyService{verifier: cfg.Admin, guard: s.guard})
 	}
 	adminv1.RegisterClusterServiceServer(s.grpc, &clusterService{desk: d})
+	adminv1.RegisterTokenServiceServer(s.grpc, &tokenService{desk: d})
 	healthv1.RegisterHealthServer(s.grpc, s.doctor.grpc)
 	if cfg.Reflection {
 		reflection.Register(s.grpc)

@@ -43,11 +43,13 @@ type node struct {
 	accounts  quoratev1.AccountServiceClient
 	status    quoratev1.StatusServiceClient
 	cluster   adminv1.ClusterServiceClient
+	tokens    adminv1.TokenServiceClient
 }
 
 type settings struct {
 	credentials credentials.TransportCredentials
-	err         error // of an option
+	token       credentials.PerRPCCredentials // nil: none
+	err         error                         // of an option
 }
 
 // Option changes how Dial connects.
@@ -84,8 +86,11 @@ func Dial(addresses []string, options ...Option) (*Client, error) {
 }
 
 func dial(address string, s *settings) (*node, error) {
-	conn, err := grpc.NewClient("passthrough:///"+address, // resolved anew at every attempt
-		grpc.WithTransportCredentials(s.credentials),
+	secure := []grpc.DialOption{grpc.WithTransportCredentials(s.credentials)}
+	if s.token != nil {
+		secure = append(secure, grpc.WithPerRPCCredentials(s.token))
+	}
+	conn, err := grpc.NewClient("passthrough:///"+address, append(secure, // resolved anew at every attempt
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: reconnectMin, Multiplier: 2, Jitter: 0.2, MaxDelay: reconnectMax},
 			MinConnectTimeout: connectTimeout,
@@ -94,7 +99,7 @@ func dial(address string, s *settings) (*node, error) {
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(messageBytesMax), grpc.MaxCallSendMsgSize(messageBytesMax)),
 		grpc.WithInitialWindowSize(windowBytes), grpc.WithInitialConnWindowSize(windowBytes),
 		grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(), // retry.go knows more
-	)
+	)...)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +109,7 @@ func dial(address string, s *settings) (*node, error) {
 		accounts:  quoratev1.NewAccountServiceClient(conn),
 		status:    quoratev1.NewStatusServiceClient(conn),
 		cluster:   adminv1.NewClusterServiceClient(conn),
+		tokens:    adminv1.NewTokenServiceClient(conn),
 	}, nil
 }
 

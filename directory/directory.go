@@ -78,6 +78,7 @@ type Reader interface {
 type Machine struct {
 	nodes   []Node  // by id
 	groups  []Group // by id
+	tokens  []Token // by name; never changed in place
 	applied uint64
 	version uint64 // counts the changes since New
 	dirty   bool   // changed since the last Checkpoint

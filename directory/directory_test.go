@@ -47,6 +47,12 @@ func place(group string, members ...raft.NodeID) directory.Fact {
 	return directory.Fact{Place: &directory.Place{Group: group, Members: members}}
 }
 
+func token(name string, hash byte) directory.Fact {
+	return directory.Fact{AddToken: &directory.Token{Name: name, Hash: [32]byte{hash}, Roles: []string{"read"}, Banks: []string{"alone"}, Created: 1, Expires: 2}}
+}
+
+func revoke(name string) directory.Fact { return directory.Fact{RevokeToken: name} }
+
 func left(group string, node raft.NodeID) directory.Fact {
 	return directory.Fact{Left: &directory.Left{Group: group, Node: node}}
 }
@@ -219,6 +225,10 @@ func TestACheckpointAndTheRestOfTheLogGiveTheSameDirectory(t *testing.T) {
 			rapid.Custom(func(t *rapid.T) directory.Fact {
 				return place(group.Draw(t, "group"), rapid.SliceOfN(node, 0, 4).Draw(t, "nodes")...)
 			}),
+			rapid.Custom(func(t *rapid.T) directory.Fact {
+				return token(rapid.SampledFrom([]string{"a", "b", "no name"}).Draw(t, "token"), byte(rapid.IntRange(1, 2).Draw(t, "hash")))
+			}),
+			rapid.Custom(func(t *rapid.T) directory.Fact { return revoke(rapid.SampledFrom([]string{"a", "b"}).Draw(t, "token")) }),
 			rapid.Custom(func(t *rapid.T) directory.Fact { return left(group.Draw(t, "group"), node.Draw(t, "node")) }),
 		)
 		facts := rapid.SliceOfN(fact, 0, 40).Draw(t, "facts")
@@ -236,6 +246,9 @@ func TestACheckpointAndTheRestOfTheLogGiveTheSameDirectory(t *testing.T) {
 				t.Fatalf("%v and %v", a, b)
 			}
 		}
+		if fmt.Sprint(h.Tokens()) != fmt.Sprint(again.Tokens()) {
+			t.Fatalf("%+v\n%+v", h.Tokens(), again.Tokens())
+		}
 		if h.Hash() != again.Hash() {
 			t.Fatalf("%+v\n%+v", h.Groups(), again.Groups())
 		}
@@ -251,6 +264,12 @@ func TestGoldenBytes(t *testing.T) {
 	}
 	h.checkpoint()
 	got := map[string][]byte{"entry_v1": directory.Encode(facts), "state_v1": h.disk["d"]}
+	withTokens := []directory.Fact{token("a", 1), token("b", 2), revoke("a")}
+	if err := h.do(withTokens...); err != nil {
+		t.Fatal(err)
+	}
+	h.checkpoint()
+	got["entry_v2"], got["state_v2"] = directory.Encode(withTokens), h.disk["d"]
 	for name, data := range got {
 		file := filepath.Join("testdata", name+".hex")
 		if *rewrite {
@@ -273,7 +292,7 @@ func TestGoldenBytes(t *testing.T) {
 }
 
 func TestStrangeBytesAreErrors(t *testing.T) {
-	for name, data := range map[string][]byte{"none": nil, "newer": {0x08, 0x02}, "no fact": {0x08, 0x01, 0x12, 0x00}, "noise": {0xff}} {
+	for name, data := range map[string][]byte{"none": nil, "newer": {0x08, 0x03}, "a token without a hash": {0x08, 0x02, 0x12, 0x02, 0x3a, 0x00}, "no fact": {0x08, 0x01, 0x12, 0x00}, "noise": {0xff}} {
 		if _, err := directory.Decode(data); !errors.Is(err, directory.ErrDamaged) && !errors.Is(err, directory.ErrNewerFormat) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -1,4 +1,4 @@
-// Package directory is the list of a cluster's nodes and of who holds which group, as a state machine of a Raft group.
+// Package directory is the list of a cluster's nodes, of who holds which group, and of its API tokens, as a state machine of a Raft group.
 //
 // It never moves anything: it says how things should be, and the leader of each group brings the group's Raft membership there,
 // one safe step at a time (lane/membership.go). What counts for safety is that membership alone.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -12,7 +13,17 @@ import (
 )
 
 // formatVersion is written into every entry and into the state. A reader refuses a newer one.
-const formatVersion = 1
+const formatVersion = 2
+
+// Version 2 knows tokens. What has none is written as version 1, and so is read by a program that doesn't know them.
+const formatPlain = 1
+
+func versionWith(tokens bool) uint32 {
+	if tokens {
+		return formatVersion
+	}
+	return formatPlain
+}
 
 // What can be wrong with bytes.
 var (
@@ -24,7 +35,8 @@ var deterministic = proto.MarshalOptions{Deterministic: true}
 
 // Encode makes one log entry of facts.
 func Encode(facts []Fact) []byte {
-	entry := &storev1.DirectoryEntry{Version: formatVersion}
+	tokens := slices.ContainsFunc(facts, func(f Fact) bool { return f.AddToken != nil || f.RevokeToken != "" })
+	entry := &storev1.DirectoryEntry{Version: versionWith(tokens)}
 	for i := range facts {
 		entry.Facts = append(entry.Facts, factToProto(&facts[i]))
 	}
@@ -82,6 +94,10 @@ func factToProto(f *Fact) *storev1.DirectoryFact {
 		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_Remove{Remove: uint64(f.Remove)}}
 	case f.Place != nil:
 		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_Place{Place: &storev1.PlaceFact{Group: f.Place.Group, Members: raft.Numbers(f.Place.Members)}}}
+	case f.AddToken != nil:
+		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_AddToken{AddToken: tokenToProto(f.AddToken)}}
+	case f.RevokeToken != "":
+		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_RevokeToken{RevokeToken: f.RevokeToken}}
 	default:
 		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_Left{Left: &storev1.LeftFact{Group: f.Left.Group, Node: uint64(f.Left.Node)}}}
 	}
@@ -102,8 +118,28 @@ func factFromProto(f *storev1.DirectoryFact) (Fact, error) {
 		return Fact{Place: &Place{Group: f.Place.GetGroup(), Members: nodeIDs(f.Place.GetMembers())}}, nil
 	case *storev1.DirectoryFact_Left:
 		return Fact{Left: &Left{Group: f.Left.GetGroup(), Node: raft.NodeID(f.Left.GetNode())}}, nil
+	case *storev1.DirectoryFact_AddToken:
+		t, err := tokenFromProto(f.AddToken)
+		return Fact{AddToken: &t}, err
+	case *storev1.DirectoryFact_RevokeToken:
+		if f.RevokeToken == "" {
+			return Fact{}, fmt.Errorf("%w: a token without a name", ErrDamaged)
+		}
+		return Fact{RevokeToken: f.RevokeToken}, nil
 	}
 	return Fact{}, fmt.Errorf("%w: a fact of no known kind", ErrDamaged)
+}
+
+func tokenToProto(t *Token) *storev1.Token {
+	return &storev1.Token{Name: t.Name, Hash: t.Hash[:], Roles: t.Roles, Banks: t.Banks, Created: t.Created, Expires: t.Expires}
+}
+
+func tokenFromProto(p *storev1.Token) (Token, error) {
+	t := Token{Name: p.GetName(), Roles: p.GetRoles(), Banks: p.GetBanks(), Created: p.GetCreated(), Expires: p.GetExpires()}
+	if copy(t.Hash[:], p.GetHash()) != len(p.GetHash()) || len(p.GetHash()) != len(t.Hash) {
+		return t, fmt.Errorf("%w: a token's hash of %d bytes", ErrDamaged, len(p.GetHash()))
+	}
+	return t, nil
 }
 
 func notZero(id uint64) error {
@@ -165,11 +201,18 @@ func (m *Machine) Hash() uint64 {
 		g := &m.groups[i]
 		fmt.Fprintf(h, "%s %t %v %v %v %v %v\n", g.ID, g.Coordinator, g.Founding, g.Audience, g.Members, g.Leaving, g.Left)
 	}
+	for i := range m.tokens {
+		t := &m.tokens[i]
+		fmt.Fprintf(h, "%q %x %q %q %d %d\n", t.Name, t.Hash, t.Roles, t.Banks, t.Created, t.Expires)
+	}
 	return h.Sum64()
 }
 
 func (m *Machine) encode() []byte {
-	state := &storev1.DirectoryState{Version: formatVersion}
+	state := &storev1.DirectoryState{Version: versionWith(len(m.tokens) > 0)}
+	for i := range m.tokens {
+		state.Tokens = append(state.Tokens, tokenToProto(&m.tokens[i]))
+	}
 	for i := range m.nodes {
 		n := &m.nodes[i]
 		p := &storev1.DirectoryNode{Id: uint64(n.ID), Peer: n.Addresses.Peer, Grpc: n.Addresses.GRPC, Http: n.Addresses.HTTP, Role: uint32(n.Role), Coordinator: n.Coordinator}
@@ -213,6 +256,13 @@ func (m *Machine) load(reader Reader) (found bool, err error) {
 			ID: p.GetId(), Coordinator: p.GetCoordinator(), Founding: nodeIDs(p.GetFounding()), Audience: nodeIDs(p.GetAudience()),
 			Members: nodeIDs(p.GetMembers()), Leaving: nodeIDs(p.GetLeaving()), Left: nodeIDs(p.GetLeft()),
 		})
+	}
+	for _, p := range state.Tokens {
+		t, err := tokenFromProto(p)
+		if err != nil {
+			return false, err
+		}
+		m.tokens = append(m.tokens, t)
 	}
 	return true, nil
 }

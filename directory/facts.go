@@ -17,6 +17,9 @@ type Fact struct {
 	Remove   raft.NodeID // a node leaves all its groups
 	Place    *Place
 	Left     *Left
+
+	AddToken    *Token
+	RevokeToken string // by name
 }
 
 // AddNode lets a node in, as a learner of the cluster's group and of every coordinator group.
@@ -78,6 +81,10 @@ func (m *Machine) Check(f *Fact) error {
 		return m.checkRemove(f.Remove)
 	case f.Place != nil:
 		return m.checkPlace(f.Place)
+	case f.AddToken != nil:
+		return m.checkToken(f.AddToken)
+	case f.RevokeToken != "":
+		return m.checkRevoke(f.RevokeToken)
 	default:
 		return m.checkLeft(f.Left)
 	}
@@ -96,6 +103,10 @@ func (m *Machine) apply(f *Fact) {
 		m.remove(f.Remove)
 	case f.Place != nil:
 		m.place(m.Group(f.Place.Group), sorted(f.Place.Members))
+	case f.AddToken != nil:
+		m.addToken(f.AddToken)
+	case f.RevokeToken != "":
+		m.revoke(f.RevokeToken)
 	default:
 		m.left(f.Left)
 	}

@@ -154,8 +154,11 @@ func (c *clusterHost) serve(w waiter, ask Ask) {
 	var err error
 	var f directory.Fact
 	switch a := ask.(type) {
-	case ListMembers:
+	case ListMembers, ListTokens:
 		c.lane.read(c.group, w, ask)
+		return
+	case AddToken, RevokeToken:
+		c.serveToken(w, ask)
 		return
 	case AddMember:
 		f.AddNode = &directory.AddNode{ID: a.Node, Addresses: a.Addresses}
@@ -253,8 +256,12 @@ func (c *clusterHost) majority(id GroupID, voters []raft.NodeID) error {
 	return nil
 }
 
-// answerRead lists the nodes.
+// answerRead lists the nodes, or the tokens.
 func (c *clusterHost) answerRead(w waiter, ask Ask) {
+	if _, tokens := ask.(ListTokens); tokens {
+		c.lane.answer(w, Answer{Tokens: c.machine.Tokens()})
+		return
+	}
 	_, ok := ask.(ListMembers)
 	invariant.Holds(ok, "the cluster's group reads members only, not %T", ask)
 	var answer Answer

@@ -17,8 +17,9 @@ type Effects struct {
 	Reads   []ReadSnapshot
 	Answers []Answered
 	Reports []Report
-	Nodes   []directory.Node // the nodes there are and were, when that has changed; else nil. Shared: to be read before the next Step
-	Fatal   error            // the process must stop: memory and disk no longer agree
+	Tokens  []directory.Token // the API tokens, whenever Nodes are told. Shared: never changed
+	Nodes   []directory.Node  // the nodes there are and were, when that has changed; else nil. Shared: to be read before the next Step
+	Fatal   error             // the process must stop: memory and disk no longer agree
 }
 
 // Send is a message for another node.
@@ -65,6 +66,7 @@ type Answer struct {
 	Examined *Examined
 	Found    []bank.Result // one for each content; zero: nothing is known of it
 	Members  []MemberStatus
+	Tokens   []directory.Token
 }
 
 // Message is what lanes say to each other: RaftMessage, BankRequests, BankAnswers, Inquiry, Forward, ForwardReply, Pulse, Register

@@ -168,7 +168,7 @@ func (a *openAsk) tooLate() error {
 
 func changesCluster(ask Ask) bool {
 	switch ask.(type) {
-	case AddMember, PromoteMember, RemoveMember, PlaceGroup, TransferLeader:
+	case AddMember, PromoteMember, RemoveMember, PlaceGroup, TransferLeader, AddToken, RevokeToken:
 		return true
 	}
 	return false

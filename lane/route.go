@@ -59,7 +59,7 @@ func (l *Lane) groupOf(ask Ask) GroupID {
 		return a.Group
 	case Examine:
 		return a.Group
-	case ListMembers, AddMember, PromoteMember, RemoveMember, PlaceGroup:
+	case ListMembers, AddMember, PromoteMember, RemoveMember, PlaceGroup, ListTokens, AddToken, RevokeToken:
 		return ClusterGroup
 	case TransferLeader:
 		return a.Group

@@ -72,6 +72,7 @@ func (n *Node) runSnapshots() {
 func (n *Node) carryOut(e *lane.Effects) {
 	if e.Nodes != nil {
 		n.followNodes(e.Nodes)
+		n.followTokens(e.Tokens)
 	}
 	n.send(e.Send)
 	n.disk.write(e.Writes)

@@ -43,6 +43,7 @@ type Node struct {
 	disk      *disk
 	snapshots *snapshots
 	calls     calls
+	tokens    atomic.Pointer[tokensByHash] // replaced as a whole
 
 	stopping atomic.Bool
 	loopDone chan struct{}

@@ -141,6 +141,11 @@ func forwardReplyToProto(m *lane.ForwardReply) *peerv1.ForwardReply {
 	for _, t := range m.Answer.Audit.Totals {
 		p.Totals = append(p.Totals, &peerv1.Total{Currency: string(t.Currency), PostedMinor: t.PostedMinor, HeldMinor: t.HeldMinor, IncomingMinor: t.IncomingMinor, Accounts: t.Accounts})
 	}
+	for i := range m.Answer.Tokens {
+		t := tokenToProto(&m.Answer.Tokens[i])
+		t.Hash = nil // nobody needs it
+		p.Tokens = append(p.Tokens, t)
+	}
 	for i := range m.Answer.Members {
 		p.Members = append(p.Members, memberToProto(&m.Answer.Members[i]))
 	}
@@ -184,6 +189,9 @@ func forwardReplyFromProto(p *peerv1.ForwardReply) (lane.Message, error) {
 			return nil, err
 		}
 		m.Answer.Members = append(m.Answer.Members, member)
+	}
+	for _, t := range p.Tokens {
+		m.Answer.Tokens = append(m.Answer.Tokens, tokenFromProto(t))
 	}
 	m.Answer.Audit.OpenHolds, m.Answer.Audit.LastEntry = p.OpenHolds, p.LastEntry
 	m.Answer.LastSeq, m.Answer.More = p.LastSeq, p.More

@@ -56,6 +56,12 @@ func askToProto(p *peerv1.Forward, ask lane.Ask) bool {
 		p.Ask = &peerv1.Forward_PlaceGroup{PlaceGroup: &peerv1.Placement{Group: string(a.Group), Members: raft.Numbers(a.Members)}}
 	case lane.TransferLeader:
 		p.Ask = &peerv1.Forward_TransferLeader{TransferLeader: uint64(a.To)}
+	case lane.ListTokens:
+		p.Ask = &peerv1.Forward_ListTokens{ListTokens: &peerv1.Empty{}}
+	case lane.AddToken:
+		p.Ask = &peerv1.Forward_AddToken{AddToken: tokenToProto(&a.Token)}
+	case lane.RevokeToken:
+		p.Ask = &peerv1.Forward_RevokeToken{RevokeToken: a.Name}
 	default:
 		return false
 	}
@@ -77,6 +83,12 @@ func askFromProto(p *peerv1.Forward) lane.Ask {
 		return lane.PlaceGroup{Group: lane.GroupID(a.PlaceGroup.GetGroup()), Members: nodeIDs(a.PlaceGroup.GetMembers())}
 	case *peerv1.Forward_TransferLeader:
 		return lane.TransferLeader{Group: lane.GroupID(p.GetGroup()), To: raft.NodeID(a.TransferLeader)}
+	case *peerv1.Forward_ListTokens:
+		return lane.ListTokens{}
+	case *peerv1.Forward_AddToken:
+		return lane.AddToken{Token: tokenFromProto(a.AddToken)}
+	case *peerv1.Forward_RevokeToken:
+		return lane.RevokeToken{Name: a.RevokeToken}
 	}
 	return nil
 }

@@ -108,6 +108,8 @@ var (
 	ErrBusy             = newError("busy", KindExhausted, "a bound on work in flight is reached; nothing was changed")
 	ErrOutcomeUnknown   = newError("outcome_unknown", KindUnknown, "the outcome is not known yet; ask again, or submit again, with the same id")
 	ErrRateLimited      = newError("rate_limited", KindExhausted, "this caller asks more often than it may; nothing was changed")
+	ErrTokenExists      = newError("token_exists", KindConflict, "there is a token of this name already; nothing was changed")
+	ErrUnknownToken     = newError("unknown_token", KindNotFound, "there is no token of this name")
 	ErrUnauthenticated  = newError("unauthenticated", KindUnauthenticated, "the credentials are missing or wrong")
 	ErrForbidden        = newError("forbidden", KindForbidden, "the caller may not do this; nothing was changed")
 	ErrInternal         = newError("internal", KindInternal, "a fault inside Quorate")

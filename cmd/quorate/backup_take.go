@@ -12,7 +12,6 @@ import (
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -35,10 +34,10 @@ type backupNode struct {
 	backup  adminv1.BackupServiceClient
 }
 
-func dialAll(servers []string, secure credentials.TransportCredentials) (backupNodes, error) {
+func dialAll(servers []string, secure security) (backupNodes, error) {
 	var nodes backupNodes
 	for _, address := range servers {
-		conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(secure), grpc.WithDisableRetry())
+		conn, err := grpc.NewClient("passthrough:///"+address, append(secure.ofGRPC(), grpc.WithDisableRetry())...)
 		if err != nil {
 			nodes.hangUp()
 			return nil, fmt.Errorf("%s: %w", address, err)
@@ -80,8 +79,8 @@ func (nodes backupNodes) cutWithin(ctx context.Context, timeout time.Duration) (
 	defer cancel()
 	for {
 		c, err := nodes.cut(ctx, within)
-		if err == nil {
-			return c, nil
+		if err == nil || isDenied(err) {
+			return c, err
 		}
 		select {
 		case <-within.Done():
@@ -89,6 +88,11 @@ func (nodes backupNodes) cutWithin(ctx context.Context, timeout time.Duration) (
 		case <-time.After(cutAgainAfter):
 		}
 	}
+}
+
+// isDenied says that a node won't have the caller, now or later.
+func isDenied(err error) bool {
+	return errors.Is(err, transfer.ErrUnauthenticated) || errors.Is(err, transfer.ErrForbidden)
 }
 
 // cut holds the commits of all banks, cuts the coordinators, cuts the banks, and lets the banks go on. The order is what keeps the money whole. The streams end

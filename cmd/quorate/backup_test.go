@@ -293,7 +293,7 @@ func TestBanksMayBeCutFarApartWhileTheyHoldTheirCommits(t *testing.T) {
 	old.openAccounts()
 	b := old.load()
 	b.waitFor(t, 200)
-	nodes, err := dialAll(strings.Split(old.servers(), ","), insecure.NewCredentials())
+	nodes, err := dialAll(strings.Split(old.servers(), ","), security{transport: insecure.NewCredentials()})
 	if err != nil {
 		t.Fatal(err)
 	}

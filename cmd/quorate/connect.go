@@ -44,7 +44,7 @@ func dialTo(cmd *cobra.Command, servers []string, usual time.Duration) (*caller,
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.Dial(servers, client.WithCredentials(secure))
+	c, err := client.Dial(servers, secure.ofClient()...)
 	if err != nil {
 		return nil, misconfigured(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -12,31 +13,73 @@ import (
 	"github.com/quorate/quorate/pki"
 )
 
-// Where a command finds its certificates if no flag says so.
+// Where a command finds its certificates and its token if no flag says so.
 const (
 	caEnv   = "QUORATE_CA"
 	certEnv = "QUORATE_CERT"
 	keyEnv  = "QUORATE_KEY"
+
+	tokenEnv = "QUORATE_TOKEN_FILE"
 )
 
+// security is how a command's connections are secured, and how it proves who it is.
+type security struct {
+	transport credentials.TransportCredentials
+	token     credentials.PerRPCCredentials // nil: it has none
+}
+
+func (s security) ofClient() []client.Option {
+	options := []client.Option{client.WithCredentials(s.transport)}
+	if s.token != nil {
+		options = append(options, client.WithToken(s.token))
+	}
+	return options
+}
+
+func (s security) ofGRPC() []grpc.DialOption {
+	options := []grpc.DialOption{grpc.WithTransportCredentials(s.transport)}
+	if s.token != nil {
+		options = append(options, grpc.WithPerRPCCredentials(s.token))
+	}
+	return options
+}
+
 // credentialsOf is how a command's connections to servers are secured.
-func credentialsOf(cmd *cobra.Command, servers []string) (credentials.TransportCredentials, error) {
+func credentialsOf(cmd *cobra.Command, servers []string) (security, error) {
 	keys, err := clientKeys(cmd)
 	if err != nil {
-		return nil, err
+		return security{}, err
 	}
-	if keys != nil {
-		return client.Credentials(keys), nil
+	token, err := fileOf(cmd, "token-file", tokenEnv)
+	if err != nil {
+		return security{}, err
+	}
+	switch {
+	case keys != nil && token != "":
+		return security{client.Credentials(keys), client.TokenFile(token)}, nil
+	case keys != nil:
+		return security{transport: client.Credentials(keys)}, nil
+	case token != "":
+		return security{}, usagef("there is a token and --ca is missing. why: a token is never shown in the clear. try: --ca ca.pem")
 	}
 	for _, address := range servers {
 		if !isLoopback(address) {
-			return nil, &adviceError{
+			return security{}, &adviceError{
 				misconfigured(fmt.Errorf("%s is another machine and --ca is missing. why: what is said in the clear can be read and changed on the way", address)),
 				"--ca ca.pem --cert client.pem --key client.key, or $" + caEnv + ", $" + certEnv + " and $" + keyEnv,
 			}
 		}
 	}
-	return insecure.NewCredentials(), nil
+	return security{transport: insecure.NewCredentials()}, nil
+}
+
+// fileOf is what the command line names, else the environment; "" if neither names any.
+func fileOf(cmd *cobra.Command, flag, env string) (string, error) {
+	value, err := cmd.Flags().GetString(flag)
+	if err == nil && value == "" {
+		value = os.Getenv(env)
+	}
+	return value, err
 }
 
 // clientKeys reads the files that the command line names, else the environment; nil if neither names any.
@@ -46,14 +89,10 @@ func clientKeys(cmd *cobra.Command) (*pki.Keys, error) {
 		flag, env string
 		file      *string
 	}{{"ca", caEnv, &files.CA}, {"cert", certEnv, &files.Cert}, {"key", keyEnv, &files.Key}} {
-		value, err := cmd.Flags().GetString(f.flag)
-		if err != nil {
+		var err error
+		if *f.file, err = fileOf(cmd, f.flag, f.env); err != nil {
 			return nil, err
 		}
-		if value == "" {
-			value = os.Getenv(f.env)
-		}
-		*f.file = value
 	}
 	switch {
 	case files == pki.Files{}:

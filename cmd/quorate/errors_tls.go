@@ -13,7 +13,7 @@ var tlsTroubles = []struct{ said, try string }{
 	{"x509: certificate signed by unknown authority", "--ca with the certificate of the authority that has signed the server's"},
 	{"x509: certificate is valid for ", "--server with one of the names in the certificate, or a new one: quorate cert create-node ID --host NAME --force"},
 	{"x509: certificate is not valid for ", "--server with one of the names in the certificate, or a new one: quorate cert create-node ID --host NAME --force"},
-	{"there is no client certificate", "--cert client.pem --key client.key, made by quorate cert create-client"},
+	{"there is no client certificate", "--cert client.pem --key client.key, made by quorate cert create-client; or --token-file"},
 }
 
 // adviceForTLS says what to do about an error of a connection; "" if it isn't one.

@@ -172,7 +172,7 @@ func dialForImport(cmd *cobra.Command) (submitFunc, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := client.Dial(servers, client.WithCredentials(secure))
+	c, err := client.Dial(servers, secure.ofClient()...)
 	if err != nil {
 		return nil, nil, misconfigured(err)
 	}

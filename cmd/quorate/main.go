@@ -73,6 +73,7 @@ func newRoot() *cobra.Command {
 	flags.String("server", "", "nodes to ask, as host:port[,host:port…] (default $"+serverEnv+", else "+serverDefault+")")
 	flags.String("ca", "", "certificate of the cluster's authority (default $"+caEnv+"); without it connections are plain TCP, to loopback addresses only")
 	flags.String("cert", "", "certificate to prove oneself with (default $"+certEnv+")")
+	flags.String("token-file", "", "file with an API token, instead of a certificate (default $"+tokenEnv+")")
 	flags.String("key", "", "the file of its key (default $"+keyEnv+")")
 	flags.Duration("timeout", timeoutDefault, "how long to wait for an answer")
 	flags.Bool("no-headers", false, "tables without their first line")
@@ -89,6 +90,7 @@ func newRoot() *cobra.Command {
 		newConfig(),
 		newCluster(),
 		newCert(),
+		newToken(),
 		newStorage(),
 		newBackup(),
 	)

@@ -56,6 +56,9 @@ func (nodes backupNodes) lookAgain(ctx context.Context) (lookResult, error) {
 		if err == nil {
 			return s.judge(), nil
 		}
+		if isDenied(err) {
+			return lookResult{}, err
+		}
 		if pause(ctx, cutAgainAfter) != nil {
 			return lookResult{}, err
 		}

@@ -1321,6 +1321,9 @@ type Forward struct {
 	//	*Forward_Statement
 	//	*Forward_Capture
 	//	*Forward_Void
+	//	*Forward_ListTokens
+	//	*Forward_AddToken
+	//	*Forward_RevokeToken
 	Ask           isForward_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1539,6 +1542,33 @@ func (x *Forward) GetVoid() []byte {
 	return nil
 }
 
+func (x *Forward) GetListTokens() *Empty {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_ListTokens); ok {
+			return x.ListTokens
+		}
+	}
+	return nil
+}
+
+func (x *Forward) GetAddToken() *Token {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_AddToken); ok {
+			return x.AddToken
+		}
+	}
+	return nil
+}
+
+func (x *Forward) GetRevokeToken() string {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_RevokeToken); ok {
+			return x.RevokeToken
+		}
+	}
+	return ""
+}
+
 type isForward_Ask interface {
 	isForward_Ask()
 }
@@ -1616,6 +1646,18 @@ type Forward_Void struct {
 	Void []byte `protobuf:"bytes,20,opt,name=void,proto3,oneof"`
 }
 
+type Forward_ListTokens struct {
+	ListTokens *Empty `protobuf:"bytes,30,opt,name=list_tokens,json=listTokens,proto3,oneof"`
+}
+
+type Forward_AddToken struct {
+	AddToken *Token `protobuf:"bytes,31,opt,name=add_token,json=addToken,proto3,oneof"`
+}
+
+type Forward_RevokeToken struct {
+	RevokeToken string `protobuf:"bytes,32,opt,name=revoke_token,json=revokeToken,proto3,oneof"`
+}
+
 func (*Forward_Submit) isForward_Ask() {}
 
 func (*Forward_GetTransfer) isForward_Ask() {}
@@ -1651,6 +1693,12 @@ func (*Forward_Statement) isForward_Ask() {}
 func (*Forward_Capture) isForward_Ask() {}
 
 func (*Forward_Void) isForward_Ask() {}
+
+func (*Forward_ListTokens) isForward_Ask() {}
+
+func (*Forward_AddToken) isForward_Ask() {}
+
+func (*Forward_RevokeToken) isForward_Ask() {}
 
 // AccountChange says how an account shall be.
 type AccountChange struct {
@@ -2319,8 +2367,9 @@ type ForwardReply struct {
 	LastEntry   uint64          `protobuf:"varint,11,opt,name=last_entry,json=lastEntry,proto3" json:"last_entry,omitempty"`
 	Members     []*ClusterNode  `protobuf:"bytes,12,rep,name=members,proto3" json:"members,omitempty"`
 	// Of a statement: where the next page begins, if there is one.
-	LastSeq       uint64 `protobuf:"varint,13,opt,name=last_seq,json=lastSeq,proto3" json:"last_seq,omitempty"`
-	More          bool   `protobuf:"varint,14,opt,name=more,proto3" json:"more,omitempty"`
+	LastSeq       uint64   `protobuf:"varint,13,opt,name=last_seq,json=lastSeq,proto3" json:"last_seq,omitempty"`
+	More          bool     `protobuf:"varint,14,opt,name=more,proto3" json:"more,omitempty"`
+	Tokens        []*Token `protobuf:"bytes,30,rep,name=tokens,proto3" json:"tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2453,6 +2502,99 @@ func (x *ForwardReply) GetMore() bool {
 	return false
 }
 
+func (x *ForwardReply) GetTokens() []*Token {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+// Token is an API token without its secret.
+type Token struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Empty in a list.
+	Hash          []byte   `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
+	Roles         []string `protobuf:"bytes,3,rep,name=roles,proto3" json:"roles,omitempty"`
+	Banks         []string `protobuf:"bytes,4,rep,name=banks,proto3" json:"banks,omitempty"`
+	Created       int64    `protobuf:"zigzag64,5,opt,name=created,proto3" json:"created,omitempty"`
+	Expires       int64    `protobuf:"zigzag64,6,opt,name=expires,proto3" json:"expires,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Token) Reset() {
+	*x = Token{}
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Token) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Token) ProtoMessage() {}
+
+func (x *Token) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Token.ProtoReflect.Descriptor instead.
+func (*Token) Descriptor() ([]byte, []int) {
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Token) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Token) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *Token) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *Token) GetBanks() []string {
+	if x != nil {
+		return x.Banks
+	}
+	return nil
+}
+
+func (x *Token) GetCreated() int64 {
+	if x != nil {
+		return x.Created
+	}
+	return 0
+}
+
+func (x *Token) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
+	}
+	return 0
+}
+
 type Transfer struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Id                []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2466,7 +2608,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2478,7 +2620,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2491,7 +2633,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{28}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Transfer) GetId() []byte {
@@ -2544,7 +2686,7 @@ type TransferRecord struct {
 
 func (x *TransferRecord) Reset() {
 	*x = TransferRecord{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2556,7 +2698,7 @@ func (x *TransferRecord) String() string {
 func (*TransferRecord) ProtoMessage() {}
 
 func (x *TransferRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2569,7 +2711,7 @@ func (x *TransferRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferRecord.ProtoReflect.Descriptor instead.
 func (*TransferRecord) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{29}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TransferRecord) GetTransfer() *Transfer {
@@ -2637,7 +2779,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2791,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2804,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{30}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Account) GetId() string {
@@ -2737,7 +2879,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2749,7 +2891,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2762,7 +2904,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{31}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Entry) GetSeq() uint64 {
@@ -2834,7 +2976,7 @@ type Total struct {
 
 func (x *Total) Reset() {
 	*x = Total{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[32]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +2988,7 @@ func (x *Total) String() string {
 func (*Total) ProtoMessage() {}
 
 func (x *Total) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[32]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +3001,7 @@ func (x *Total) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Total.ProtoReflect.Descriptor instead.
 func (*Total) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{32}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Total) GetCurrency() string {
@@ -2999,7 +3141,7 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\aInquiry\x12 \n" +
 	"\vcoordinator\x18\x01 \x01(\tR\vcoordinator\x12\x12\n" +
 	"\x04bank\x18\x02 \x01(\tR\x04bank\x12\x10\n" +
-	"\x03ids\x18\x03 \x03(\fR\x03ids\"\xdc\a\n" +
+	"\x03ids\x18\x03 \x03(\fR\x03ids\"\xf3\b\n" +
 	"\aForward\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x123\n" +
@@ -3024,7 +3166,11 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\x0echange_account\x18\x11 \x01(\v2\x1e.quorate.peer.v1.AccountChangeH\x00R\rchangeAccount\x12>\n" +
 	"\tstatement\x18\x12 \x01(\v2\x1e.quorate.peer.v1.StatementPageH\x00R\tstatement\x124\n" +
 	"\acapture\x18\x13 \x01(\v2\x18.quorate.peer.v1.CaptureH\x00R\acapture\x12\x14\n" +
-	"\x04void\x18\x14 \x01(\fH\x00R\x04voidB\x05\n" +
+	"\x04void\x18\x14 \x01(\fH\x00R\x04void\x129\n" +
+	"\vlist_tokens\x18\x1e \x01(\v2\x16.quorate.peer.v1.EmptyH\x00R\n" +
+	"listTokens\x125\n" +
+	"\tadd_token\x18\x1f \x01(\v2\x16.quorate.peer.v1.TokenH\x00R\baddToken\x12#\n" +
+	"\frevoke_token\x18  \x01(\tH\x00R\vrevokeTokenB\x05\n" +
 	"\x03ask\"\x84\x01\n" +
 	"\rAccountChange\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
@@ -3071,7 +3217,7 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\x04Page\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\tR\x05after\x12\x1b\n" +
 	"\tafter_seq\x18\x02 \x01(\x04R\bafterSeq\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xa4\x04\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xd4\x04\n" +
 	"\fForwardReply\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x1d\n" +
 	"\n" +
@@ -3092,7 +3238,15 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"last_entry\x18\v \x01(\x04R\tlastEntry\x126\n" +
 	"\amembers\x18\f \x03(\v2\x1c.quorate.peer.v1.ClusterNodeR\amembers\x12\x19\n" +
 	"\blast_seq\x18\r \x01(\x04R\alastSeq\x12\x12\n" +
-	"\x04more\x18\x0e \x01(\bR\x04more\"\xc1\x01\n" +
+	"\x04more\x18\x0e \x01(\bR\x04more\x12.\n" +
+	"\x06tokens\x18\x1e \x03(\v2\x16.quorate.peer.v1.TokenR\x06tokens\"\x8f\x01\n" +
+	"\x05Token\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\x12\x14\n" +
+	"\x05roles\x18\x03 \x03(\tR\x05roles\x12\x14\n" +
+	"\x05banks\x18\x04 \x03(\tR\x05banks\x12\x18\n" +
+	"\acreated\x18\x05 \x01(\x12R\acreated\x12\x18\n" +
+	"\aexpires\x18\x06 \x01(\x12R\aexpires\"\xc1\x01\n" +
 	"\bTransfer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12(\n" +
 	"\x04legs\x18\x02 \x03(\v2\x14.quorate.peer.v1.LegR\x04legs\x12,\n" +
@@ -3149,7 +3303,7 @@ func file_quorate_peer_v1_peer_proto_rawDescGZIP() []byte {
 	return file_quorate_peer_v1_peer_proto_rawDescData
 }
 
-var file_quorate_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_quorate_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_quorate_peer_v1_peer_proto_goTypes = []any{
 	(*ExchangeRequest)(nil),  // 0: quorate.peer.v1.ExchangeRequest
 	(*ExchangeResponse)(nil), // 1: quorate.peer.v1.ExchangeResponse
@@ -3179,11 +3333,12 @@ var file_quorate_peer_v1_peer_proto_goTypes = []any{
 	(*ClusterNode)(nil),      // 25: quorate.peer.v1.ClusterNode
 	(*Page)(nil),             // 26: quorate.peer.v1.Page
 	(*ForwardReply)(nil),     // 27: quorate.peer.v1.ForwardReply
-	(*Transfer)(nil),         // 28: quorate.peer.v1.Transfer
-	(*TransferRecord)(nil),   // 29: quorate.peer.v1.TransferRecord
-	(*Account)(nil),          // 30: quorate.peer.v1.Account
-	(*Entry)(nil),            // 31: quorate.peer.v1.Entry
-	(*Total)(nil),            // 32: quorate.peer.v1.Total
+	(*Token)(nil),            // 28: quorate.peer.v1.Token
+	(*Transfer)(nil),         // 29: quorate.peer.v1.Transfer
+	(*TransferRecord)(nil),   // 30: quorate.peer.v1.TransferRecord
+	(*Account)(nil),          // 31: quorate.peer.v1.Account
+	(*Entry)(nil),            // 32: quorate.peer.v1.Entry
+	(*Total)(nil),            // 33: quorate.peer.v1.Total
 }
 var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	2,  // 0: quorate.peer.v1.ExchangeRequest.envelopes:type_name -> quorate.peer.v1.Envelope
@@ -3204,8 +3359,8 @@ var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	8,  // 15: quorate.peer.v1.BankRequest.legs:type_name -> quorate.peer.v1.Leg
 	14, // 16: quorate.peer.v1.BankAnswers.answers:type_name -> quorate.peer.v1.BankAnswer
 	9,  // 17: quorate.peer.v1.BankAnswer.reason:type_name -> quorate.peer.v1.Reason
-	28, // 18: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
-	30, // 19: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
+	29, // 18: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
+	31, // 19: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
 	26, // 20: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
 	26, // 21: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
 	19, // 22: quorate.peer.v1.Forward.audit:type_name -> quorate.peer.v1.Empty
@@ -3215,22 +3370,25 @@ var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	17, // 26: quorate.peer.v1.Forward.change_account:type_name -> quorate.peer.v1.AccountChange
 	18, // 27: quorate.peer.v1.Forward.statement:type_name -> quorate.peer.v1.StatementPage
 	20, // 28: quorate.peer.v1.Forward.capture:type_name -> quorate.peer.v1.Capture
-	23, // 29: quorate.peer.v1.GroupReport.behind:type_name -> quorate.peer.v1.Behind
-	29, // 30: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
-	30, // 31: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
-	31, // 32: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
-	32, // 33: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
-	25, // 34: quorate.peer.v1.ForwardReply.members:type_name -> quorate.peer.v1.ClusterNode
-	8,  // 35: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
-	28, // 36: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
-	9,  // 37: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
-	0,  // 38: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
-	1,  // 39: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
-	39, // [39:40] is the sub-list for method output_type
-	38, // [38:39] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	19, // 29: quorate.peer.v1.Forward.list_tokens:type_name -> quorate.peer.v1.Empty
+	28, // 30: quorate.peer.v1.Forward.add_token:type_name -> quorate.peer.v1.Token
+	23, // 31: quorate.peer.v1.GroupReport.behind:type_name -> quorate.peer.v1.Behind
+	30, // 32: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
+	31, // 33: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
+	32, // 34: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
+	33, // 35: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
+	25, // 36: quorate.peer.v1.ForwardReply.members:type_name -> quorate.peer.v1.ClusterNode
+	28, // 37: quorate.peer.v1.ForwardReply.tokens:type_name -> quorate.peer.v1.Token
+	8,  // 38: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
+	29, // 39: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
+	9,  // 40: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
+	0,  // 41: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
+	1,  // 42: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
+	42, // [42:43] is the sub-list for method output_type
+	41, // [41:42] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_quorate_peer_v1_peer_proto_init() }
@@ -3268,6 +3426,9 @@ func file_quorate_peer_v1_peer_proto_init() {
 		(*Forward_Statement)(nil),
 		(*Forward_Capture)(nil),
 		(*Forward_Void)(nil),
+		(*Forward_ListTokens)(nil),
+		(*Forward_AddToken)(nil),
+		(*Forward_RevokeToken)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3275,7 +3436,7 @@ func file_quorate_peer_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_peer_v1_peer_proto_rawDesc), len(file_quorate_peer_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,9 +25,10 @@ const (
 
 // DirectoryEntry is one element of the log of the cluster's group.
 type DirectoryEntry struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Facts         []*DirectoryFact       `protobuf:"bytes,2,rep,name=facts,proto3" json:"facts,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 2 if there are tokens in it, else 1.
+	Version       uint32           `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Facts         []*DirectoryFact `protobuf:"bytes,2,rep,name=facts,proto3" json:"facts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -86,6 +87,8 @@ type DirectoryFact struct {
 	//	*DirectoryFact_Remove
 	//	*DirectoryFact_Place
 	//	*DirectoryFact_Left
+	//	*DirectoryFact_AddToken
+	//	*DirectoryFact_RevokeToken
 	Fact          isDirectoryFact_Fact `protobuf_oneof:"fact"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -182,6 +185,24 @@ func (x *DirectoryFact) GetLeft() *LeftFact {
 	return nil
 }
 
+func (x *DirectoryFact) GetAddToken() *Token {
+	if x != nil {
+		if x, ok := x.Fact.(*DirectoryFact_AddToken); ok {
+			return x.AddToken
+		}
+	}
+	return nil
+}
+
+func (x *DirectoryFact) GetRevokeToken() string {
+	if x != nil {
+		if x, ok := x.Fact.(*DirectoryFact_RevokeToken); ok {
+			return x.RevokeToken
+		}
+	}
+	return ""
+}
+
 type isDirectoryFact_Fact interface {
 	isDirectoryFact_Fact()
 }
@@ -210,6 +231,15 @@ type DirectoryFact_Left struct {
 	Left *LeftFact `protobuf:"bytes,6,opt,name=left,proto3,oneof"`
 }
 
+type DirectoryFact_AddToken struct {
+	// Since version 2.
+	AddToken *Token `protobuf:"bytes,7,opt,name=add_token,json=addToken,proto3,oneof"`
+}
+
+type DirectoryFact_RevokeToken struct {
+	RevokeToken string `protobuf:"bytes,8,opt,name=revoke_token,json=revokeToken,proto3,oneof"`
+}
+
 func (*DirectoryFact_AddNode) isDirectoryFact_Fact() {}
 
 func (*DirectoryFact_Register) isDirectoryFact_Fact() {}
@@ -221,6 +251,99 @@ func (*DirectoryFact_Remove) isDirectoryFact_Fact() {}
 func (*DirectoryFact_Place) isDirectoryFact_Fact() {}
 
 func (*DirectoryFact_Left) isDirectoryFact_Fact() {}
+
+func (*DirectoryFact_AddToken) isDirectoryFact_Fact() {}
+
+func (*DirectoryFact_RevokeToken) isDirectoryFact_Fact() {}
+
+// Token is a credential of a client. What the client shows is not in it.
+type Token struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// SHA-256 of the secret: 32 bytes.
+	Hash  []byte   `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
+	Roles []string `protobuf:"bytes,3,rep,name=roles,proto3" json:"roles,omitempty"`
+	// That it is bound to; empty: to none in particular.
+	Banks []string `protobuf:"bytes,4,rep,name=banks,proto3" json:"banks,omitempty"`
+	// Seconds since 1970.
+	Created int64 `protobuf:"varint,5,opt,name=created,proto3" json:"created,omitempty"`
+	// Likewise; zero: never.
+	Expires       int64 `protobuf:"varint,6,opt,name=expires,proto3" json:"expires,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Token) Reset() {
+	*x = Token{}
+	mi := &file_quorate_store_v1_directory_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Token) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Token) ProtoMessage() {}
+
+func (x *Token) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_store_v1_directory_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Token.ProtoReflect.Descriptor instead.
+func (*Token) Descriptor() ([]byte, []int) {
+	return file_quorate_store_v1_directory_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Token) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Token) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *Token) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *Token) GetBanks() []string {
+	if x != nil {
+		return x.Banks
+	}
+	return nil
+}
+
+func (x *Token) GetCreated() int64 {
+	if x != nil {
+		return x.Created
+	}
+	return 0
+}
+
+func (x *Token) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
+	}
+	return 0
+}
 
 type NodeFact struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -236,7 +359,7 @@ type NodeFact struct {
 
 func (x *NodeFact) Reset() {
 	*x = NodeFact{}
-	mi := &file_quorate_store_v1_directory_proto_msgTypes[2]
+	mi := &file_quorate_store_v1_directory_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -248,7 +371,7 @@ func (x *NodeFact) String() string {
 func (*NodeFact) ProtoMessage() {}
 
 func (x *NodeFact) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_directory_proto_msgTypes[2]
+	mi := &file_quorate_store_v1_directory_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -261,7 +384,7 @@ func (x *NodeFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeFact.ProtoReflect.Descriptor instead.
 func (*NodeFact) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_directory_proto_rawDescGZIP(), []int{2}
+	return file_quorate_store_v1_directory_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *NodeFact) GetId() uint64 {
@@ -309,7 +432,7 @@ type PlaceFact struct {
 
 func (x *PlaceFact) Reset() {
 	*x = PlaceFact{}
-	mi := &file_quorate_store_v1_directory_proto_msgTypes[3]
+	mi := &file_quorate_store_v1_directory_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +444,7 @@ func (x *PlaceFact) String() string {
 func (*PlaceFact) ProtoMessage() {}
 
 func (x *PlaceFact) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_directory_proto_msgTypes[3]
+	mi := &file_quorate_store_v1_directory_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,7 +457,7 @@ func (x *PlaceFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceFact.ProtoReflect.Descriptor instead.
 func (*PlaceFact) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_directory_proto_rawDescGZIP(), []int{3}
+	return file_quorate_store_v1_directory_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PlaceFact) GetGroup() string {
@@ -361,7 +484,7 @@ type LeftFact struct {
 
 func (x *LeftFact) Reset() {
 	*x = LeftFact{}
-	mi := &file_quorate_store_v1_directory_proto_msgTypes[4]
+	mi := &file_quorate_store_v1_directory_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -373,7 +496,7 @@ func (x *LeftFact) String() string {
 func (*LeftFact) ProtoMessage() {}
 
 func (x *LeftFact) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_directory_proto_msgTypes[4]
+	mi := &file_quorate_store_v1_directory_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -386,7 +509,7 @@ func (x *LeftFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeftFact.ProtoReflect.Descriptor instead.
 func (*LeftFact) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_directory_proto_rawDescGZIP(), []int{4}
+	return file_quorate_store_v1_directory_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *LeftFact) GetGroup() string {
@@ -405,17 +528,20 @@ func (x *LeftFact) GetNode() uint64 {
 
 // DirectoryState is all of the directory at one index.
 type DirectoryState struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Nodes         []*DirectoryNode       `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	Groups        []*DirectoryGroup      `protobuf:"bytes,3,rep,name=groups,proto3" json:"groups,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 2 if there are tokens in it, else 1.
+	Version uint32            `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Nodes   []*DirectoryNode  `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Groups  []*DirectoryGroup `protobuf:"bytes,3,rep,name=groups,proto3" json:"groups,omitempty"`
+	// Since version 2.
+	Tokens        []*Token `protobuf:"bytes,4,rep,name=tokens,proto3" json:"tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DirectoryState) Reset() {
 	*x = DirectoryState{}
-	mi := &file_quorate_store_v1_directory_proto_msgTypes[5]
+	mi := &file_quorate_store_v1_directory_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -427,7 +553,7 @@ func (x *DirectoryState) String() string {
 func (*DirectoryState) ProtoMessage() {}
 
 func (x *DirectoryState) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_directory_proto_msgTypes[5]
+	mi := &file_quorate_store_v1_directory_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -440,7 +566,7 @@ func (x *DirectoryState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryState.ProtoReflect.Descriptor instead.
 func (*DirectoryState) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_directory_proto_rawDescGZIP(), []int{5}
+	return file_quorate_store_v1_directory_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DirectoryState) GetVersion() uint32 {
@@ -464,6 +590,13 @@ func (x *DirectoryState) GetGroups() []*DirectoryGroup {
 	return nil
 }
 
+func (x *DirectoryState) GetTokens() []*Token {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
 type DirectoryNode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -481,7 +614,7 @@ type DirectoryNode struct {
 
 func (x *DirectoryNode) Reset() {
 	*x = DirectoryNode{}
-	mi := &file_quorate_store_v1_directory_proto_msgTypes[6]
+	mi := &file_quorate_store_v1_directory_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -493,7 +626,7 @@ func (x *DirectoryNode) String() string {
 func (*DirectoryNode) ProtoMessage() {}
 
 func (x *DirectoryNode) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_directory_proto_msgTypes[6]
+	mi := &file_quorate_store_v1_directory_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -506,7 +639,7 @@ func (x *DirectoryNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryNode.ProtoReflect.Descriptor instead.
 func (*DirectoryNode) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_directory_proto_rawDescGZIP(), []int{6}
+	return file_quorate_store_v1_directory_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DirectoryNode) GetId() uint64 {
@@ -573,7 +706,7 @@ type DirectoryGroup struct {
 
 func (x *DirectoryGroup) Reset() {
 	*x = DirectoryGroup{}
-	mi := &file_quorate_store_v1_directory_proto_msgTypes[7]
+	mi := &file_quorate_store_v1_directory_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +718,7 @@ func (x *DirectoryGroup) String() string {
 func (*DirectoryGroup) ProtoMessage() {}
 
 func (x *DirectoryGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_directory_proto_msgTypes[7]
+	mi := &file_quorate_store_v1_directory_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +731,7 @@ func (x *DirectoryGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryGroup.ProtoReflect.Descriptor instead.
 func (*DirectoryGroup) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_directory_proto_rawDescGZIP(), []int{7}
+	return file_quorate_store_v1_directory_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DirectoryGroup) GetId() string {
@@ -657,15 +790,24 @@ const file_quorate_store_v1_directory_proto_rawDesc = "" +
 	" quorate/store/v1/directory.proto\x12\x10quorate.store.v1\"a\n" +
 	"\x0eDirectoryEntry\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x125\n" +
-	"\x05facts\x18\x02 \x03(\v2\x1f.quorate.store.v1.DirectoryFactR\x05facts\"\xa7\x02\n" +
+	"\x05facts\x18\x02 \x03(\v2\x1f.quorate.store.v1.DirectoryFactR\x05facts\"\x84\x03\n" +
 	"\rDirectoryFact\x127\n" +
 	"\badd_node\x18\x01 \x01(\v2\x1a.quorate.store.v1.NodeFactH\x00R\aaddNode\x128\n" +
 	"\bregister\x18\x02 \x01(\v2\x1a.quorate.store.v1.NodeFactH\x00R\bregister\x12\x1a\n" +
 	"\apromote\x18\x03 \x01(\x04H\x00R\apromote\x12\x18\n" +
 	"\x06remove\x18\x04 \x01(\x04H\x00R\x06remove\x123\n" +
 	"\x05place\x18\x05 \x01(\v2\x1b.quorate.store.v1.PlaceFactH\x00R\x05place\x120\n" +
-	"\x04left\x18\x06 \x01(\v2\x1a.quorate.store.v1.LeftFactH\x00R\x04leftB\x06\n" +
-	"\x04fact\"j\n" +
+	"\x04left\x18\x06 \x01(\v2\x1a.quorate.store.v1.LeftFactH\x00R\x04left\x126\n" +
+	"\tadd_token\x18\a \x01(\v2\x17.quorate.store.v1.TokenH\x00R\baddToken\x12#\n" +
+	"\frevoke_token\x18\b \x01(\tH\x00R\vrevokeTokenB\x06\n" +
+	"\x04fact\"\x8f\x01\n" +
+	"\x05Token\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\x12\x14\n" +
+	"\x05roles\x18\x03 \x03(\tR\x05roles\x12\x14\n" +
+	"\x05banks\x18\x04 \x03(\tR\x05banks\x12\x18\n" +
+	"\acreated\x18\x05 \x01(\x03R\acreated\x12\x18\n" +
+	"\aexpires\x18\x06 \x01(\x03R\aexpires\"j\n" +
 	"\bNodeFact\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04disk\x18\x02 \x01(\fR\x04disk\x12\x12\n" +
@@ -677,11 +819,12 @@ const file_quorate_store_v1_directory_proto_rawDesc = "" +
 	"\amembers\x18\x02 \x03(\x04R\amembers\"4\n" +
 	"\bLeftFact\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
-	"\x04node\x18\x02 \x01(\x04R\x04node\"\x9b\x01\n" +
+	"\x04node\x18\x02 \x01(\x04R\x04node\"\xcc\x01\n" +
 	"\x0eDirectoryState\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x125\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x1f.quorate.store.v1.DirectoryNodeR\x05nodes\x128\n" +
-	"\x06groups\x18\x03 \x03(\v2 .quorate.store.v1.DirectoryGroupR\x06groups\"\xa5\x01\n" +
+	"\x06groups\x18\x03 \x03(\v2 .quorate.store.v1.DirectoryGroupR\x06groups\x12/\n" +
+	"\x06tokens\x18\x04 \x03(\v2\x17.quorate.store.v1.TokenR\x06tokens\"\xa5\x01\n" +
 	"\rDirectoryNode\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04disk\x18\x02 \x01(\fR\x04disk\x12\x12\n" +
@@ -711,30 +854,33 @@ func file_quorate_store_v1_directory_proto_rawDescGZIP() []byte {
 	return file_quorate_store_v1_directory_proto_rawDescData
 }
 
-var file_quorate_store_v1_directory_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_quorate_store_v1_directory_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_quorate_store_v1_directory_proto_goTypes = []any{
 	(*DirectoryEntry)(nil), // 0: quorate.store.v1.DirectoryEntry
 	(*DirectoryFact)(nil),  // 1: quorate.store.v1.DirectoryFact
-	(*NodeFact)(nil),       // 2: quorate.store.v1.NodeFact
-	(*PlaceFact)(nil),      // 3: quorate.store.v1.PlaceFact
-	(*LeftFact)(nil),       // 4: quorate.store.v1.LeftFact
-	(*DirectoryState)(nil), // 5: quorate.store.v1.DirectoryState
-	(*DirectoryNode)(nil),  // 6: quorate.store.v1.DirectoryNode
-	(*DirectoryGroup)(nil), // 7: quorate.store.v1.DirectoryGroup
+	(*Token)(nil),          // 2: quorate.store.v1.Token
+	(*NodeFact)(nil),       // 3: quorate.store.v1.NodeFact
+	(*PlaceFact)(nil),      // 4: quorate.store.v1.PlaceFact
+	(*LeftFact)(nil),       // 5: quorate.store.v1.LeftFact
+	(*DirectoryState)(nil), // 6: quorate.store.v1.DirectoryState
+	(*DirectoryNode)(nil),  // 7: quorate.store.v1.DirectoryNode
+	(*DirectoryGroup)(nil), // 8: quorate.store.v1.DirectoryGroup
 }
 var file_quorate_store_v1_directory_proto_depIdxs = []int32{
 	1, // 0: quorate.store.v1.DirectoryEntry.facts:type_name -> quorate.store.v1.DirectoryFact
-	2, // 1: quorate.store.v1.DirectoryFact.add_node:type_name -> quorate.store.v1.NodeFact
-	2, // 2: quorate.store.v1.DirectoryFact.register:type_name -> quorate.store.v1.NodeFact
-	3, // 3: quorate.store.v1.DirectoryFact.place:type_name -> quorate.store.v1.PlaceFact
-	4, // 4: quorate.store.v1.DirectoryFact.left:type_name -> quorate.store.v1.LeftFact
-	6, // 5: quorate.store.v1.DirectoryState.nodes:type_name -> quorate.store.v1.DirectoryNode
-	7, // 6: quorate.store.v1.DirectoryState.groups:type_name -> quorate.store.v1.DirectoryGroup
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	3, // 1: quorate.store.v1.DirectoryFact.add_node:type_name -> quorate.store.v1.NodeFact
+	3, // 2: quorate.store.v1.DirectoryFact.register:type_name -> quorate.store.v1.NodeFact
+	4, // 3: quorate.store.v1.DirectoryFact.place:type_name -> quorate.store.v1.PlaceFact
+	5, // 4: quorate.store.v1.DirectoryFact.left:type_name -> quorate.store.v1.LeftFact
+	2, // 5: quorate.store.v1.DirectoryFact.add_token:type_name -> quorate.store.v1.Token
+	7, // 6: quorate.store.v1.DirectoryState.nodes:type_name -> quorate.store.v1.DirectoryNode
+	8, // 7: quorate.store.v1.DirectoryState.groups:type_name -> quorate.store.v1.DirectoryGroup
+	2, // 8: quorate.store.v1.DirectoryState.tokens:type_name -> quorate.store.v1.Token
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_quorate_store_v1_directory_proto_init() }
@@ -749,6 +895,8 @@ func file_quorate_store_v1_directory_proto_init() {
 		(*DirectoryFact_Remove)(nil),
 		(*DirectoryFact_Place)(nil),
 		(*DirectoryFact_Left)(nil),
+		(*DirectoryFact_AddToken)(nil),
+		(*DirectoryFact_RevokeToken)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -756,7 +904,7 @@ func file_quorate_store_v1_directory_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_store_v1_directory_proto_rawDesc), len(file_quorate_store_v1_directory_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
