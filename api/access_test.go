@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -446,15 +445,10 @@ func TestAdministrativeActsAreLogged(t *testing.T) {
 
 // TestWhoAsksTooOftenIsToldToWait asks until it is refused. Another caller isn't.
 func TestWhoAsksTooOftenIsToldToWait(t *testing.T) {
-	var mu sync.Mutex
-	refused := map[transfer.Code]int{}
+	count := api.NewMetrics()
 	g := openGuarded(t, func(c *api.Config) {
 		c.RequestsPerSecond = 1
-		c.Refused = func(code transfer.Code) {
-			mu.Lock()
-			defer mu.Unlock()
-			refused[code]++
-		}
+		c.Metrics = count
 	})
 	eager := g.as(t, pki.Identity{Client: "eager", Roles: []string{"read"}})
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -492,10 +486,8 @@ func TestWhoAsksTooOftenIsToldToWait(t *testing.T) {
 	if err := asks["getStatus"].grpc(ctx, g.as(t, pki.Identity{Client: "patient", Roles: []string{"read"}}).conn); err != nil {
 		t.Error(err)
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	if refused["rate_limited"] < 2 {
-		t.Errorf("told of %v", refused)
+	if got := valueOf(t, count, "quorate_admission_rejected_total", "rate_limited"); got < 2 {
+		t.Errorf("counted %v refusals", got)
 	}
 }
 

@@ -26,6 +26,7 @@ type desk struct {
 	backend  Backend
 	timeouts Timeouts
 	pace     *pace
+	count    *Metrics
 }
 
 // order is one transfer as it was asked for. err says why it can't be one.
@@ -45,8 +46,9 @@ func (d *desk) submit(ctx context.Context, o order) (transfer.Record, error) {
 }
 
 // submitAll hands over those orders that are valid, together, and waits for each outcome.
-func (d *desk) submitAll(ctx context.Context, orders []order) ([]transfer.Record, []error) {
-	records, errs := make([]transfer.Record, len(orders)), make([]error, len(orders))
+func (d *desk) submitAll(ctx context.Context, orders []order) (records []transfer.Record, errs []error) {
+	records, errs = make([]transfer.Record, len(orders)), make([]error, len(orders))
+	defer func(began time.Time) { d.count.submitted(began, records, errs) }(time.Now())
 	valid, place := make([]transfer.Transfer, 0, len(orders)), make([]int, 0, len(orders))
 	now, longest := time.Now(), time.Duration(0)
 	for i := range orders {

@@ -28,20 +28,16 @@ type door struct {
 	tokens Tokens
 	pace   *pace
 	log    *slog.Logger
-	refer  func(code transfer.Code) // hears of every refusal
+	count  *Metrics
 }
 
 func newDoor(cfg *Config, tokens Tokens) *door {
-	d := &door{open: cfg.Keys == nil, tokens: tokens, pace: newPace(cfg.RequestsPerSecond), log: cfg.Log, refer: cfg.Refused}
-	if d.refer == nil {
-		d.refer = func(transfer.Code) {}
-	}
-	return d
+	return &door{open: cfg.Keys == nil, tokens: tokens, pace: newPace(cfg.RequestsPerSecond), log: cfg.Log, count: cfg.Metrics}
 }
 
 // unary is the door of gRPC's plain methods.
 func (d *door) unary(ctx context.Context, r any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	operation := operationOf(info.FullMethod)
+	operation, began := operationOf(info.FullMethod), time.Now()
 	named, _ := r.(interface{ GetBank() string })
 	bank := ""
 	if named != nil {
@@ -50,23 +46,27 @@ func (d *door) unary(ctx context.Context, r any, info *grpc.UnaryServerInfo, han
 	ctx, err := d.enterGRPC(ctx, operation, bank)
 	if err != nil {
 		d.note(ctx, operation, subjectOf(r), err)
+		d.count.answered(operation, began, err)
 		return nil, err
 	}
 	answer, err := handle(ctx, r)
 	d.note(ctx, operation, subjectOf(r), err)
+	d.count.answered(operation, began, err)
 	return answer, err
 }
 
 // stream is the door of gRPC's streams.
 func (d *door) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
-	operation := operationOf(info.FullMethod)
+	operation, began := operationOf(info.FullMethod), time.Now()
 	ctx, err := d.enterGRPC(s.Context(), operation, "")
 	if err != nil {
 		d.note(ctx, operation, "", err)
+		d.count.answered(operation, began, err)
 		return statusOf(err, requestID(ctx))
 	}
 	err = handle(srv, &endingStream{s, ctx})
 	d.note(ctx, operation, "", err)
+	d.count.answered(operation, began, err)
 	return err
 }
 
@@ -123,7 +123,7 @@ func (d *door) may(ctx context.Context, operation, bank string) error {
 
 func (d *door) refuse(err error) error {
 	if err != nil {
-		d.refer(classify(err).Code)
+		d.count.turnedAway(classify(err).Code)
 	}
 	return err
 }

@@ -8,8 +8,9 @@ import (
 
 // HandlerForTest is the HTTP face without a network, for fuzzing.
 func HandlerForTest(cfg Config, backend Backend) (handler http.Handler, stop func()) {
+	cfg.Metrics = NewMetrics()
 	door := newDoor(&cfg, backend)
-	w := newWeb(&desk{backend: backend, timeouts: cfg.Timeouts.filled(), pace: door.pace}, &guard{log: cfg.Log}, door, newDoctor(backend))
+	w := newWeb(&desk{backend: backend, timeouts: cfg.Timeouts.filled(), pace: door.pace, count: cfg.Metrics}, &guard{log: cfg.Log}, door, newDoctor(backend))
 	handler, err := w.routes(&cfg)
 	if err != nil {
 		panic(err)
@@ -19,7 +20,7 @@ func HandlerForTest(cfg Config, backend Backend) (handler http.Handler, stop fun
 
 // TransferServiceForTest is the gRPC service without a network.
 func TransferServiceForTest(backend Backend) quoratev1.TransferServiceServer {
-	return &transferService{desk: &desk{backend: backend, timeouts: DefaultTimeouts(), pace: newPace(0)}}
+	return &transferService{desk: &desk{backend: backend, timeouts: DefaultTimeouts(), pace: newPace(0), count: NewMetrics()}}
 }
 
 // MethodsForTest are the methods of all services of gRPC that a server offers.

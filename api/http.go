@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -53,6 +54,7 @@ func add[I, O any](w *web, api huma.API, method, path, id, summary string, statu
 		Middlewares: huma.Middlewares{func(c huma.Context, next func(huma.Context)) {
 			if err := w.door.may(c.Context(), id, c.Param("bank")); err != nil {
 				w.door.note(c.Context(), id, c.URL().Path, err)
+				w.door.count.answered(id, time.Now(), err)
 				writeProblemTo(c, problemOf(c.Context(), err, 0))
 				return
 			}
@@ -60,8 +62,10 @@ func add[I, O any](w *web, api huma.API, method, path, id, summary string, statu
 		}},
 	}
 	huma.Register(api, operation, func(ctx context.Context, in *I) (*O, error) {
+		began := time.Now()
 		out, err := handle(ctx, in)
 		w.door.note(ctx, id, pathOf(ctx), err)
+		w.door.count.answered(id, began, err)
 		if err != nil {
 			w.guard.note(ctx, id, err)
 			return nil, problemOf(ctx, err, 0)

@@ -21,7 +21,6 @@ import (
 	"github.com/quorate/quorate/pki"
 	adminv1 "github.com/quorate/quorate/proto/quorate/admin/v1"
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
-	"github.com/quorate/quorate/transfer"
 )
 
 // Bounds of what comes in. A batch of BatchMax ordinary transfers has about 2 MiB.
@@ -69,8 +68,8 @@ type Config struct {
 	RequestsPerSecond int
 	// ConnectionsMax is how many connections each face takes at once; more of them wait to be accepted. Zero: 4096.
 	ConnectionsMax int
-	// Refused hears the code of every request that is refused for who asks, or how often. Nil: nobody hears.
-	Refused func(code transfer.Code)
+	// Metrics counts requests and transfers. Nil: nobody reads the counts.
+	Metrics *Metrics
 
 	// OnPanic decides about a panic of a handler: it stops the process, or returns and the request fails with
 	// "internal". Nil: every panic stops the process.
@@ -99,6 +98,9 @@ func Serve(cfg Config, backend Backend) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics()
+	}
 	s := &Server{
 		guard:  &guard{log: cfg.Log, onPanic: cfg.OnPanic},
 		door:   newDoor(&cfg, backend),
@@ -108,7 +110,7 @@ func Serve(cfg Config, backend Backend) (*Server, error) {
 		cfg.ConnectionsMax = connectionsMax
 	}
 	s.draining, s.drain = context.WithCancel(context.Background())
-	d := &desk{backend: backend, timeouts: cfg.Timeouts.filled(), pace: s.door.pace}
+	d := &desk{backend: backend, timeouts: cfg.Timeouts.filled(), pace: s.door.pace, count: cfg.Metrics}
 	if cfg.HTTP != nil {
 		if err := s.openHTTP(&cfg, d); err != nil {
 			return nil, err

@@ -44,6 +44,7 @@ type Node struct {
 	snapshots *snapshots
 	calls     calls
 	tokens    atomic.Pointer[tokensByHash] // replaced as a whole
+	counters  *counters
 
 	stopping atomic.Bool
 	loopDone chan struct{}
@@ -86,6 +87,7 @@ func Start(cfg Config, opts Options) (*Node, error) {
 		log:      opts.Logger.With("node_id", cfg.Node),
 		started:  time.Now(),
 		inbox:    newInbox(inboxMax),
+		counters: newCounters(),
 		loopDone: make(chan struct{}),
 		diskDone: make(chan struct{}),
 		failed:   make(chan struct{}),

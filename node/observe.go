@@ -17,6 +17,7 @@ var ErrExpelled = errors.New("the cluster doesn't take this node back")
 
 // observe writes a report of the lane for the operator.
 func (n *Node) observe(report lane.Report) {
+	n.counters.count(report)
 	switch r := report.(type) {
 	case lane.LeaderChanged:
 		if r.Leader == 0 {
@@ -61,6 +62,7 @@ func (n *Node) observe(report lane.Report) {
 }
 
 func (n *Node) observePeer(e transport.Event) {
+	n.counters.countPeer(&e)
 	switch e.Kind {
 	case transport.Connected:
 		n.log.Info("peer connected", "peer", e.Peer)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -242,9 +243,11 @@ func stopServing(n *node.Node, server *api.Server, log *slog.Logger, signals <-c
 }
 
 // serveAPI opens both faces of a node. It owns the listeners, unless it fails.
-func serveAPI(n *node.Node, grpc, http net.Listener, keys *pki.Keys, logger *slog.Logger) (*api.Server, error) {
+func serveAPI(n *node.Node, grpcDoor, httpDoor net.Listener, keys *pki.Keys, logger *slog.Logger) (*api.Server, error) {
+	m := newMeters(n, keys)
 	return api.Serve(api.Config{
-		GRPC: grpc, HTTP: http, Keys: keys, Version: buildVersion(), Reflection: true, Log: logger, Timeouts: timeoutsOf(n.Config()),
+		Metrics: m.faces, Handlers: map[string]http.Handler{"GET /metrics": m.handler()},
+		GRPC: grpcDoor, HTTP: httpDoor, Keys: keys, Version: buildVersion(), Reflection: true, Log: logger, Timeouts: timeoutsOf(n.Config()),
 		RequestsPerSecond: n.Config().Limits.RequestsPerSecond, ConnectionsMax: n.Config().Limits.Connections,
 		Admin:   &nodeAdmin{n},
 		OnPanic: func(recovered any, stack []byte) { dieOf(logger, recovered, stack) },

@@ -1,0 +1,95 @@
+package api_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/quorate/quorate/api"
+	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
+	"github.com/quorate/quorate/transfer"
+)
+
+// valueOf is what a collector has counted under some labels' values, in whatever order; of a histogram, how often it was told.
+func valueOf(t *testing.T, c prometheus.Collector, name string, labels ...string) float64 {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(c)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(labels)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var values []string
+			for _, l := range m.GetLabel() {
+				values = append(values, l.GetValue())
+			}
+			slices.Sort(values)
+			if f.GetName() == name && slices.Equal(values, labels) {
+				return m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	return 0
+}
+
+// TestRequestsAndTransfersAreCounted asks both faces, and once for what can't be.
+func TestRequestsAndTransfersAreCounted(t *testing.T) {
+	count := api.NewMetrics()
+	w := open(t, func(c *api.Config) { c.Metrics = count })
+	transfers := quoratev1.NewTransferServiceClient(w.conn)
+	if _, err := transfers.SubmitTransfer(t.Context(), &quoratev1.SubmitTransferRequest{Transfer: spec(idText)}); err != nil {
+		t.Fatal(err)
+	}
+	w.fake.set(func(f *fake) {
+		f.submit = func(_ context.Context, tr transfer.Transfer) (transfer.Record, error) {
+			switch tr.Legs[0].AmountMinor {
+			case 1:
+				return transfer.Record{Transfer: tr, State: transfer.Aborted, Reason: transfer.Reason{Code: "insufficient_funds"}}, nil
+			case 2:
+				return transfer.Record{}, fmt.Errorf("%w: the inbox", transfer.ErrBusy)
+			case 3:
+				return transfer.Record{}, fmt.Errorf("%w: %s", transfer.ErrOutcomeUnknown, tr.ID)
+			}
+			return committed(tr), nil
+		}
+	})
+	batch := &quoratev1.SubmitTransfersRequest{}
+	for _, amount := range []int64{1, 1, 2, 3, 4, 0} {
+		s := spec("")
+		s.Legs[0].AmountMinor, s.Legs[1].AmountMinor = amount, amount
+		batch.Transfers = append(batch.Transfers, s)
+	}
+	if _, err := transfers.SubmitTransfers(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	w.do("GET", "/v1/status", "")
+	w.do("GET", "/v1/transfers/none", "")
+	for _, c := range []struct {
+		name   string
+		labels []string
+		want   float64
+	}{
+		{"quorate_transfers_total", []string{"committed", ""}, 2},
+		{"quorate_transfers_total", []string{"aborted", "insufficient_funds"}, 2},
+		{"quorate_transfers_total", []string{"refused", "busy"}, 1},
+		{"quorate_transfers_total", []string{"refused", "invalid_amount"}, 1},
+		{"quorate_transfers_total", []string{"unknown", "outcome_unknown"}, 1},
+		{"quorate_transfer_duration_seconds", []string{"aborted"}, 2},
+		{"quorate_admission_rejected_total", []string{"busy"}, 1},
+		{"quorate_requests_total", []string{"submitTransfer", "ok"}, 1},
+		{"quorate_requests_total", []string{"submitTransfers", "ok"}, 1},
+		{"quorate_requests_total", []string{"getStatus", "ok"}, 1},
+		{"quorate_requests_total", []string{"getTransfer", "invalid_id"}, 1},
+		{"quorate_request_duration_seconds", []string{"getStatus"}, 1},
+	} {
+		if got := valueOf(t, count, c.name, c.labels...); got != c.want {
+			t.Errorf("%s %q is %v, want %v", c.name, c.labels, got, c.want)
+		}
+	}
+}
