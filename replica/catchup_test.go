@@ -313,6 +313,24 @@ func TestTheLogStaysForAMemberThatGetsASnapshot(t *testing.T) {
 	}
 }
 
+// A member that was brought up to date is one like the others: when it is away again, the log isn't kept for it beyond what it is for anyone.
+func TestAMemberThatWasBroughtUpToDateHoldsBackNoMore(t *testing.T) {
+	tr := newTrio(t, 1000, 10_000)
+	tr.members[3].up = false
+	tr.propose(40)
+	tr.comeBack()
+	if tr.chunks == 0 {
+		t.Fatal("no snapshot was sent")
+	}
+	tr.propose(8) // two checkpoints, and less log than the budget
+	tr.members[3].up = false
+	tr.propose(60)
+	s := tr.members[1].Engine().Status()
+	if kept := 100 * (s.Last - s.First + 1); kept > 1000+2*4*100 {
+		t.Errorf("%d bytes of log are kept for it, the budget is 1000", kept)
+	}
+}
+
 // The machine stays what it was until the snapshot is durable, and nothing is applied or checkpointed in between.
 func TestAnInstalledSnapshotIsLoadedOnceItIsDurable(t *testing.T) {
 	chunks := chunksOf(t, stateOf("a=1", "b=2"), 1)

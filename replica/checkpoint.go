@@ -70,7 +70,7 @@ func (c *checkpoint) compact(r *Replica, w *Write) {
 		return
 	}
 	budget := r.policy.LogBytesMax
-	if c.logged-c.start > budget && r.catchup.holding(r) {
+	if r.catchup.holding(r) && c.logged-c.start > budget { // in this order: who has caught up must be noticed before the log is long
 		budget = r.policy.CatchupBytesMax
 		if c.logged-c.start > budget {
 			r.catchup.giveUp(r)
