@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -62,6 +63,16 @@ type Group struct {
 	Keys   uint64 `json:"keys"`
 	Bytes  uint64 `json:"bytes"`
 	SHA256 string `json:"sha256"`
+}
+
+// Name tells this backup from every other one, in words that go into a message.
+func (m *Manifest) Name() string {
+	h := sha256.New()
+	fmt.Fprintln(h, m.Cluster, m.CreatedAt)
+	for i := range m.Groups {
+		fmt.Fprintln(h, m.Groups[i].Group, m.Groups[i].SHA256)
+	}
+	return fmt.Sprintf("backup %x of %s", h.Sum(nil)[:8], m.Cluster)
 }
 
 func appendHead(b []byte, group string, last raft.EntryID) []byte {

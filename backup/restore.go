@@ -67,7 +67,9 @@ func (m *Manifest) fits(t *Target) error {
 }
 
 func (m *Manifest) fill(from, to string, t *Target) error {
-	store, err := storage.Open(to, t.Identity, storage.Options{})
+	id := t.Identity
+	id.Origin = m.Name()
+	store, err := storage.Open(to, id, storage.Options{})
 	if err != nil {
 		return err
 	}

@@ -66,3 +66,14 @@ func (c *Config) founding() string {
 	}
 	return b.String()
 }
+
+// origin says what a data directory began with. It is nothing that a node that joined later could be held to, or one whose store was damaged.
+func (c *Config) origin(stored string) string {
+	switch {
+	case c.Join != nil || stored == storage.OriginUnknown:
+		return ""
+	case stored == "":
+		return "an empty data directory"
+	}
+	return stored
+}

@@ -180,6 +180,8 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 		Node:     id,
 		Peers:    n.config.peers(),
 		Disk:     store.Disk(),
+		Origin:   n.config.origin(store.Origin()),
+		Restored: store.Origin() != "",
 		Listener: listener,
 		Keys:     opts.Keys,
 		Deliver:  n.deliver,

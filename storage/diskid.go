@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -11,20 +12,23 @@ import (
 // Disk names a data directory: a number drawn when it is created. A copy has the same one, an empty new directory never has.
 type Disk [16]byte
 
-// A store remembers, beside whose it is, its own name and how the cluster began. Directories of versions before that get both when
+// OriginUnknown is the origin of a directory whose store was damaged and set aside: what it began with was in there.
+const OriginUnknown = "unknown"
+
+// A store remembers, beside whose it is, its own name, how the cluster began, and what the directory began with. Directories of versions before that get all of it when
 // they are opened.
 //
-//	disk         16 bytes, then Identity.Founding
+//	disk         16 bytes, then Identity.Founding; then, unless Origin is empty, a zero byte and Origin
 
 // readDisk gives back zeros if nothing was remembered yet.
-func readDisk(db pebble.Reader) (disk Disk, founding string, err error) {
+func readDisk(db pebble.Reader) (disk Disk, founding, origin string, err error) {
 	key := []byte{diskKey}
 	value, closer, err := db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return Disk{}, "", nil
+		return Disk{}, "", "", nil
 	}
 	if err != nil {
-		return Disk{}, "", err
+		return Disk{}, "", "", err
 	}
 	defer closer.Close()
 	body, err := unseal(key, value)
@@ -32,27 +36,35 @@ func readDisk(db pebble.Reader) (disk Disk, founding string, err error) {
 		err = errShape
 	}
 	if err != nil {
-		return Disk{}, "", fmt.Errorf("%w: the disk record: %w; %s", ErrDamaged, err, toRepair)
+		return Disk{}, "", "", fmt.Errorf("%w: the disk record: %w; %s", ErrDamaged, err, toRepair)
 	}
-	return disk, string(body[len(disk):]), nil
+	founding, origin, _ = strings.Cut(string(body[len(disk):]), "\x00")
+	return disk, founding, origin, nil
 }
 
 // name gives the directory the name that it has already, or one of its own. A store that takes the place of a damaged one keeps the name:
 // the note of terms, which knows what was promised under it, has survived.
 func (s *Store) name(id Identity) (err error) {
-	if s.disk, _, err = readDisk(s.db); err != nil || s.disk != (Disk{}) {
+	if s.disk, _, s.origin, err = readDisk(s.db); err != nil || s.disk != (Disk{}) {
 		s.terms.disk = s.disk
 		return err
 	}
-	if s.disk = s.terms.disk; s.disk == (Disk{}) {
-		if _, err := rand.Read(s.disk[:]); err != nil {
-			return err
-		}
-		s.terms.disk = s.disk
+	s.origin = id.Origin
+	if s.disk = s.terms.disk; s.disk != (Disk{}) {
+		s.origin = OriginUnknown
+	} else if _, err := rand.Read(s.disk[:]); err != nil {
+		return err
 	}
-	key := []byte{diskKey}
-	return s.db.Set(key, seal(key, append(s.disk[:len(s.disk):len(s.disk)], id.Founding...)), pebble.Sync)
+	s.terms.disk = s.disk
+	key, body := []byte{diskKey}, append(s.disk[:len(s.disk):len(s.disk)], id.Founding...)
+	if s.origin != "" {
+		body = append(append(body, 0), s.origin...)
+	}
+	return s.db.Set(key, seal(key, body), pebble.Sync)
 }
 
 // Disk is the name of the data directory.
 func (s *Store) Disk() Disk { return s.disk }
+
+// Origin is what the directory began with: see Identity.
+func (s *Store) Origin() string { return s.origin }

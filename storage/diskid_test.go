@@ -49,6 +49,38 @@ func TestTheNameIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
+// A directory knows what it began with, whatever it is opened with later; once its store was set aside, it knows no more.
+func TestADirectoryKnowsWhatItBeganWith(t *testing.T) {
+	fs := vfs.NewMem()
+	restored := storage.Identity{Cluster: "test", Node: 1, Founding: "nodes [1]", Origin: "backup 1a2b of old"}
+	plain := restored
+	plain.Origin = ""
+	open := func(id storage.Identity, want string) {
+		t.Helper()
+		s, err := storage.Open(dir, id, storage.Options{FS: fs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Origin() != want {
+			t.Errorf("it began with %q, want %q", s.Origin(), want)
+		}
+		mustClose(t, s)
+	}
+	open(restored, restored.Origin)
+	open(plain, restored.Origin)
+	if got, want := hex.EncodeToString(rawGet(t, fs, []byte{storage.DiskKey})[16:]), "6e6f646573205b315d"+"00"+hex.EncodeToString([]byte(restored.Origin)); !strings.HasPrefix(got, want) {
+		t.Errorf("the record ends with %s, want %s and a checksum", got, want)
+	}
+	if _, err := storage.SetAside(dir, plain, fs); err != nil {
+		t.Fatal(err)
+	}
+	open(plain, storage.OriginUnknown)
+	open(restored, storage.OriginUnknown)
+	fs = vfs.NewMem()
+	open(plain, "")
+	open(restored, "")
+}
+
 func TestADamagedNameIsRefused(t *testing.T) {
 	fs := vfs.NewMem()
 	mustClose(t, mustOpen(t, fs))

@@ -22,6 +22,9 @@ type Identity struct {
 	// Founding says how the cluster began, in words that an operator can compare. Two that differ are two clusters, or one whose configuration
 	// was changed where it can't be. Empty: not known.
 	Founding string
+
+	// Origin names the backup that the directory was restored from. Empty: it began without any data. It counts only when the store is created.
+	Origin string
 }
 
 var errNoIdentity = errors.New("no identity record")
@@ -52,7 +55,7 @@ func lookBeforeOpening(dir string, fs vfs.FS, lock *pebble.Lock) (id Identity, e
 		return Identity{}, false, db.Close()
 	}
 	if err == nil {
-		_, id.Founding, err = readDisk(db)
+		_, id.Founding, id.Origin, err = readDisk(db)
 	}
 	return id, true, errors.Join(err, db.Close())
 }

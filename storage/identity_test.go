@@ -38,6 +38,19 @@ func rawSet(t *testing.T, fs vfs.FS, dir string, key, value []byte) {
 	withPebble(t, fs, dir, func(db *pebble.DB) error { return db.Set(key, value, pebble.Sync) })
 }
 
+func rawGet(t *testing.T, fs vfs.FS, key []byte) (value []byte) {
+	t.Helper()
+	withPebble(t, fs, dir, func(db *pebble.DB) error {
+		v, closer, err := db.Get(key)
+		if err != nil {
+			return err
+		}
+		value = append(value, v...)
+		return closer.Close()
+	})
+	return value
+}
+
 func withPebble(t *testing.T, fs vfs.FS, dir string, do func(*pebble.DB) error) {
 	t.Helper()
 	db, err := pebble.Open(dir, &pebble.Options{FS: fs, FormatMajorVersion: pebble.FormatNewest, Logger: silent{}})

@@ -34,6 +34,7 @@ type Store struct {
 	reserve uint64 // zero: by the size of the file system
 	created bool
 	disk    Disk
+	origin  string // see Identity
 	terms   *terms
 	meter   meter
 

@@ -22,6 +22,7 @@ const (
 	headerNode    = "quorate-node" // who speaks
 	headerTo      = "quorate-to"   // whom the speaker believes to speak to
 	headerDisk    = "quorate-disk"
+	headerOrigin  = "quorate-origin"
 	headerProcess = "quorate-process"
 )
 
@@ -69,7 +70,7 @@ func serverOptions(cfg *Config) []grpc.ServerOption {
 func introduce(ctx context.Context, cfg *Config, to raft.NodeID) context.Context {
 	return metadata.AppendToOutgoingContext(ctx,
 		headerCluster, cfg.Cluster, headerNode, formatNode(cfg.Node), headerTo, formatNode(to),
-		headerDisk, hex.EncodeToString(cfg.Disk[:]), headerProcess, cfg.process)
+		headerDisk, hex.EncodeToString(cfg.Disk[:]), headerOrigin, cfg.Origin, headerProcess, cfg.process)
 }
 
 // recognize says who opened an incoming stream, or why it is refused.
@@ -91,6 +92,8 @@ func recognize(ctx context.Context, cfg *Config, peers map[raft.NodeID]Peer) (ra
 			"try: add the machine under a new id, with an empty data directory", from)
 	case peer.Disk != [16]byte{} && first(md, headerDisk) != hex.EncodeToString(peer.Disk[:]):
 		return from, otherDisk(from)
+	case cfg.Origin != "" && first(md, headerOrigin) != "" && cfg.Origin != first(md, headerOrigin):
+		return from, otherOrigin(cfg, from, first(md, headerOrigin))
 	case to != cfg.Node:
 		return from, refuse("this is node %d, not node %q: check the addresses of the peers", cfg.Node, clip(first(md, headerTo)))
 	}
@@ -98,6 +101,16 @@ func recognize(ctx context.Context, cfg *Config, peers map[raft.NodeID]Peer) (ra
 		return from, err
 	}
 	return from, nil
+}
+
+// otherOrigin: nodes of one cluster begin with the same data. A restored one knows that the other must not run, and not the other way round.
+func otherOrigin(cfg *Config, from raft.NodeID, origin string) error {
+	say := refuse
+	if cfg.Restored {
+		say = expel
+	}
+	return say("node %d began with %s, and node %d with %s. why: nodes that lack what the others have could outvote them. "+
+		"try: stop all nodes, and restore the same backup for each of them before the first one is started", from, clip(origin), cfg.Node, cfg.Origin)
 }
 
 // expel is a refusal that nothing can change: the process must not run.

@@ -32,6 +32,8 @@ type Config struct {
 	Node     raft.NodeID            // this node
 	Peers    map[raft.NodeID]string // address (host:port) of each node; this node's own is ignored
 	Disk     [16]byte               // names this node's data directory
+	Origin   string                 // what the directory began with, in words; nodes with another one are refused. Empty: nothing is said or asked
+	Restored bool                   // Origin is a backup: whoever began otherwise must not run
 	Listener net.Listener           // already bound; the Transport closes it
 
 	// QueueBytesMax bounds what waits for one peer. Zero: 32 MiB.

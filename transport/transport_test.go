@@ -229,6 +229,44 @@ func TestAnotherDirectoryIsRefusedBeforeTheClusterKnowsTheFirst(t *testing.T) {
 	back.awaits(transport.Connected)
 }
 
+// TestNodesThatBeganWithDifferentDataDontSpeak: the restored one ends the other, and a node that may have begun with anything is let in.
+func TestNodesThatBeganWithDifferentDataDontSpeak(t *testing.T) {
+	const monday, nothing = "backup 1a2b of old", "an empty data directory"
+	for name, c := range map[string]struct {
+		mine, theirs       string
+		ends               bool // who opens the stream
+		connects, restored bool
+	}{
+		"an empty one speaks to a restored one":   {mine: monday, theirs: nothing, restored: true, ends: true},
+		"a restored one speaks to an empty one":   {mine: nothing, theirs: monday},
+		"two backups":                             {mine: monday, theirs: "backup 3c4d of old", restored: true, ends: true},
+		"the same backup":                         {mine: monday, theirs: monday, restored: true, connects: true},
+		"a node that was added later, or mended":  {mine: monday, theirs: "", restored: true, connects: true},
+		"to a node that was added later, or such": {mine: "", theirs: monday, connects: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			la, lb := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+			peers := map[raft.NodeID]string{1: la.Addr().String(), 2: "127.0.0.1:1"} // node 1 finds nobody there: only node 2 opens streams
+			a := start(t, 1, la, peers, func(cfg *transport.Config) { cfg.Origin, cfg.Restored = c.mine, c.restored })
+			defer a.Stop()
+			b := start(t, 2, lb, map[raft.NodeID]string{1: peers[1]}, func(cfg *transport.Config) { cfg.Origin = c.theirs })
+			defer b.Stop()
+			switch {
+			case c.connects:
+				b.awaits(transport.Connected)
+				return
+			case c.ends:
+				b.awaits(transport.Expelled)
+			default:
+				b.awaits(transport.Refused)
+			}
+			if e := a.awaits(transport.Refused); !strings.Contains(e.Err.Error(), "node 2 began with "+c.theirs+", and node 1 with "+c.mine) {
+				t.Errorf("got %v", e.Err)
+			}
+		})
+	}
+}
+
 func TestMessagesOutOfPlaceAreDropped(t *testing.T) {
 	a, b := pair(t, nil)
 	defer a.Stop()
