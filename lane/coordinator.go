@@ -2,7 +2,9 @@ package lane
 
 import (
 	"fmt"
+	"time"
 
+	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/coordinator"
 	"github.com/quorate/quorate/coordinator/driver"
 	"github.com/quorate/quorate/internal/invariant"
@@ -20,7 +22,7 @@ type coordinatorHost struct {
 	machine *coordinator.Machine
 	driver  *driver.Driver
 	facts   []coordinator.Fact // wait for the next entry
-	ticked  bool               // since the last entry
+	riding  riding
 }
 
 func (l *Lane) newCoordinator(g *group, cfg Config, reader Reader) (machineHost, error) {
@@ -41,7 +43,7 @@ func (c *coordinatorHost) Reload() (err error) {
 	if c.machine, err = coordinator.New(c.reader); err != nil {
 		return err
 	}
-	c.driver, c.facts = driver.New(c.config, c.machine), nil
+	c.driver, c.facts, c.riding = driver.New(c.config, c.machine), nil, riding{}
 	return nil
 }
 
@@ -74,13 +76,15 @@ func (c *coordinatorHost) lead() { c.driver.Lead(c.lane.now) }
 
 func (c *coordinatorHost) depose() {
 	c.driver.Depose()
-	c.facts = nil
+	c.facts, c.riding = nil, riding{}
 	c.carryOut()
 }
 
 func (c *coordinatorHost) tick() {
-	c.ticked = true
 	c.driver.Tick(c.lane.now)
+	if !c.riding.until.IsZero() {
+		c.riding.until = c.lane.now // also if the clock was set back
+	}
 }
 
 func (c *coordinatorHost) idle() bool { return len(c.facts) == 0 && c.driver.Idle() }
@@ -90,28 +94,29 @@ func (c *coordinatorHost) isDue() bool { return c.driver.Due(c.lane.now) }
 
 func (c *coordinatorHost) afterApply() { c.carryOut() }
 
-// propose makes the next entry from what has gathered while the last one was being written. Settlements alone make none until
-// the next tick: nobody waits for them, and the next transfer would have to wait for their sync.
+// propose makes the next entry from what has gathered while the last one was being written. What may ride makes none by itself until
+// it has waited long enough: nobody waits for it, and the next transfer would have to wait for its sync.
 func (c *coordinatorHost) propose() {
 	c.carryOut()
-	if len(c.facts) == 0 || !c.group.replica.CanPropose() || (!c.ticked && onlySettle(c.facts)) {
+	waited := c.waited()
+	if waited {
+		c.letGo()
+	}
+	if len(c.facts) == 0 || !c.group.replica.CanPropose() {
 		return
 	}
-	c.ticked = false
+	if !waited && c.lane.limits.RideMax > 0 && c.mayRide() {
+		c.wait()
+		return
+	}
 	n := fitting(c.facts, c.lane.limits.EntryFactsMax, c.lane.limits.EntryBytesMax, factBytes)
 	if _, err := c.group.replica.Propose(coordinator.Encode(c.lane.now, c.facts[:n])); err != nil {
 		return // the bound on uncommitted bytes, or leadership is going: keep the facts for the next try
 	}
 	c.facts = c.facts[n:]
-}
-
-func onlySettle(facts []coordinator.Fact) bool {
-	for i := range facts {
-		if len(facts[i].Settle) == 0 {
-			return false
-		}
+	if len(c.facts) == 0 && c.riding.count == 0 {
+		c.riding.until = time.Time{}
 	}
-	return true
 }
 
 // carryOut passes the driver's effects on.
@@ -141,16 +146,25 @@ func (c *coordinatorHost) carryOut() {
 	}
 }
 
-// call sends requests to the node that leads the bank. If none is known they are dropped, and the driver repeats them.
+// call passes requests on to a bank, together with those that wait for company; commits alone may wait themselves.
 func (c *coordinatorHost) call(call *driver.Call) {
-	id := c.lane.banks[call.Bank]
+	if c.lane.limits.RideMax > 0 && c.riding.board(call.Bank, call.Requests) {
+		c.wait()
+		return
+	}
+	c.pass(call.Bank, append(c.riding.alight(call.Bank), call.Requests...))
+}
+
+// pass sends requests to the node that leads the bank. If none is known they are dropped, and the driver repeats them.
+func (c *coordinatorHost) pass(at transfer.BankID, requests []bank.Request) {
+	id := c.lane.banks[at]
 	leader := c.lane.leaderOf(id)
 	if leader == 0 {
 		return
 	}
-	for requests := call.Requests; len(requests) > 0; {
+	for len(requests) > 0 {
 		n := fitting(requests, len(requests), c.lane.limits.EntryBytesMax, requestBytes)
-		c.lane.askRemote(id, leader, BankRequests{Bank: call.Bank, Coordinator: c.group.id, Requests: requests[:n:n]})
+		c.lane.askRemote(id, leader, BankRequests{Bank: at, Coordinator: c.group.id, Requests: requests[:n:n]})
 		requests = requests[n:]
 	}
 }

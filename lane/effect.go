@@ -1,6 +1,8 @@
 package lane
 
 import (
+	"time"
+
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/coordinator/driver"
 	"github.com/quorate/quorate/directory"
@@ -19,6 +21,7 @@ type Effects struct {
 	Reports []Report
 	Tokens  []directory.Token // the API tokens, whenever Nodes are told. Shared: never changed
 	Nodes   []directory.Node  // the nodes there are and were, when that has changed; else nil. Shared: to be read before the next Step
+	Due     time.Time         // step again by then, whatever comes; zero: nothing waits
 	Fatal   error             // the process must stop: memory and disk no longer agree
 }
 

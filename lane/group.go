@@ -19,6 +19,7 @@ type group struct {
 	replica *replica.Replica
 	host    machineHost
 	touched bool
+	delayed bool // in lane.delayed
 
 	incomplete bool // it lost what it had acknowledged, and doesn't vote yet
 

@@ -50,6 +50,8 @@ type Lane struct {
 	groups  map[GroupID]*group // the replicas on this node
 	order   []*group           // the same, in the order of their coming
 	touched []*group           // have something to do in this step
+	delayed []*group           // have something to do when it is due
+	due     time.Time          // the first of these; zero: none
 	hints   map[GroupID]raft.NodeID
 	owing   map[GroupID]time.Time // groups without a replica here: since when the believed leader owes a word
 	hops    map[GroupID]int       // hints followed since the last tick
@@ -106,6 +108,7 @@ func New(cfg Config) (*Lane, error) {
 func (l *Lane) Step(now time.Time, events []Event) Effects {
 	l.now = now
 	ticks := l.tick()
+	l.touchDue()
 	for _, event := range events {
 		switch e := event.(type) {
 		case Received:
@@ -130,6 +133,7 @@ func (l *Lane) Step(now time.Time, events []Event) Effects {
 		l.quiesce(ticks)
 	}
 	effects := l.effects
+	effects.Due = l.due
 	l.effects = Effects{}
 	return effects
 }

@@ -22,10 +22,11 @@ type Limits struct {
 	InflightBytesMax    uint64
 	UncommittedBytesMax uint64 // proposed and not committed, per group
 
-	EntryFactsMax    int // facts or bank commands in one log entry
-	EntryBytesMax    int // of them, about; one larger fact still goes. Far below what a message may carry
-	BankQueueMax     int // commands that wait for a bank's next entry; more requests are dropped, and repeated by their driver
-	AsksMax          int // client requests open at this node; more are refused with ErrBusy
+	EntryFactsMax    int           // facts or bank commands in one log entry
+	EntryBytesMax    int           // of them, about; one larger fact still goes. Far below what a message may carry
+	RideMax          time.Duration // how long commits that nobody waits for may wait for a message, or an entry, to share
+	BankQueueMax     int           // commands that wait for a bank's next entry; more requests are dropped, and repeated by their driver
+	AsksMax          int           // client requests open at this node; more are refused with ErrBusy
 	ReforwardAfter   time.Duration
 	InquireEvery     time.Duration // how often a bank's leader looks for old holds
 	OrphanAfter      time.Duration // how old they must be
@@ -62,6 +63,7 @@ func DefaultLimits() Limits {
 
 		EntryFactsMax:    4096,
 		EntryBytesMax:    1 << 20,
+		RideMax:          5 * time.Millisecond,
 		BankQueueMax:     1 << 16,
 		AsksMax:          1 << 16,
 		ReforwardAfter:   time.Second,

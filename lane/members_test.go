@@ -73,6 +73,15 @@ func (w *world) mustLiveOn(group lane.GroupID, want ...raft.NodeID) {
 	w.t.Fatalf("%s has voters %v, and replicas on %v, want %v", group, voters, holders, want)
 }
 
+// payManyTimes makes about a hundred entries in each of four shards: a transfer's decision doesn't find another one to ride with.
+func (w *world) payManyTimes() {
+	w.t.Helper()
+	for i := range byte(200) {
+		w.mustAnswer(w.ask(1, lane.Submit{Transfer: w.payment(i)}))
+		w.run(100 * time.Millisecond)
+	}
+}
+
 // TestWhatWouldNotEndWellIsRefusedWithItsReason has a case for everything that only a leader can know; what the directory alone says is tested there.
 func TestWhatWouldNotEndWellIsRefusedWithItsReason(t *testing.T) {
 	entriesTo := func(node raft.NodeID) func(raft.NodeID, lane.Message) bool {
@@ -113,9 +122,7 @@ func TestWhatWouldNotEndWellIsRefusedWithItsReason(t *testing.T) {
 			w.start(4)
 			w.run(10 * time.Second)
 			w.drop = entriesTo(4)
-			for i := range byte(200) { // about 50 for each shard, two entries each
-				w.mustAnswer(w.ask(1, lane.Submit{Transfer: w.payment(i)}))
-			}
+			w.payManyTimes()
 			w.run(5 * time.Second)
 		}, lane.PromoteMember{Node: 4}, "entries behind in coordinator/"},
 		{"a majority that would be gone", func(w *world) {
@@ -138,9 +145,7 @@ func TestWhatWouldNotEndWellIsRefusedWithItsReason(t *testing.T) {
 		{"a leader that lags", func(w *world) {
 			w.run(20 * time.Second)
 			w.drop = entriesTo(2)
-			for i := range byte(200) { // about 50 for each shard, two entries each
-				w.mustAnswer(w.ask(1, lane.Submit{Transfer: w.payment(i)}))
-			}
+			w.payManyTimes()
 			w.run(time.Second)
 		}, lane.TransferLeader{Group: "coordinator/0", To: 2}, "entries behind in coordinator/0"},
 		{"a leader that doesn't take over", func(w *world) {

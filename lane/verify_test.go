@@ -100,6 +100,7 @@ func TestWhatIsOpenIsExaminedWhileTheBanksHoldTheirCommits(t *testing.T) {
 		w.mustAnswer(w.ask(places[lane.BankGroup(l.Bank)].leader, lane.HoldCommits{Bank: l.Bank, Hold: 7, For: 20 * time.Second}))
 	}
 	w.mustAnswer(w.ask(1, lane.Submit{Transfer: tr}))
+	w.run(100 * time.Millisecond) // the decision goes by itself after a moment
 	places = w.reigns()
 	decides := w.lanes[1].CoordinatorOf(tr.ID)
 	x := w.mustAnswer(w.ask(places[decides].leader, lane.Examine{Group: decides})).Examined

@@ -31,8 +31,16 @@ func (n *Node) loop(tickInterval time.Duration) {
 			return
 		}
 		n.carryOut(&effects)
-		timer.Reset(tickInterval - time.Since(first)%tickInterval) // when the next tick is due
+		timer.Reset(untilNext(tickInterval-time.Since(first)%tickInterval, effects.Due))
 	}
+}
+
+// untilNext is how long the loop may sleep: until the next tick is due, or something else before it.
+func untilNext(tick time.Duration, due time.Time) time.Duration {
+	if due.IsZero() {
+		return tick
+	}
+	return max(0, min(tick, time.Until(due)))
 }
 
 func (n *Node) ended() bool {

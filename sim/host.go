@@ -30,6 +30,7 @@ type host struct {
 	inbox     []lane.Event
 	spare     []lane.Event
 	due       bool          // a step is coming
+	stepDue   time.Time     // and one is planned for then
 	frozen    time.Duration // the process stands still until then
 	thaw      []func()      // what happened meanwhile
 	restoring lane.GroupID  // lane.New asks for a group's state and then for its engine
@@ -214,9 +215,19 @@ func (h *host) step() {
 		return
 	}
 	h.carryOut(&effects)
+	h.stepBy(effects.Due)
 	for _, request := range forgotten {
 		delete(h.asked, request)
 	}
+}
+
+// stepBy has the lane stepped when something is due.
+func (h *host) stepBy(due time.Time) {
+	if due.IsZero() || due.Equal(h.stepDue) {
+		return
+	}
+	h.stepDue = due
+	h.later(h.w.now+h.clock.takes(max(0, due.Sub(h.clock.at(h.w.now)))), h.poke)
 }
 
 // carryOut does what the step wants done, in the order of package node.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -134,6 +135,15 @@ func TestAPlantedLostHoldIsFound(t *testing.T) {
 	if r := c.ask(lane.Submit{Transfer: tr}).Transfer; r.State != transfer.Committed {
 		t.Fatalf("got %+v", r)
 	}
+	err := poll(func() error { // only what the log holds can be missed
+		if r := c.ask(lane.GetTransfer{ID: tr.ID, Stale: true}).Transfer; r.State != transfer.Committed {
+			return fmt.Errorf("applied: %+v", r)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	c.stop()
 	c.plant(ledger.Command{Request: &bank.Request{Op: bank.Rollback, ID: tr.ID}})
 	c.start()
@@ -195,6 +205,15 @@ func TestAReplicaThatWentApartIsNamed(t *testing.T) {
 	tr := pay("east", "west")
 	if r := c.ask(lane.Submit{Transfer: tr}).Transfer; r.State != transfer.Committed {
 		t.Fatalf("got %+v", r)
+	}
+	err := poll(func() error { // what both banks have done is to be in their checkpoints
+		if r := c.ask(lane.GetTransfer{ID: tr.ID}).Transfer; !r.Settled {
+			return fmt.Errorf("not settled: %+v", r)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	if v := verified(t, api.ExitOK, "--scan", "--server", c.servers()); v.kinds() != "" { // all checkpoints are on the disks
 		t.Fatalf("found %+v", v.Findings)
