@@ -75,6 +75,7 @@ var grants = map[string]grant{
 	"submitTransfers": {RoleSubmit, itsLegs, false},
 	"captureTransfer": {RoleSubmit, itsLegs, false},
 	"voidTransfer":    {RoleSubmit, itsLegs, false},
+	"streamTransfers": {RoleSubmit, itsLegs, false},
 	"cancelTransfer":  {RoleSubmit, itsLegs, false},
 	"getTransfer":     {RoleSubmit | RoleRead | RoleOperate, itsLegs, false},
 	"openAccount":     {RoleOperate, oneBank, true},

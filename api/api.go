@@ -15,6 +15,11 @@ type Backend interface {
 	// Submit hands over validated transfers and waits for each outcome. The two slices of the
 	// result have the length of the argument: errs[i] is nil or says why records[i] is not an outcome.
 	Submit(ctx context.Context, transfers []transfer.Transfer) (records []transfer.Record, errs []error)
+	// SubmitEach is Submit that doesn't wait: tell hears of each outcome, by its place, once, at the latest a grace after the transfer's deadline. It is
+	// called by any goroutine, possibly before SubmitEach returns, and must not block. After forget it isn't called any more.
+	SubmitEach(grace time.Duration, transfers []transfer.Transfer, tell func(i int, record transfer.Record, err error)) (forget func())
+	// Leader is where the server listens for gRPC that leads all coordinators; empty if that is this one, or not known.
+	Leader() string
 	// Cancel aborts a transfer unless it is too late, or closes an unknown id, and waits for what became of it.
 	Cancel(ctx context.Context, id transfer.ID) (transfer.Record, error)
 	// Capture commits a hold, all of it without amounts, and Void aborts it; both wait for what became of it.

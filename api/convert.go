@@ -135,9 +135,13 @@ func protoOfTime(t time.Time) *timestamppb.Timestamp {
 // protoOfFailure says in a batch why one transfer has no outcome.
 func protoOfFailure(err error) *quoratev1.Error {
 	code, verdict := Judge(err)
-	return &quoratev1.Error{
+	out := &quoratev1.Error{
 		Code: string(code), Message: message(err), Retryable: verdict.Retryable, Outcome: protoOfOutcome(verdict.Outcome),
 	}
+	if verdict.RetryAfter > 0 {
+		out.RetryAfter = durationpb.New(verdict.RetryAfter)
+	}
+	return out
 }
 
 func protoOfOutcome(o Outcome) quoratev1.Outcome {

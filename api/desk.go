@@ -49,27 +49,8 @@ func (d *desk) submit(ctx context.Context, o order) (transfer.Record, error) {
 func (d *desk) submitAll(ctx context.Context, orders []order) (records []transfer.Record, errs []error) {
 	records, errs = make([]transfer.Record, len(orders)), make([]error, len(orders))
 	defer func(began time.Time) { d.count.submitted(began, records, errs) }(time.Now())
-	valid, place := make([]transfer.Transfer, 0, len(orders)), make([]int, 0, len(orders))
-	now, longest := time.Now(), time.Duration(0)
-	for i := range orders {
-		t, err := orders[i].accept(now, d.timeouts)
-		if err == nil {
-			err = mayMove(ctx, t.Legs)
-		}
-		if err != nil {
-			errs[i] = &requestError{t.ID, err}
-			continue
-		}
-		valid, place = append(valid, t), append(place, i)
-		longest = max(longest, t.Deadline.Sub(now))
-	}
+	valid, place, longest := d.take(ctx, orders, func(i int, err error) { errs[i] = &requestError{orders[i].transfer.ID, err} })
 	if len(valid) == 0 {
-		return records, errs
-	}
-	if err := d.pace.admit(callerOf(ctx), len(orders)-1); err != nil { // the first has been counted at the door
-		for _, i := range place {
-			errs[i] = &requestError{orders[i].transfer.ID, err}
-		}
 		return records, errs
 	}
 	ctx, cancel := withDefaultTimeout(ctx, longest+waitGrace)
@@ -90,6 +71,48 @@ func (d *desk) submitAll(ctx context.Context, orders []order) (records []transfe
 		records[i] = outcomes[n]
 	}
 	return records, errs
+}
+
+// submitEach hands over those orders that are valid, together, and has each outcome told by its place, as Backend.SubmitEach does.
+func (d *desk) submitEach(ctx context.Context, orders []order, tell func(i int, record transfer.Record, err error)) (forget func()) {
+	began := time.Now()
+	counted := func(i int, record transfer.Record, err error) {
+		d.count.submitted(began, []transfer.Record{record}, []error{err})
+		tell(i, record, err)
+	}
+	valid, place, _ := d.take(ctx, orders, func(i int, err error) { counted(i, transfer.Record{}, err) })
+	if len(valid) == 0 {
+		return func() {}
+	}
+	return d.backend.SubmitEach(waitGrace, valid, func(n int, record transfer.Record, err error) { counted(place[n], record, err) })
+}
+
+// take gives the transfers of one request that can be handed over, where in orders each is, and how long the longest may take. refuse hears of all others.
+func (d *desk) take(ctx context.Context, orders []order, refuse func(i int, err error)) (valid []transfer.Transfer, place []int, longest time.Duration) {
+	valid, place = make([]transfer.Transfer, 0, len(orders)), make([]int, 0, len(orders))
+	now := time.Now()
+	for i := range orders {
+		t, err := orders[i].accept(now, d.timeouts)
+		if err == nil {
+			err = mayMove(ctx, t.Legs)
+		}
+		if err != nil {
+			refuse(i, err)
+			continue
+		}
+		valid, place = append(valid, t), append(place, i)
+		longest = max(longest, t.Deadline.Sub(now))
+	}
+	if len(valid) == 0 {
+		return nil, nil, 0
+	}
+	if err := d.pace.admit(callerOf(ctx), len(orders)-1); err != nil { // the first has been counted at the door
+		for _, i := range place {
+			refuse(i, err)
+		}
+		return nil, nil, 0
+	}
+	return valid, place, longest
 }
 
 // accept is the transfer of the order, valid and with its deadline.

@@ -37,6 +37,8 @@ type fake struct {
 	seen   []transfer.Transfer // what Submit was given
 	fail   error               // every method's answer, if set
 	groups []api.GroupStatus
+	leader string         // what Leader says
+	later  sync.WaitGroup // goroutines of SubmitEach
 
 	members []api.Member
 	tokens  map[api.TokenHash]api.Token
@@ -85,6 +87,27 @@ func (f *fake) Submit(ctx context.Context, transfers []transfer.Transfer) ([]tra
 		}
 	}
 	return records, errs
+}
+
+// SubmitEach tells what Submit gives, from another goroutine and in the wrong order.
+func (f *fake) SubmitEach(_ time.Duration, transfers []transfer.Transfer, tell func(int, transfer.Record, error)) (forget func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	f.later.Go(func() {
+		defer cancel()
+		for i := len(transfers) - 1; i >= 0; i-- {
+			records, errs := f.Submit(ctx, transfers[i:i+1])
+			if ctx.Err() == nil {
+				tell(i, records[0], errs[0])
+			}
+		}
+	})
+	return cancel
+}
+
+func (f *fake) Leader() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.leader
 }
 
 func committed(t transfer.Transfer) transfer.Record {

@@ -25,7 +25,10 @@ const requestIDMetadata = "request-id"
 
 type transferService struct {
 	quoratev1.UnimplementedTransferServiceServer
-	desk *desk
+	desk     *desk
+	guard    *guard
+	door     *door
+	draining context.Context
 }
 
 func (s *transferService) SubmitTransfer(ctx context.Context, r *quoratev1.SubmitTransferRequest) (*quoratev1.SubmitTransferResponse, error) {
@@ -33,6 +36,7 @@ func (s *transferService) SubmitTransfer(ctx context.Context, r *quoratev1.Submi
 	if err != nil {
 		return nil, err
 	}
+	s.hint(ctx)
 	return &quoratev1.SubmitTransferResponse{Transfer: protoOfRecord(&record)}, nil
 }
 
@@ -53,7 +57,17 @@ func (s *transferService) SubmitTransfers(ctx context.Context, r *quoratev1.Subm
 		}
 		results[i] = resultOf(specs[i], &orders[i], &records[i], errs[i])
 	}
+	s.hint(ctx)
 	return &quoratev1.SubmitTransfersResponse{Results: results}, nil
+}
+
+// leaderTrailer says where the leader listens, if that isn't the server which answers.
+const leaderTrailer = "quorate-leader"
+
+func (s *transferService) hint(ctx context.Context) {
+	if leader := s.desk.backend.Leader(); leader != "" {
+		_ = grpc.SetTrailer(ctx, metadata.Pairs(leaderTrailer, leader)) // fails only when the stream is gone
+	}
 }
 
 func resultOf(spec *quoratev1.TransferSpec, o *order, record *transfer.Record, err error) *quoratev1.TransferResult {
@@ -210,8 +224,12 @@ func statusOf(err error, request string) error {
 	return full.Err()
 }
 
-// stream ends a stream of gRPC's own services (health, reflection) when the server drains: they would never end by themselves.
-func (s *Server) stream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+// stream ends a stream of gRPC's own services (health, reflection) when the server drains: they would never end by themselves. A stream of
+// transfers sees to that itself.
+func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	if info.FullMethod == quoratev1.TransferService_StreamTransfers_FullMethodName {
+		return handle(srv, stream)
+	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	defer context.AfterFunc(s.draining, cancel)()

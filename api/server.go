@@ -142,7 +142,7 @@ func (s *Server) openGRPC(cfg *Config, d *desk) {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: keepaliveWithoutUse}),
 		grpc.WaitForHandlers(true),
 	)
-	quoratev1.RegisterTransferServiceServer(s.grpc, &transferService{desk: d})
+	quoratev1.RegisterTransferServiceServer(s.grpc, &transferService{desk: d, guard: s.guard, door: s.door, draining: s.draining})
 	quoratev1.RegisterAccountServiceServer(s.grpc, &accountService{desk: d})
 	quoratev1.RegisterStatusServiceServer(s.grpc, &statusService{desk: d})
 	if cfg.Admin != nil {

@@ -44,6 +44,18 @@ func (b *Backend) Submit(ctx context.Context, transfers []transfer.Transfer) ([]
 	return records, errs
 }
 
+// SubmitEach hands over all transfers as Submit does and doesn't wait.
+func (b *Backend) SubmitEach(grace time.Duration, transfers []transfer.Transfer, tell func(i int, record transfer.Record, err error)) (forget func()) {
+	asks := make([]node.Timed, len(transfers))
+	for i := range transfers {
+		asks[i] = node.Timed{Ask: lane.Submit{Transfer: &transfers[i]}, Until: transfers[i].Deadline.Add(grace)}
+	}
+	return b.node.DoEach(asks, func(i int, a lane.Answer) { tell(i, a.Transfer, a.Err) })
+}
+
+// Leader is where the leader of all shards listens for gRPC, if that isn't this node.
+func (b *Backend) Leader() string { return b.node.Leader() }
+
 // Cancel has a transfer aborted unless it is too late.
 func (b *Backend) Cancel(ctx context.Context, id transfer.ID) (transfer.Record, error) {
 	a := b.ask(ctx, lane.CancelTransfer{ID: id})

@@ -168,6 +168,74 @@ func TestNothingWasChangedIsHeardInTime(t *testing.T) {
 	}
 }
 
+// outcomes are what SubmitEach tells.
+type outcomes struct {
+	records []transfer.Record
+	errs    []error
+	told    chan int
+}
+
+func submitEach(b api.Backend, batch []transfer.Transfer, grace time.Duration) (o *outcomes, forget func()) {
+	o = &outcomes{records: make([]transfer.Record, len(batch)), errs: make([]error, len(batch)), told: make(chan int, 2*len(batch))}
+	return o, b.SubmitEach(grace, batch, func(i int, r transfer.Record, err error) {
+		o.records[i], o.errs[i] = r, err
+		o.told <- i
+	})
+}
+
+// await waits until each was told, and wants each told once.
+func (o *outcomes) await(t *testing.T) {
+	t.Helper()
+	seen := make([]bool, len(o.records))
+	for range seen {
+		select {
+		case i := <-o.told:
+			if seen[i] {
+				t.Errorf("%d is told twice", i)
+			}
+			seen[i] = true
+		case <-time.After(patience):
+			t.Fatalf("told so far: %v", seen)
+		}
+	}
+}
+
+func TestEachOutcomeIsToldByItself(t *testing.T) {
+	b := startBackend(t, 1)
+	ctx := ctxFor(t, patience)
+	for at, terms := range map[transfer.BankID]bank.Terms{"north": {ID: "@cash", Currency: "EUR", Unlimited: true}, "south": {ID: "bob", Currency: "EUR"}} {
+		if _, err := b.OpenAccount(ctx, at, terms); err != nil {
+			t.Fatal(err)
+		}
+	}
+	batch := []transfer.Transfer{somePayment(1), somePayment(2), somePayment(3)}
+	batch[1].Legs[1].Account = "nobody"
+	o, _ := submitEach(b, batch, time.Second)
+	o.await(t)
+	for i, want := range []transfer.State{transfer.Committed, transfer.Aborted, transfer.Committed} {
+		if o.errs[i] != nil || o.records[i].State != want || o.records[i].Transfer.ID != batch[i].ID {
+			t.Errorf("transfer %d: %+v, %v", i, o.records[i], o.errs[i])
+		}
+	}
+}
+
+func TestWhatNobodyCanDecideIsToldInTime(t *testing.T) {
+	b := startBackend(t, 3) // the others never come
+	p := somePayment(1)
+	p.Deadline = time.Now().Add(500 * time.Millisecond)
+	o, _ := submitEach(b, []transfer.Transfer{p}, time.Second)
+	o.await(t)
+	if !errors.Is(o.errs[0], transfer.ErrNoLeader) {
+		t.Errorf("got %v", o.errs[0])
+	}
+	o, forget := submitEach(b, []transfer.Transfer{somePayment(1)}, time.Second)
+	forget()
+	o2, _ := submitEach(b, []transfer.Transfer{p}, time.Second)
+	if o2.await(t); len(o.told) != 0 {
+		t.Errorf("a forgotten one is told: %v", o.errs[0])
+	}
+}
+
 func TestPagesGoOnUntilEnoughHasCome(t *testing.T) {
 	upTo := func(last int) func(int, []int) ([]int, error) {
 		return func(limit int, got []int) (page []int, err error) {

@@ -18,12 +18,14 @@ type calls struct {
 	done bool
 }
 
-// call is one or more requests asked together.
+// call is one or more requests asked together. Its answers are gathered, or each is told as it comes.
 type call struct {
-	first     uint64 // request number of answers[0]
-	answers   []lane.Answer
+	first     uint64 // request number of the first
+	count     int
 	remaining int
-	finished  chan struct{} // closed when nothing remains
+	answers   []lane.Answer
+	finished  chan struct{}                   // closed when nothing remains
+	tell      func(i int, answer lane.Answer) // instead of answers and finished
 }
 
 // callsMax bounds the requests that are open at once; more are turned away before they reach the inbox.
@@ -39,8 +41,8 @@ func (n *Node) Do(ctx context.Context, asks ...lane.Ask) []lane.Answer {
 	if !ok {
 		until = time.Now().Add(waitMax)
 	}
-	c, err := n.calls.begin(len(asks))
-	if err != nil {
+	c := &call{count: len(asks), answers: make([]lane.Answer, len(asks)), finished: make(chan struct{})}
+	if err := n.calls.begin(c); err != nil {
 		return failAll(len(asks), err)
 	}
 	events := make([]lane.Event, len(asks))
@@ -57,11 +59,41 @@ func (n *Node) Do(ctx context.Context, asks ...lane.Ask) []lane.Answer {
 	case <-ctx.Done():
 	case <-n.failed:
 	}
-	answers, open := n.calls.giveUp(c)
-	for _, request := range open {
+	n.forget(c)
+	return c.answers
+}
+
+// Timed is a request that is answered by a time, if only with ErrOutcomeUnknown.
+type Timed struct {
+	Ask   lane.Ask
+	Until time.Time
+}
+
+// DoEach asks the lane and has each answer told as soon as there is one: tell gets the place of its request, is called once for each, by any
+// goroutine, possibly before DoEach returns, and must neither block nor call the node. After forget it isn't called any more.
+func (n *Node) DoEach(asks []Timed, tell func(i int, answer lane.Answer)) (forget func()) {
+	c := &call{count: len(asks), tell: tell}
+	if err := n.calls.begin(c); err != nil {
+		for i := range asks {
+			tell(i, lane.Answer{Err: err})
+		}
+		return func() {}
+	}
+	events := make([]lane.Event, len(asks))
+	for i := range asks {
+		events[i] = lane.Asked{Request: c.first + uint64(i), Until: asks[i].Until, Ask: asks[i].Ask}
+	}
+	if !n.inbox.add(events...) {
+		n.calls.refuse(c, fmt.Errorf("%w: node %d", transfer.ErrStopping, n.config.Node))
+	}
+	return func() { n.forget(c) }
+}
+
+// forget ends the waiting for a call. What it has begun goes on.
+func (n *Node) forget(c *call) {
+	for _, request := range n.calls.giveUp(c) {
 		n.inbox.add(lane.Forgotten{Request: request})
 	}
-	return answers
 }
 
 func failAll(count int, err error) []lane.Answer {
@@ -73,24 +105,24 @@ func failAll(count int, err error) []lane.Answer {
 }
 
 // begin numbers a call's requests. Numbers are never used twice.
-func (c *calls) begin(count int) (*call, error) {
+func (c *calls) begin(new *call) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done {
-		return nil, transfer.ErrStopping
+		return transfer.ErrStopping
 	}
-	if len(c.open)+count > callsMax {
-		return nil, fmt.Errorf("%w: %d requests are open at this node", transfer.ErrBusy, len(c.open))
+	if len(c.open)+new.count > callsMax {
+		return fmt.Errorf("%w: %d requests are open at this node", transfer.ErrBusy, len(c.open))
 	}
-	new := &call{first: c.next + 1, answers: make([]lane.Answer, count), remaining: count, finished: make(chan struct{})}
-	for i := range count {
+	new.first, new.remaining = c.next+1, new.count
+	for i := range new.count {
 		c.open[new.first+uint64(i)] = new
 	}
-	c.next += uint64(count)
-	if count == 0 {
+	c.next += uint64(new.count)
+	if new.count == 0 && new.finished != nil {
 		close(new.finished)
 	}
-	return new, nil
+	return nil
 }
 
 // answer passes the lane's answers on; one that nobody waits for any more is dropped.
@@ -107,26 +139,52 @@ func (c *calls) answer(answered []lane.Answered) {
 			continue
 		}
 		delete(c.open, a.Request)
-		waiting.answers[a.Request-waiting.first] = a.Answer
-		if waiting.remaining--; waiting.remaining == 0 {
-			close(waiting.finished)
-		}
+		waiting.take(a.Request, a.Answer)
+	}
+}
+
+// take gives one request its answer. calls.mu is held.
+func (c *call) take(request uint64, answer lane.Answer) {
+	i := int(request - c.first)
+	c.remaining--
+	if c.tell != nil {
+		c.tell(i, answer)
+		return
+	}
+	c.answers[i] = answer
+	if c.remaining == 0 {
+		close(c.finished)
 	}
 }
 
 // giveUp ends the waiting and lists the requests that are still open: they may take effect yet.
-func (c *calls) giveUp(waiting *call) (answers []lane.Answer, open []uint64) {
+func (c *calls) giveUp(waiting *call) (open []uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range waiting.answers {
+	for i := range waiting.count {
 		request := waiting.first + uint64(i)
 		if c.open[request] == waiting {
 			delete(c.open, request)
-			waiting.answers[i] = lane.Answer{Err: transfer.ErrOutcomeUnknown}
+			if waiting.tell == nil {
+				waiting.answers[i] = lane.Answer{Err: transfer.ErrOutcomeUnknown}
+			}
 			open = append(open, request)
 		}
 	}
-	return waiting.answers, open
+	return open
+}
+
+// refuse answers what never reached the lane.
+func (c *calls) refuse(waiting *call, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range waiting.count {
+		request := waiting.first + uint64(i)
+		if c.open[request] == waiting { // nobody has abandoned it meanwhile
+			delete(c.open, request)
+			waiting.take(request, lane.Answer{Err: err})
+		}
+	}
 }
 
 // abandon answers everybody who still waits: the node is gone.
@@ -136,9 +194,6 @@ func (c *calls) abandon() {
 	c.done = true
 	for request, waiting := range c.open {
 		delete(c.open, request)
-		waiting.answers[request-waiting.first] = lane.Answer{Err: transfer.ErrOutcomeUnknown}
-		if waiting.remaining--; waiting.remaining == 0 {
-			close(waiting.finished)
-		}
+		waiting.take(request, lane.Answer{Err: transfer.ErrOutcomeUnknown})
 	}
 }

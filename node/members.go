@@ -33,6 +33,7 @@ func (c *Config) peers() map[raft.NodeID]string {
 // followNodes tells the transport what the directory knows. Where the file has an address, that one counts: it is how a cluster that was moved as a
 // whole finds itself.
 func (n *Node) followNodes(nodes []directory.Node) {
+	n.leaders.moved(n, nodes)
 	file := n.config.peers()
 	peers := make(map[raft.NodeID]transport.Peer, len(nodes))
 	for i := range nodes {

@@ -45,6 +45,7 @@ type Node struct {
 	calls     calls
 	tokens    atomic.Pointer[tokensByHash] // replaced as a whole
 	counters  *counters
+	leaders   leaders
 
 	stopping atomic.Bool
 	loopDone chan struct{}
@@ -291,6 +292,7 @@ func (n *Node) fail(err error) {
 		n.log.Error("node failed", "err", err)
 		close(n.failed)
 		n.inbox.close()
+		n.calls.abandon()
 	})
 }
 

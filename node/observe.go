@@ -20,6 +20,7 @@ func (n *Node) observe(report lane.Report) {
 	n.counters.count(report)
 	switch r := report.(type) {
 	case lane.LeaderChanged:
+		n.leaders.changed(n, r.Group, r.Leader)
 		if r.Leader == 0 {
 			n.log.Warn("leader lost", "group", r.Group, "term", r.Term)
 			return
@@ -53,6 +54,7 @@ func (n *Node) observe(report lane.Report) {
 			n.log.Info("member change proposed", "group", r.Group, "member", c.Node, "change", c.Kind.String())
 		}
 	case lane.ReplicaRetired:
+		n.leaders.changed(n, r.Group, 0)
 		n.log.Info("replica retired: the group goes on without this node", "group", r.Group)
 	case lane.NodeRemoved:
 		n.fail(fmt.Errorf("%w: node %d. try: to use this machine again, add it under a new id, with an empty data directory", ErrRemoved, n.config.Node))

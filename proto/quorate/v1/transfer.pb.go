@@ -427,6 +427,114 @@ func (x *SubmitTransfersResponse) GetResults() []*TransferResult {
 	return nil
 }
 
+type StreamTransfersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Up to 8190.
+	Transfers []*TransferSpec `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers,omitempty"`
+	// As in SubmitTransfersRequest.
+	OmitContent   bool `protobuf:"varint,2,opt,name=omit_content,json=omitContent,proto3" json:"omit_content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTransfersRequest) Reset() {
+	*x = StreamTransfersRequest{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTransfersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTransfersRequest) ProtoMessage() {}
+
+func (x *StreamTransfersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTransfersRequest.ProtoReflect.Descriptor instead.
+func (*StreamTransfersRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *StreamTransfersRequest) GetTransfers() []*TransferSpec {
+	if x != nil {
+		return x.Transfers
+	}
+	return nil
+}
+
+func (x *StreamTransfersRequest) GetOmitContent() bool {
+	if x != nil {
+		return x.OmitContent
+	}
+	return false
+}
+
+type StreamTransfersResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Results []*TransferResult      `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	// Where the server listens that leads all coordinators (host:port), if it is known and another than this one:
+	// asked there, a transfer saves a hop.
+	Leader        string `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTransfersResponse) Reset() {
+	*x = StreamTransfersResponse{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTransfersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTransfersResponse) ProtoMessage() {}
+
+func (x *StreamTransfersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTransfersResponse.ProtoReflect.Descriptor instead.
+func (*StreamTransfersResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *StreamTransfersResponse) GetResults() []*TransferResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *StreamTransfersResponse) GetLeader() string {
+	if x != nil {
+		return x.Leader
+	}
+	return ""
+}
+
 type CancelTransferRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -436,7 +544,7 @@ type CancelTransferRequest struct {
 
 func (x *CancelTransferRequest) Reset() {
 	*x = CancelTransferRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[4]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -448,7 +556,7 @@ func (x *CancelTransferRequest) String() string {
 func (*CancelTransferRequest) ProtoMessage() {}
 
 func (x *CancelTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[4]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -461,7 +569,7 @@ func (x *CancelTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTransferRequest.ProtoReflect.Descriptor instead.
 func (*CancelTransferRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{4}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CancelTransferRequest) GetId() string {
@@ -481,7 +589,7 @@ type CancelTransferResponse struct {
 
 func (x *CancelTransferResponse) Reset() {
 	*x = CancelTransferResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[5]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -493,7 +601,7 @@ func (x *CancelTransferResponse) String() string {
 func (*CancelTransferResponse) ProtoMessage() {}
 
 func (x *CancelTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[5]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -506,7 +614,7 @@ func (x *CancelTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTransferResponse.ProtoReflect.Descriptor instead.
 func (*CancelTransferResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{5}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CancelTransferResponse) GetTransfer() *Transfer {
@@ -528,7 +636,7 @@ type CaptureTransferRequest struct {
 
 func (x *CaptureTransferRequest) Reset() {
 	*x = CaptureTransferRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[6]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -540,7 +648,7 @@ func (x *CaptureTransferRequest) String() string {
 func (*CaptureTransferRequest) ProtoMessage() {}
 
 func (x *CaptureTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[6]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -553,7 +661,7 @@ func (x *CaptureTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureTransferRequest.ProtoReflect.Descriptor instead.
 func (*CaptureTransferRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{6}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CaptureTransferRequest) GetId() string {
@@ -580,7 +688,7 @@ type CaptureTransferResponse struct {
 
 func (x *CaptureTransferResponse) Reset() {
 	*x = CaptureTransferResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[7]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +700,7 @@ func (x *CaptureTransferResponse) String() string {
 func (*CaptureTransferResponse) ProtoMessage() {}
 
 func (x *CaptureTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[7]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +713,7 @@ func (x *CaptureTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureTransferResponse.ProtoReflect.Descriptor instead.
 func (*CaptureTransferResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{7}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CaptureTransferResponse) GetTransfer() *Transfer {
@@ -624,7 +732,7 @@ type VoidTransferRequest struct {
 
 func (x *VoidTransferRequest) Reset() {
 	*x = VoidTransferRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[8]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +744,7 @@ func (x *VoidTransferRequest) String() string {
 func (*VoidTransferRequest) ProtoMessage() {}
 
 func (x *VoidTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[8]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +757,7 @@ func (x *VoidTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoidTransferRequest.ProtoReflect.Descriptor instead.
 func (*VoidTransferRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{8}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *VoidTransferRequest) GetId() string {
@@ -669,7 +777,7 @@ type VoidTransferResponse struct {
 
 func (x *VoidTransferResponse) Reset() {
 	*x = VoidTransferResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[9]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -681,7 +789,7 @@ func (x *VoidTransferResponse) String() string {
 func (*VoidTransferResponse) ProtoMessage() {}
 
 func (x *VoidTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[9]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -694,7 +802,7 @@ func (x *VoidTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoidTransferResponse.ProtoReflect.Descriptor instead.
 func (*VoidTransferResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{9}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *VoidTransferResponse) GetTransfer() *Transfer {
@@ -715,7 +823,7 @@ type GetTransferRequest struct {
 
 func (x *GetTransferRequest) Reset() {
 	*x = GetTransferRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +835,7 @@ func (x *GetTransferRequest) String() string {
 func (*GetTransferRequest) ProtoMessage() {}
 
 func (x *GetTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +848,7 @@ func (x *GetTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransferRequest.ProtoReflect.Descriptor instead.
 func (*GetTransferRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{10}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetTransferRequest) GetId() string {
@@ -768,7 +876,7 @@ type GetTransferResponse struct {
 
 func (x *GetTransferResponse) Reset() {
 	*x = GetTransferResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -780,7 +888,7 @@ func (x *GetTransferResponse) String() string {
 func (*GetTransferResponse) ProtoMessage() {}
 
 func (x *GetTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -793,7 +901,7 @@ func (x *GetTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransferResponse.ProtoReflect.Descriptor instead.
 func (*GetTransferResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{11}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetTransferResponse) GetTransfer() *Transfer {
@@ -833,7 +941,7 @@ type TransferSpec struct {
 
 func (x *TransferSpec) Reset() {
 	*x = TransferSpec{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +953,7 @@ func (x *TransferSpec) String() string {
 func (*TransferSpec) ProtoMessage() {}
 
 func (x *TransferSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +966,7 @@ func (x *TransferSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferSpec.ProtoReflect.Descriptor instead.
 func (*TransferSpec) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{12}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TransferSpec) GetId() string {
@@ -919,7 +1027,7 @@ type Leg struct {
 
 func (x *Leg) Reset() {
 	*x = Leg{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -931,7 +1039,7 @@ func (x *Leg) String() string {
 func (*Leg) ProtoMessage() {}
 
 func (x *Leg) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -944,7 +1052,7 @@ func (x *Leg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leg.ProtoReflect.Descriptor instead.
 func (*Leg) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{13}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Leg) GetBank() string {
@@ -1006,7 +1114,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1018,7 +1126,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,7 +1139,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{14}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Transfer) GetId() string {
@@ -1121,7 +1229,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[15]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1241,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[15]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1254,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{15}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Reason) GetCode() string {
@@ -1191,7 +1299,7 @@ type Shortfall struct {
 
 func (x *Shortfall) Reset() {
 	*x = Shortfall{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[16]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1311,7 @@ func (x *Shortfall) String() string {
 func (*Shortfall) ProtoMessage() {}
 
 func (x *Shortfall) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[16]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1324,7 @@ func (x *Shortfall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shortfall.ProtoReflect.Descriptor instead.
 func (*Shortfall) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{16}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Shortfall) GetAccount() string {
@@ -1256,14 +1364,16 @@ type TransferResult struct {
 	//
 	//	*TransferResult_Transfer
 	//	*TransferResult_Error
-	Result        isTransferResult_Result `protobuf_oneof:"result"`
+	Result isTransferResult_Result `protobuf_oneof:"result"`
+	// On a stream: which of its transfers this is, counted from 1 over all requests.
+	Number        uint64 `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TransferResult) Reset() {
 	*x = TransferResult{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[17]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +1385,7 @@ func (x *TransferResult) String() string {
 func (*TransferResult) ProtoMessage() {}
 
 func (x *TransferResult) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[17]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +1398,7 @@ func (x *TransferResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferResult.ProtoReflect.Descriptor instead.
 func (*TransferResult) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{17}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TransferResult) GetId() string {
@@ -1323,6 +1433,13 @@ func (x *TransferResult) GetError() *Error {
 	return nil
 }
 
+func (x *TransferResult) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 type isTransferResult_Result interface {
 	isTransferResult_Result()
 }
@@ -1347,15 +1464,17 @@ type Error struct {
 	// For people.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// Nothing was changed, and asking again may succeed. With the same id asking again is always safe.
-	Retryable     bool    `protobuf:"varint,3,opt,name=retryable,proto3" json:"retryable,omitempty"`
-	Outcome       Outcome `protobuf:"varint,4,opt,name=outcome,proto3,enum=quorate.v1.Outcome" json:"outcome,omitempty"`
+	Retryable bool    `protobuf:"varint,3,opt,name=retryable,proto3" json:"retryable,omitempty"`
+	Outcome   Outcome `protobuf:"varint,4,opt,name=outcome,proto3,enum=quorate.v1.Outcome" json:"outcome,omitempty"`
+	// How long to wait before asking again, if there is advice.
+	RetryAfter    *durationpb.Duration `protobuf:"bytes,5,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[18]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1367,7 +1486,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[18]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1380,7 +1499,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{18}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Error) GetCode() string {
@@ -1411,6 +1530,13 @@ func (x *Error) GetOutcome() Outcome {
 	return Outcome_OUTCOME_UNSPECIFIED
 }
 
+func (x *Error) GetRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
+}
+
 var File_quorate_v1_transfer_proto protoreflect.FileDescriptor
 
 const file_quorate_v1_transfer_proto_rawDesc = "" +
@@ -1425,7 +1551,13 @@ const file_quorate_v1_transfer_proto_rawDesc = "" +
 	"\ttransfers\x18\x01 \x03(\v2\x18.quorate.v1.TransferSpecR\ttransfers\x12!\n" +
 	"\fomit_content\x18\x02 \x01(\bR\vomitContent\"O\n" +
 	"\x17SubmitTransfersResponse\x124\n" +
-	"\aresults\x18\x01 \x03(\v2\x1a.quorate.v1.TransferResultR\aresults\"'\n" +
+	"\aresults\x18\x01 \x03(\v2\x1a.quorate.v1.TransferResultR\aresults\"s\n" +
+	"\x16StreamTransfersRequest\x126\n" +
+	"\ttransfers\x18\x01 \x03(\v2\x18.quorate.v1.TransferSpecR\ttransfers\x12!\n" +
+	"\fomit_content\x18\x02 \x01(\bR\vomitContent\"g\n" +
+	"\x17StreamTransfersResponse\x124\n" +
+	"\aresults\x18\x01 \x03(\v2\x1a.quorate.v1.TransferResultR\aresults\x12\x16\n" +
+	"\x06leader\x18\x02 \x01(\tR\x06leader\"'\n" +
 	"\x15CancelTransferRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"J\n" +
 	"\x16CancelTransferResponse\x120\n" +
@@ -1482,17 +1614,20 @@ const file_quorate_v1_transfer_proto_rawDesc = "" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1a\n" +
 	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12'\n" +
 	"\x0favailable_minor\x18\x03 \x01(\x03R\x0eavailableMinor\x12!\n" +
-	"\fneeded_minor\x18\x04 \x01(\x03R\vneededMinor\"\x89\x01\n" +
+	"\fneeded_minor\x18\x04 \x01(\x03R\vneededMinor\"\xa1\x01\n" +
 	"\x0eTransferResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x122\n" +
 	"\btransfer\x18\x02 \x01(\v2\x14.quorate.v1.TransferH\x00R\btransfer\x12)\n" +
-	"\x05error\x18\x03 \x01(\v2\x11.quorate.v1.ErrorH\x00R\x05errorB\b\n" +
-	"\x06result\"\x82\x01\n" +
+	"\x05error\x18\x03 \x01(\v2\x11.quorate.v1.ErrorH\x00R\x05error\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\x04R\x06numberB\b\n" +
+	"\x06result\"\xbe\x01\n" +
 	"\x05Error\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1c\n" +
 	"\tretryable\x18\x03 \x01(\bR\tretryable\x12-\n" +
-	"\aoutcome\x18\x04 \x01(\x0e2\x13.quorate.v1.OutcomeR\aoutcome*_\n" +
+	"\aoutcome\x18\x04 \x01(\x0e2\x13.quorate.v1.OutcomeR\aoutcome\x12:\n" +
+	"\vretry_after\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryAfter*_\n" +
 	"\vConsistency\x12\x1b\n" +
 	"\x17CONSISTENCY_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18CONSISTENCY_LINEARIZABLE\x10\x01\x12\x15\n" +
@@ -1511,10 +1646,11 @@ const file_quorate_v1_transfer_proto_rawDesc = "" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13OUTCOME_NOT_APPLIED\x10\x01\x12\x13\n" +
 	"\x0fOUTCOME_APPLIED\x10\x02\x12\x13\n" +
-	"\x0fOUTCOME_UNKNOWN\x10\x032\x9e\x04\n" +
+	"\x0fOUTCOME_UNKNOWN\x10\x032\xfe\x04\n" +
 	"\x0fTransferService\x12W\n" +
 	"\x0eSubmitTransfer\x12!.quorate.v1.SubmitTransferRequest\x1a\".quorate.v1.SubmitTransferResponse\x12Z\n" +
-	"\x0fSubmitTransfers\x12\".quorate.v1.SubmitTransfersRequest\x1a#.quorate.v1.SubmitTransfersResponse\x12W\n" +
+	"\x0fSubmitTransfers\x12\".quorate.v1.SubmitTransfersRequest\x1a#.quorate.v1.SubmitTransfersResponse\x12^\n" +
+	"\x0fStreamTransfers\x12\".quorate.v1.StreamTransfersRequest\x1a#.quorate.v1.StreamTransfersResponse(\x010\x01\x12W\n" +
 	"\x0eCancelTransfer\x12!.quorate.v1.CancelTransferRequest\x1a\".quorate.v1.CancelTransferResponse\x12Z\n" +
 	"\x0fCaptureTransfer\x12\".quorate.v1.CaptureTransferRequest\x1a#.quorate.v1.CaptureTransferResponse\x12Q\n" +
 	"\fVoidTransfer\x12\x1f.quorate.v1.VoidTransferRequest\x1a .quorate.v1.VoidTransferResponse\x12N\n" +
@@ -1533,7 +1669,7 @@ func file_quorate_v1_transfer_proto_rawDescGZIP() []byte {
 }
 
 var file_quorate_v1_transfer_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_quorate_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_quorate_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_quorate_v1_transfer_proto_goTypes = []any{
 	(Consistency)(0),                // 0: quorate.v1.Consistency
 	(Direction)(0),                  // 1: quorate.v1.Direction
@@ -1543,65 +1679,72 @@ var file_quorate_v1_transfer_proto_goTypes = []any{
 	(*SubmitTransferResponse)(nil),  // 5: quorate.v1.SubmitTransferResponse
 	(*SubmitTransfersRequest)(nil),  // 6: quorate.v1.SubmitTransfersRequest
 	(*SubmitTransfersResponse)(nil), // 7: quorate.v1.SubmitTransfersResponse
-	(*CancelTransferRequest)(nil),   // 8: quorate.v1.CancelTransferRequest
-	(*CancelTransferResponse)(nil),  // 9: quorate.v1.CancelTransferResponse
-	(*CaptureTransferRequest)(nil),  // 10: quorate.v1.CaptureTransferRequest
-	(*CaptureTransferResponse)(nil), // 11: quorate.v1.CaptureTransferResponse
-	(*VoidTransferRequest)(nil),     // 12: quorate.v1.VoidTransferRequest
-	(*VoidTransferResponse)(nil),    // 13: quorate.v1.VoidTransferResponse
-	(*GetTransferRequest)(nil),      // 14: quorate.v1.GetTransferRequest
-	(*GetTransferResponse)(nil),     // 15: quorate.v1.GetTransferResponse
-	(*TransferSpec)(nil),            // 16: quorate.v1.TransferSpec
-	(*Leg)(nil),                     // 17: quorate.v1.Leg
-	(*Transfer)(nil),                // 18: quorate.v1.Transfer
-	(*Reason)(nil),                  // 19: quorate.v1.Reason
-	(*Shortfall)(nil),               // 20: quorate.v1.Shortfall
-	(*TransferResult)(nil),          // 21: quorate.v1.TransferResult
-	(*Error)(nil),                   // 22: quorate.v1.Error
-	(*durationpb.Duration)(nil),     // 23: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 24: google.protobuf.Timestamp
+	(*StreamTransfersRequest)(nil),  // 8: quorate.v1.StreamTransfersRequest
+	(*StreamTransfersResponse)(nil), // 9: quorate.v1.StreamTransfersResponse
+	(*CancelTransferRequest)(nil),   // 10: quorate.v1.CancelTransferRequest
+	(*CancelTransferResponse)(nil),  // 11: quorate.v1.CancelTransferResponse
+	(*CaptureTransferRequest)(nil),  // 12: quorate.v1.CaptureTransferRequest
+	(*CaptureTransferResponse)(nil), // 13: quorate.v1.CaptureTransferResponse
+	(*VoidTransferRequest)(nil),     // 14: quorate.v1.VoidTransferRequest
+	(*VoidTransferResponse)(nil),    // 15: quorate.v1.VoidTransferResponse
+	(*GetTransferRequest)(nil),      // 16: quorate.v1.GetTransferRequest
+	(*GetTransferResponse)(nil),     // 17: quorate.v1.GetTransferResponse
+	(*TransferSpec)(nil),            // 18: quorate.v1.TransferSpec
+	(*Leg)(nil),                     // 19: quorate.v1.Leg
+	(*Transfer)(nil),                // 20: quorate.v1.Transfer
+	(*Reason)(nil),                  // 21: quorate.v1.Reason
+	(*Shortfall)(nil),               // 22: quorate.v1.Shortfall
+	(*TransferResult)(nil),          // 23: quorate.v1.TransferResult
+	(*Error)(nil),                   // 24: quorate.v1.Error
+	(*durationpb.Duration)(nil),     // 25: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 26: google.protobuf.Timestamp
 }
 var file_quorate_v1_transfer_proto_depIdxs = []int32{
-	16, // 0: quorate.v1.SubmitTransferRequest.transfer:type_name -> quorate.v1.TransferSpec
-	18, // 1: quorate.v1.SubmitTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	16, // 2: quorate.v1.SubmitTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
-	21, // 3: quorate.v1.SubmitTransfersResponse.results:type_name -> quorate.v1.TransferResult
-	18, // 4: quorate.v1.CancelTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	18, // 5: quorate.v1.CaptureTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	18, // 6: quorate.v1.VoidTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	0,  // 7: quorate.v1.GetTransferRequest.consistency:type_name -> quorate.v1.Consistency
-	18, // 8: quorate.v1.GetTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	17, // 9: quorate.v1.TransferSpec.legs:type_name -> quorate.v1.Leg
-	23, // 10: quorate.v1.TransferSpec.timeout:type_name -> google.protobuf.Duration
-	23, // 11: quorate.v1.TransferSpec.hold_timeout:type_name -> google.protobuf.Duration
-	1,  // 12: quorate.v1.Leg.direction:type_name -> quorate.v1.Direction
-	17, // 13: quorate.v1.Transfer.legs:type_name -> quorate.v1.Leg
-	2,  // 14: quorate.v1.Transfer.state:type_name -> quorate.v1.TransferState
-	19, // 15: quorate.v1.Transfer.reason:type_name -> quorate.v1.Reason
-	24, // 16: quorate.v1.Transfer.created_at:type_name -> google.protobuf.Timestamp
-	24, // 17: quorate.v1.Transfer.decided_at:type_name -> google.protobuf.Timestamp
-	24, // 18: quorate.v1.Transfer.hold_until:type_name -> google.protobuf.Timestamp
-	20, // 19: quorate.v1.Reason.shortfall:type_name -> quorate.v1.Shortfall
-	18, // 20: quorate.v1.TransferResult.transfer:type_name -> quorate.v1.Transfer
-	22, // 21: quorate.v1.TransferResult.error:type_name -> quorate.v1.Error
-	3,  // 22: quorate.v1.Error.outcome:type_name -> quorate.v1.Outcome
-	4,  // 23: quorate.v1.TransferService.SubmitTransfer:input_type -> quorate.v1.SubmitTransferRequest
-	6,  // 24: quorate.v1.TransferService.SubmitTransfers:input_type -> quorate.v1.SubmitTransfersRequest
-	8,  // 25: quorate.v1.TransferService.CancelTransfer:input_type -> quorate.v1.CancelTransferRequest
-	10, // 26: quorate.v1.TransferService.CaptureTransfer:input_type -> quorate.v1.CaptureTransferRequest
-	12, // 27: quorate.v1.TransferService.VoidTransfer:input_type -> quorate.v1.VoidTransferRequest
-	14, // 28: quorate.v1.TransferService.GetTransfer:input_type -> quorate.v1.GetTransferRequest
-	5,  // 29: quorate.v1.TransferService.SubmitTransfer:output_type -> quorate.v1.SubmitTransferResponse
-	7,  // 30: quorate.v1.TransferService.SubmitTransfers:output_type -> quorate.v1.SubmitTransfersResponse
-	9,  // 31: quorate.v1.TransferService.CancelTransfer:output_type -> quorate.v1.CancelTransferResponse
-	11, // 32: quorate.v1.TransferService.CaptureTransfer:output_type -> quorate.v1.CaptureTransferResponse
-	13, // 33: quorate.v1.TransferService.VoidTransfer:output_type -> quorate.v1.VoidTransferResponse
-	15, // 34: quorate.v1.TransferService.GetTransfer:output_type -> quorate.v1.GetTransferResponse
-	29, // [29:35] is the sub-list for method output_type
-	23, // [23:29] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	18, // 0: quorate.v1.SubmitTransferRequest.transfer:type_name -> quorate.v1.TransferSpec
+	20, // 1: quorate.v1.SubmitTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	18, // 2: quorate.v1.SubmitTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
+	23, // 3: quorate.v1.SubmitTransfersResponse.results:type_name -> quorate.v1.TransferResult
+	18, // 4: quorate.v1.StreamTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
+	23, // 5: quorate.v1.StreamTransfersResponse.results:type_name -> quorate.v1.TransferResult
+	20, // 6: quorate.v1.CancelTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	20, // 7: quorate.v1.CaptureTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	20, // 8: quorate.v1.VoidTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	0,  // 9: quorate.v1.GetTransferRequest.consistency:type_name -> quorate.v1.Consistency
+	20, // 10: quorate.v1.GetTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	19, // 11: quorate.v1.TransferSpec.legs:type_name -> quorate.v1.Leg
+	25, // 12: quorate.v1.TransferSpec.timeout:type_name -> google.protobuf.Duration
+	25, // 13: quorate.v1.TransferSpec.hold_timeout:type_name -> google.protobuf.Duration
+	1,  // 14: quorate.v1.Leg.direction:type_name -> quorate.v1.Direction
+	19, // 15: quorate.v1.Transfer.legs:type_name -> quorate.v1.Leg
+	2,  // 16: quorate.v1.Transfer.state:type_name -> quorate.v1.TransferState
+	21, // 17: quorate.v1.Transfer.reason:type_name -> quorate.v1.Reason
+	26, // 18: quorate.v1.Transfer.created_at:type_name -> google.protobuf.Timestamp
+	26, // 19: quorate.v1.Transfer.decided_at:type_name -> google.protobuf.Timestamp
+	26, // 20: quorate.v1.Transfer.hold_until:type_name -> google.protobuf.Timestamp
+	22, // 21: quorate.v1.Reason.shortfall:type_name -> quorate.v1.Shortfall
+	20, // 22: quorate.v1.TransferResult.transfer:type_name -> quorate.v1.Transfer
+	24, // 23: quorate.v1.TransferResult.error:type_name -> quorate.v1.Error
+	3,  // 24: quorate.v1.Error.outcome:type_name -> quorate.v1.Outcome
+	25, // 25: quorate.v1.Error.retry_after:type_name -> google.protobuf.Duration
+	4,  // 26: quorate.v1.TransferService.SubmitTransfer:input_type -> quorate.v1.SubmitTransferRequest
+	6,  // 27: quorate.v1.TransferService.SubmitTransfers:input_type -> quorate.v1.SubmitTransfersRequest
+	8,  // 28: quorate.v1.TransferService.StreamTransfers:input_type -> quorate.v1.StreamTransfersRequest
+	10, // 29: quorate.v1.TransferService.CancelTransfer:input_type -> quorate.v1.CancelTransferRequest
+	12, // 30: quorate.v1.TransferService.CaptureTransfer:input_type -> quorate.v1.CaptureTransferRequest
+	14, // 31: quorate.v1.TransferService.VoidTransfer:input_type -> quorate.v1.VoidTransferRequest
+	16, // 32: quorate.v1.TransferService.GetTransfer:input_type -> quorate.v1.GetTransferRequest
+	5,  // 33: quorate.v1.TransferService.SubmitTransfer:output_type -> quorate.v1.SubmitTransferResponse
+	7,  // 34: quorate.v1.TransferService.SubmitTransfers:output_type -> quorate.v1.SubmitTransfersResponse
+	9,  // 35: quorate.v1.TransferService.StreamTransfers:output_type -> quorate.v1.StreamTransfersResponse
+	11, // 36: quorate.v1.TransferService.CancelTransfer:output_type -> quorate.v1.CancelTransferResponse
+	13, // 37: quorate.v1.TransferService.CaptureTransfer:output_type -> quorate.v1.CaptureTransferResponse
+	15, // 38: quorate.v1.TransferService.VoidTransfer:output_type -> quorate.v1.VoidTransferResponse
+	17, // 39: quorate.v1.TransferService.GetTransfer:output_type -> quorate.v1.GetTransferResponse
+	33, // [33:40] is the sub-list for method output_type
+	26, // [26:33] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_quorate_v1_transfer_proto_init() }
@@ -1609,7 +1752,7 @@ func file_quorate_v1_transfer_proto_init() {
 	if File_quorate_v1_transfer_proto != nil {
 		return
 	}
-	file_quorate_v1_transfer_proto_msgTypes[17].OneofWrappers = []any{
+	file_quorate_v1_transfer_proto_msgTypes[19].OneofWrappers = []any{
 		(*TransferResult_Transfer)(nil),
 		(*TransferResult_Error)(nil),
 	}
@@ -1619,7 +1762,7 @@ func file_quorate_v1_transfer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_v1_transfer_proto_rawDesc), len(file_quorate_v1_transfer_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

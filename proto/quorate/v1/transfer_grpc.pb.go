@@ -26,6 +26,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	TransferService_SubmitTransfer_FullMethodName  = "/quorate.v1.TransferService/SubmitTransfer"
 	TransferService_SubmitTransfers_FullMethodName = "/quorate.v1.TransferService/SubmitTransfers"
+	TransferService_StreamTransfers_FullMethodName = "/quorate.v1.TransferService/StreamTransfers"
 	TransferService_CancelTransfer_FullMethodName  = "/quorate.v1.TransferService/CancelTransfer"
 	TransferService_CaptureTransfer_FullMethodName = "/quorate.v1.TransferService/CaptureTransfer"
 	TransferService_VoidTransfer_FullMethodName    = "/quorate.v1.TransferService/VoidTransfer"
@@ -43,6 +44,11 @@ type TransferServiceClient interface {
 	SubmitTransfer(ctx context.Context, in *SubmitTransferRequest, opts ...grpc.CallOption) (*SubmitTransferResponse, error)
 	// SubmitTransfers submits up to 8190 transfers that have nothing to do with each other: each has its own result.
 	SubmitTransfers(ctx context.Context, in *SubmitTransfersRequest, opts ...grpc.CallOption) (*SubmitTransfersResponse, error)
+	// StreamTransfers is SubmitTransfers without end: what each request brings is carried out beside what came before, and results go
+	// back as soon as they are known, in any order, each once. A result's number says whose it is. When the client has sent its last request,
+	// the stream ends with the last result. A stream that breaks leaves what had no result unknown: submit it again, with the same ids.
+	// While too much of a stream is open, the server reads no more of it.
+	StreamTransfers(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamTransfersRequest, StreamTransfersResponse], error)
 	// CancelTransfer has a transfer aborted unless it is too late, and waits for what became of it: aborted with reason "cancelled", or what
 	// really happened. An id that nobody knows is closed for ever, so that a submission that was lost can never take effect.
 	// DEADLINE_EXCEEDED: the outcome isn't known yet; cancel, get or submit again.
@@ -83,6 +89,19 @@ func (c *transferServiceClient) SubmitTransfers(ctx context.Context, in *SubmitT
 	}
 	return out, nil
 }
+
+func (c *transferServiceClient) StreamTransfers(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamTransfersRequest, StreamTransfersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TransferService_ServiceDesc.Streams[0], TransferService_StreamTransfers_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamTransfersRequest, StreamTransfersResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TransferService_StreamTransfersClient = grpc.BidiStreamingClient[StreamTransfersRequest, StreamTransfersResponse]
 
 func (c *transferServiceClient) CancelTransfer(ctx context.Context, in *CancelTransferRequest, opts ...grpc.CallOption) (*CancelTransferResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -135,6 +154,11 @@ type TransferServiceServer interface {
 	SubmitTransfer(context.Context, *SubmitTransferRequest) (*SubmitTransferResponse, error)
 	// SubmitTransfers submits up to 8190 transfers that have nothing to do with each other: each has its own result.
 	SubmitTransfers(context.Context, *SubmitTransfersRequest) (*SubmitTransfersResponse, error)
+	// StreamTransfers is SubmitTransfers without end: what each request brings is carried out beside what came before, and results go
+	// back as soon as they are known, in any order, each once. A result's number says whose it is. When the client has sent its last request,
+	// the stream ends with the last result. A stream that breaks leaves what had no result unknown: submit it again, with the same ids.
+	// While too much of a stream is open, the server reads no more of it.
+	StreamTransfers(grpc.BidiStreamingServer[StreamTransfersRequest, StreamTransfersResponse]) error
 	// CancelTransfer has a transfer aborted unless it is too late, and waits for what became of it: aborted with reason "cancelled", or what
 	// really happened. An id that nobody knows is closed for ever, so that a submission that was lost can never take effect.
 	// DEADLINE_EXCEEDED: the outcome isn't known yet; cancel, get or submit again.
@@ -161,6 +185,9 @@ func (UnimplementedTransferServiceServer) SubmitTransfer(context.Context, *Submi
 }
 func (UnimplementedTransferServiceServer) SubmitTransfers(context.Context, *SubmitTransfersRequest) (*SubmitTransfersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SubmitTransfers not implemented")
+}
+func (UnimplementedTransferServiceServer) StreamTransfers(grpc.BidiStreamingServer[StreamTransfersRequest, StreamTransfersResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamTransfers not implemented")
 }
 func (UnimplementedTransferServiceServer) CancelTransfer(context.Context, *CancelTransferRequest) (*CancelTransferResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelTransfer not implemented")
@@ -230,6 +257,13 @@ func _TransferService_SubmitTransfers_Handler(srv interface{}, ctx context.Conte
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _TransferService_StreamTransfers_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(TransferServiceServer).StreamTransfers(&grpc.GenericServerStream[StreamTransfersRequest, StreamTransfersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TransferService_StreamTransfersServer = grpc.BidiStreamingServer[StreamTransfersRequest, StreamTransfersResponse]
 
 func _TransferService_CancelTransfer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CancelTransferRequest)
@@ -335,6 +369,13 @@ var TransferService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _TransferService_GetTransfer_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamTransfers",
+			Handler:       _TransferService_StreamTransfers_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "quorate/v1/transfer.proto",
 }

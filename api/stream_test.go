@@ -1,0 +1,272 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/quorate/quorate/api"
+	"github.com/quorate/quorate/pki"
+	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
+	"github.com/quorate/quorate/transfer"
+)
+
+type transferStream = grpc.BidiStreamingClient[quoratev1.StreamTransfersRequest, quoratev1.StreamTransfersResponse]
+
+func openStream(t *testing.T, w *world) transferStream {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	s, err := w.transfers().StreamTransfers(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func sendTransfers(t *testing.T, s transferStream, specs ...*quoratev1.TransferSpec) {
+	t.Helper()
+	if err := s.Send(&quoratev1.StreamTransfersRequest{Transfers: specs, OmitContent: true}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// results reads the stream until it has so many, by number, and each once.
+func results(t *testing.T, s transferStream, want int) map[uint64]*quoratev1.TransferResult {
+	t.Helper()
+	got := map[uint64]*quoratev1.TransferResult{}
+	for len(got) < want {
+		r, err := s.Recv()
+		if err != nil {
+			t.Fatalf("after %d of %d results: %v", len(got), want, err)
+		}
+		for _, one := range r.GetResults() {
+			if got[one.GetNumber()] != nil {
+				t.Fatalf("a second result for number %d", one.GetNumber())
+			}
+			got[one.GetNumber()] = one
+		}
+	}
+	return got
+}
+
+func numbered(i int) string { return fmt.Sprintf("01936b2e-0000-7000-8000-%012d", i) }
+
+func TestAStreamGivesEveryTransferItsOwnResult(t *testing.T) {
+	w := open(t, nil)
+	s := openStream(t, w)
+	bad := spec(numbered(2))
+	bad.Legs = bad.Legs[:1]
+	nameless := spec("nonsense")
+	sendTransfers(t, s, spec(numbered(1)), bad, nameless)
+	sendTransfers(t, s)
+	sendTransfers(t, s, spec(numbered(4)), spec(numbered(4)))
+	if err := s.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	got := results(t, s, 5)
+	for number, id := range map[uint64]string{1: numbered(1), 4: numbered(4), 5: numbered(4)} {
+		if r := got[number].GetTransfer(); r.GetId() != id || got[number].GetId() != id || r.GetState() != quoratev1.TransferState_TRANSFER_STATE_COMMITTED || len(r.GetLegs()) != 0 {
+			t.Errorf("number %d: %v", number, got[number])
+		}
+	}
+	for number, want := range map[uint64]struct{ id, code string }{2: {numbered(2), "too_few_legs"}, 3: {"nonsense", "invalid_id"}} {
+		if e := got[number].GetError(); got[number].GetId() != want.id || e.GetCode() != want.code || e.GetOutcome() != quoratev1.Outcome_OUTCOME_NOT_APPLIED {
+			t.Errorf("number %d: %v", number, got[number])
+		}
+	}
+	if _, err := s.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the last result: %v", err)
+	}
+}
+
+// One slow transfer must not keep the results of others, of the same request too.
+func TestResultsOfAStreamDoNotWaitForEachOther(t *testing.T) {
+	w := open(t, nil)
+	slow := make(chan struct{})
+	w.fake.set(func(f *fake) {
+		f.submit = func(_ context.Context, t transfer.Transfer) (transfer.Record, error) {
+			if t.ID.String() == numbered(1) {
+				<-slow
+			}
+			return committed(t), nil
+		}
+	})
+	s := openStream(t, w)
+	sendTransfers(t, s, spec(numbered(1)), spec(numbered(2)))
+	sendTransfers(t, s, spec(numbered(3)))
+	got := results(t, s, 2)
+	if got[2] == nil || got[3] == nil {
+		t.Errorf("got %v", got)
+	}
+	close(slow)
+	if got := results(t, s, 1); got[1] == nil {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestARefusalOnAStreamSaysWhenToAskAgain(t *testing.T) {
+	w := open(t, nil)
+	w.fake.set(func(f *fake) { f.fail = transfer.ErrBusy })
+	s := openStream(t, w)
+	sendTransfers(t, s, spec(numbered(1)))
+	if e := results(t, s, 1)[1].GetError(); e.GetCode() != "busy" || !e.GetRetryable() || e.GetRetryAfter().AsDuration() <= 0 {
+		t.Errorf("got %v", e)
+	}
+}
+
+func TestTooManyTransfersInARequestAreEachRefused(t *testing.T) {
+	w := open(t, nil)
+	s := openStream(t, w)
+	many := make([]*quoratev1.TransferSpec, api.BatchMax+1)
+	for i := range many {
+		many[i] = spec(numbered(i))
+	}
+	sendTransfers(t, s, many...)
+	sendTransfers(t, s, spec(numbered(1)))
+	got := results(t, s, len(many)+1)
+	if got[1].GetError().GetCode() != "invalid_request" || got[uint64(len(many)+1)].GetTransfer() == nil {
+		t.Errorf("the first: %v, the one after: %v", got[1], got[uint64(len(many)+1)])
+	}
+	if n := len(w.fake.seen); n != 1 {
+		t.Errorf("%d were handed over", n)
+	}
+}
+
+// What is under way when the server stops is finished, and nothing new is read.
+func TestADrainingServerFinishesItsStreams(t *testing.T) {
+	w := open(t, nil)
+	hold, began := make(chan struct{}), make(chan struct{})
+	w.fake.set(func(f *fake) {
+		f.submit = func(_ context.Context, t transfer.Transfer) (transfer.Record, error) {
+			close(began)
+			<-hold
+			return committed(t), nil
+		}
+	})
+	s := openStream(t, w)
+	sendTransfers(t, s, spec(numbered(1)))
+	<-began
+	stopped := make(chan error, 1)
+	go func() { stopped <- w.stop(patience) }()
+	close(hold)
+	if got := results(t, s, 1)[1].GetTransfer(); got.GetState() != quoratev1.TransferState_TRANSFER_STATE_COMMITTED {
+		t.Errorf("got %v", got)
+	}
+	if _, err := s.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("after the last result: %v", err)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("stop: %v", err)
+	}
+}
+
+// A client that goes away leaves nothing behind: the backend is told to forget.
+func TestAStreamThatBreaksIsForgotten(t *testing.T) {
+	w := open(t, nil)
+	began, forgotten := make(chan struct{}), make(chan struct{})
+	w.fake.set(func(f *fake) {
+		f.submit = func(ctx context.Context, t transfer.Transfer) (transfer.Record, error) {
+			close(began)
+			<-ctx.Done()
+			close(forgotten)
+			return transfer.Record{}, ctx.Err()
+		}
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	s, err := w.transfers().StreamTransfers(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sendTransfers(t, s, spec(numbered(1)))
+	<-began
+	cancel()
+	select {
+	case <-forgotten:
+	case <-time.After(patience):
+		t.Error("it isn't forgotten")
+	}
+}
+
+func TestClientsAreToldWhoLeads(t *testing.T) {
+	w := open(t, nil)
+	w.fake.set(func(f *fake) { f.leader = "node2:7401" })
+	s := openStream(t, w)
+	sendTransfers(t, s, spec(numbered(1)))
+	if r, err := s.Recv(); err != nil || r.GetLeader() != "node2:7401" {
+		t.Errorf("on a stream: %v, %v", r, err)
+	}
+	for name, call := range map[string]func(...grpc.CallOption) error{
+		"one": func(o ...grpc.CallOption) error {
+			_, err := w.transfers().SubmitTransfer(context.Background(), &quoratev1.SubmitTransferRequest{Transfer: spec(idText)}, o...)
+			return err
+		},
+		"a batch": func(o ...grpc.CallOption) error {
+			_, err := w.transfers().SubmitTransfers(context.Background(), &quoratev1.SubmitTransfersRequest{Transfers: []*quoratev1.TransferSpec{spec(idText)}}, o...)
+			return err
+		},
+	} {
+		var trailer metadata.MD
+		if err := call(grpc.Trailer(&trailer)); err != nil || len(trailer.Get("quorate-leader")) != 1 || trailer.Get("quorate-leader")[0] != "node2:7401" {
+			t.Errorf("%s: trailer %v, %v", name, trailer, err)
+		}
+	}
+}
+
+// A stream is one method to gRPC and many requests to the door: the caller's role, its banks and its pace count for each.
+func TestTheDoorLooksAtEveryRequestOfAStream(t *testing.T) {
+	g := openGuarded(t, nil)
+	on := func(id pki.Identity) transferStream {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		t.Cleanup(cancel)
+		s, err := quoratev1.NewTransferServiceClient(g.as(t, id).conn).StreamTransfers(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if _, err := on(pki.Identity{Client: "reader", Roles: []string{"read"}}).Recv(); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("a reader: %v", err)
+	}
+	bound := on(pki.Identity{Client: "home", Roles: []string{"submit"}, Banks: []string{"HOME"}})
+	sendTransfers(t, bound, spec(numbered(1)))
+	if e := results(t, bound, 1)[1].GetError(); e.GetCode() != string(transfer.ErrForbidden.Code) || e.GetOutcome() != quoratev1.Outcome_OUTCOME_NOT_APPLIED {
+		t.Errorf("bound to one of two banks: %v", e)
+	}
+	free := on(pki.Identity{Client: "shop", Roles: []string{"submit"}, Banks: []string{"HOME", "CITY"}})
+	sendTransfers(t, free, spec(numbered(1)))
+	if r := results(t, free, 1)[1]; r.GetTransfer() == nil {
+		t.Errorf("bound to both banks: %v", r)
+	}
+}
+
+func TestTransfersOfAStreamAreCounted(t *testing.T) {
+	g := openGuarded(t, func(c *api.Config) { c.RequestsPerSecond = 100 })
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	s, err := quoratev1.NewTransferServiceClient(g.as(t, pki.Identity{Client: "c", Roles: []string{"submit"}}).conn).StreamTransfers(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := make([]*quoratev1.TransferSpec, 100)
+	for i := range many {
+		many[i] = spec(numbered(i + 1))
+	}
+	for first := uint64(1); ; first += uint64(len(many)) {
+		sendTransfers(t, s, many...)
+		if e := results(t, s, len(many))[first].GetError(); e != nil {
+			if e.GetCode() != string(transfer.ErrRateLimited.Code) || e.GetRetryAfter().AsDuration() <= 0 {
+				t.Errorf("got %v", e)
+			}
+			return
+		}
+	}
+}
