@@ -85,17 +85,17 @@ func (c *Client) submit(ctx context.Context, open []*submission) {
 	for {
 		failed := c.submitOnce(ctx, a, open)
 		rest := open[:0:0]
-		another := false
+		another, after := false, time.Duration(0)
 		for i, s := range open {
 			if s.settle(failed[i]) {
 				rest = append(rest, s)
-				another = another || failed[i].another
+				another, after = another || failed[i].another, max(after, failed[i].after)
 			}
 		}
 		if open = rest; len(open) == 0 {
 			return
 		}
-		if !a.next(ctx, another) {
+		if !a.next(ctx, another, after) {
 			for _, s := range open {
 				s.giveUp(ended(ctx, s.result.Err))
 			}
@@ -143,6 +143,7 @@ func (c *Client) submitOnce(ctx context.Context, a *attempts, open []*submission
 func (s *submission) read(r *quoratev1.TransferResult) *failure {
 	if e := r.GetError(); e != nil {
 		f := failureOfKind(tell(transfer.Code(e.GetCode()), kindOfResult(e), e.GetMessage()))
+		f.after = e.GetRetryAfter().AsDuration()
 		return &f
 	}
 	record, err := recordOf(r.GetTransfer())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,12 +33,21 @@ const (
 // Client is a connection to a cluster. Any node answers for all of them, so it talks to one as long as that one answers. It
 // may be used by any number of goroutines.
 type Client struct {
-	nodes   []*node
-	current atomic.Uint32 // index of the node to ask first
+	nodes    []*node
+	current  atomic.Uint32 // index of the node to ask first
+	observer Observer
+
+	life    context.Context // ends with Close
+	die     context.CancelFunc
+	mu      sync.Mutex     // guards the start of streams against Close
+	streams sync.WaitGroup // Close waits for them
 }
 
 type node struct {
 	address   string
+	failedAt  atomic.Int64 // when it was left for another one, in nanoseconds of Unix time
+	mu        sync.Mutex   // guards flowing
+	flowing   *stream      // nil: the next Transfer opens one
 	conn      *grpc.ClientConn
 	transfers quoratev1.TransferServiceClient
 	accounts  quoratev1.AccountServiceClient
@@ -50,6 +60,7 @@ type settings struct {
 	credentials credentials.TransportCredentials
 	token       credentials.PerRPCCredentials // nil: none
 	err         error                         // of an option
+	observer    Observer
 }
 
 // Option changes how Dial connects.
@@ -73,7 +84,8 @@ func Dial(addresses []string, options ...Option) (*Client, error) {
 	if s.err != nil {
 		return nil, fmt.Errorf("client: %w", s.err)
 	}
-	c := &Client{}
+	c := &Client{observer: s.observer}
+	c.life, c.die = context.WithCancel(context.Background())
 	for _, address := range addresses {
 		n, err := dial(address, &s)
 		if err != nil {
@@ -115,11 +127,26 @@ func dial(address string, s *settings) (*node, error) {
 
 // Close ends the connections; calls that are under way fail.
 func (c *Client) Close() error {
+	c.mu.Lock()
+	c.die()
+	c.mu.Unlock()
 	var errs []error
 	for _, n := range c.nodes {
 		errs = append(errs, n.conn.Close())
 	}
+	c.streams.Wait()
 	return errors.Join(errs...)
+}
+
+// start runs something that ends with the client's life; false if that is over.
+func (c *Client) start(run func(context.Context)) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life.Err() != nil {
+		return false
+	}
+	c.streams.Go(func() { run(c.life) })
+	return true
 }
 
 // NewID makes an id for a new transfer: a UUIDv7, so that ids sort by the time they were made.
@@ -130,8 +157,29 @@ func NewID() transfer.ID {
 // Transfer submits a transfer and waits for its outcome, trying again until ctx ends. A zero id is replaced
 // by a new one, a zero Deadline by the server's 10 seconds. Without an outcome the error is, or wraps, a
 // *transfer.Error that says that nothing was changed, or an *OutcomeUnknownError.
+//
+// It is made for thousands of goroutines at once: what they submit while a message is being sent travels together in the next one, over one stream
+// per node, and each hears of its own transfer as soon as that has an outcome.
 func (c *Client) Transfer(ctx context.Context, t transfer.Transfer) (transfer.Record, error) {
-	result := c.Transfers(ctx, []transfer.Transfer{t})[0]
+	var result Result
+	s := &submission{transfer: t, result: &result}
+	if !s.prepare() {
+		return result.Record, result.Err
+	}
+	ctx, end := c.observe(ctx, result.ID)
+	a := c.attempts()
+	for {
+		s.spec.Timeout = timeoutAt(time.Now(), s.transfer.Deadline)
+		f := c.submitByStream(ctx, a, s)
+		if !s.settle(f) {
+			break
+		}
+		if !a.next(ctx, f.another, f.after) {
+			s.giveUp(ended(ctx, result.Err))
+			break
+		}
+	}
+	end(Observation{Attempts: a.made, State: result.Record.State, Err: result.Err})
 	return result.Record, result.Err
 }
 

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -40,6 +41,8 @@ type fakeNode struct {
 	asked  [][]*quoratev1.TransferSpec
 	script func(call int, ctx context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error)
 	fail   error // of reads
+	door   error // refuses every stream
+	leader string
 }
 
 func startNode(t *testing.T) *fakeNode {
@@ -86,6 +89,36 @@ func (n *fakeNode) SubmitTransfers(ctx context.Context, r *quoratev1.SubmitTrans
 	}
 	results, err := script(call, ctx, r.GetTransfers())
 	return &quoratev1.SubmitTransfersResponse{Results: results}, err
+}
+
+// StreamTransfers answers one request after another as SubmitTransfers does; an error of the script ends the stream.
+func (n *fakeNode) StreamTransfers(stream grpc.BidiStreamingServer[quoratev1.StreamTransfersRequest, quoratev1.StreamTransfersResponse]) error {
+	n.mu.Lock()
+	door, leader := n.door, n.leader
+	n.mu.Unlock()
+	if door != nil {
+		return door
+	}
+	if err := stream.SendHeader(metadata.Pairs("request-id", "test")); err != nil {
+		return err
+	}
+	for number := uint64(1); ; {
+		r, err := stream.Recv()
+		if err != nil {
+			return nil
+		}
+		answer, err := n.SubmitTransfers(stream.Context(), &quoratev1.SubmitTransfersRequest{Transfers: r.GetTransfers()})
+		if err != nil {
+			return err
+		}
+		for i, result := range answer.GetResults() {
+			result.Number = number + uint64(i)
+		}
+		number += uint64(len(r.GetTransfers()))
+		if err := stream.Send(&quoratev1.StreamTransfersResponse{Results: answer.GetResults(), Leader: leader}); err != nil {
+			return err
+		}
+	}
 }
 
 func all(specs []*quoratev1.TransferSpec, one func(*quoratev1.TransferSpec) *quoratev1.TransferResult) []*quoratev1.TransferResult {

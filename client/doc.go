@@ -11,5 +11,8 @@
 //     crash, submit again with that id.
 //  3. Look at Record.State: an aborted transfer is an answer, not an error.
 //
+// One client is enough for a program, whatever the number of its goroutines: calls of Transfer share streams, and there is nothing to tune. Tests
+// get a real cluster from package quoratetest.
+//
 // Errors wrap a *transfer.Error: errors.Is(err, transfer.ErrIDConflict) works, and the kind says what can be done.
 package client

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -64,6 +65,8 @@ type failure struct {
 	again   bool // another attempt may get an outcome
 	another bool // at another node
 	refused bool // the node wouldn't have us, or we it: once all have, nobody will
+
+	after time.Duration // how long the node wants to be left alone; zero: it has said nothing
 }
 
 // failureOf reads the error of one call. sent says that the request may have left for the node.
@@ -73,10 +76,22 @@ func failureOf(err error, sent bool) failure {
 		return failureOfKind(err)
 	}
 	s := status.Convert(err)
+	var ours *errdetails.ErrorInfo
+	var after time.Duration
 	for _, detail := range s.Details() {
-		if info, is := detail.(*errdetails.ErrorInfo); is && info.GetDomain() == errorDomain {
-			return failureOfKind(tell(transfer.Code(info.GetReason()), kindOf(s.Code()), s.Message()))
+		switch d := detail.(type) {
+		case *errdetails.ErrorInfo:
+			if d.GetDomain() == errorDomain {
+				ours = d
+			}
+		case *errdetails.RetryInfo:
+			after = d.GetRetryDelay().AsDuration()
 		}
+	}
+	if ours != nil {
+		f := failureOfKind(tell(transfer.Code(ours.GetReason()), kindOf(s.Code()), s.Message()))
+		f.after = after
+		return f
 	}
 	switch s.Code() {
 	case codes.Canceled: // by the context, or by Close: then the next attempt isn't sent

@@ -12,11 +12,16 @@ import (
 const (
 	pauseMin = 10 * time.Millisecond
 	pauseMax = time.Second
+	sulk     = time.Second // how long a node that failed isn't followed to
 )
+
+// requestIDHeader is in the header of everything that a node lets in.
+const requestIDHeader = "request-id"
 
 // attempts counts the tries of one call and knows where and when the next one goes.
 type attempts struct {
 	client  *Client
+	made    int           // attempts so far
 	asked   int           // nodes that were asked since the last pause
 	refused int           // nodes, one after another, with which no secure connection came about
 	pause   time.Duration // the longest that the next pause may be
@@ -26,6 +31,7 @@ func (c *Client) attempts() *attempts { return &attempts{client: c, pause: pause
 
 // call asks the current node once; f is nil if it answered.
 func (a *attempts) call(ctx context.Context, do func(context.Context, *node, ...grpc.CallOption) error) (f *failure) {
+	a.made++
 	c := a.client
 	at := c.current.Load()
 	var reached peer.Peer // gRPC fills it when the request gets a connection to go out on
@@ -46,11 +52,26 @@ func (a *attempts) call(ctx context.Context, do func(context.Context, *node, ...
 // moveOn makes another node the current one, unless another call has done so meanwhile.
 func (a *attempts) moveOn(from uint32) {
 	next := (from + 1) % uint32(len(a.client.nodes))
-	a.client.current.CompareAndSwap(from, next)
+	if a.client.current.CompareAndSwap(from, next) {
+		a.client.nodes[from].failedAt.Store(time.Now().UnixNano())
+	}
 }
 
-// next says whether there is time for another attempt. It lets every node be asked once at once, then pauses, longer every time.
-func (a *attempts) next(ctx context.Context, another bool) bool {
+// follow makes the leader the current node, if it is one of those that the client was given and hasn't failed a moment ago.
+func (c *Client) follow(leader string) {
+	if leader == "" {
+		return
+	}
+	for i, n := range c.nodes {
+		if n.address == leader && time.Since(time.Unix(0, n.failedAt.Load())) > sulk {
+			c.current.Store(uint32(i))
+		}
+	}
+}
+
+// next says whether there is time for another attempt. It lets every node be asked once at once, then pauses, longer every time, and
+// not shorter than the node has asked for.
+func (a *attempts) next(ctx context.Context, another bool, after time.Duration) bool {
 	if a.refused >= len(a.client.nodes) {
 		return false
 	}
@@ -59,7 +80,7 @@ func (a *attempts) next(ctx context.Context, another bool) bool {
 		return ctx.Err() == nil
 	}
 	a.asked = 0
-	wait := time.NewTimer(a.pause/2 + rand.N(a.pause/2+1))
+	wait := time.NewTimer(min(after, pauseMax) + a.pause/2 + rand.N(a.pause/2+1))
 	defer wait.Stop()
 	a.pause = min(2*a.pause, pauseMax)
 	select {
@@ -88,7 +109,7 @@ func (c *Client) change(ctx context.Context, do func(context.Context, *node, ...
 		switch {
 		case !f.again:
 			return happen, f.err
-		case !a.next(ctx, f.another):
+		case !a.next(ctx, f.another, f.after):
 			return happen, ended(ctx, f.err)
 		}
 	}

@@ -39,6 +39,8 @@ lane, raft/etcdraft, storage, transport           < node;
 transfer, bank, proto, grpc, huma, pki            < api;                # not node: it declares the interface it needs
 node, api                                         < backend;            # answers the faces by asking a node
 transfer, proto, grpc, pki                        < client;
+client, otel                                      < client/clientotel;
+backend, client                                   < quoratetest;        # a whole cluster, for the tests of users' programs
 node, sim, api, backend, client, backup, console, bank/remote, bank/banktest < cmd/quorate;
 client, internal/linear, golang.org/x/sys         < test/chaos;         # breaks real processes: it knows what a client, an operator and the kernel know
 `
