@@ -20,7 +20,7 @@ type system interface {
 }
 
 // systemNames are those that can be chosen, in the order of the table.
-var systemNames = []string{"quorate-unary", "quorate-rest", "quorate-sdk", "quorate-batch", "postgres-2pc", "postgres-local", "etcd", "dtm"}
+var systemNames = []string{"quorate-unary", "quorate-rest", "quorate-sdk", "quorate-stream", "quorate-batch", "postgres-2pc", "postgres-local", "etcd", "dtm"}
 
 func newSystem(name string, o *options) system {
 	switch name {

@@ -49,6 +49,7 @@ With --server it measures a running cluster instead, which must be otherwise idl
 
 Kinds of clients:
   batch   the Go SDK's Transfers, --batch transfers in a call
+  stream  gRPC StreamTransfers, --batch transfers in a message, a client waits for the last result of its message
   sdk     the Go SDK's Transfer, one transfer in a call, all goroutines on one client
   unary   gRPC, one transfer in a call
   rest    HTTP, one transfer in a request
@@ -63,9 +64,9 @@ that wait for it.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.how, "client", "batch", "kind of the clients: batch, sdk, unary or rest")
+	flags.StringVar(&o.how, "client", "batch", "kind of the clients: batch, stream, sdk, unary or rest")
 	flags.IntVar(&o.clients, "clients", 16, "clients at work at the same time, 1 to 10000")
-	flags.IntVar(&o.batch, "batch", 256, "transfers in one request of a batch client, 1 to 8190")
+	flags.IntVar(&o.batch, "batch", 256, "transfers in one request of a batch or stream client, 1 to 8190")
 	flags.Float64Var(&o.rate, "rate", 0, "transfers a second that are due, over all clients; 0: as fast as answers come")
 	flags.DurationVar(&o.duration, "for", 10*time.Second, "how long to measure")
 	flags.DurationVar(&o.warmup, "warmup", 2*time.Second, "how long to load the cluster before that")
@@ -97,7 +98,7 @@ func (o *benchOptions) validate(own bool) error {
 	}
 	switch {
 	case !isBenchClient(o.how):
-		return usagef("unknown kind of client %q. try: --client batch, sdk, unary or rest", o.how)
+		return usagef("unknown kind of client %q. try: --client batch, stream, sdk, unary or rest", o.how)
 	case o.replicas != 1 && o.replicas != 3:
 		return usagef("--bank-replicas must be 1 or 3, not %d", o.replicas)
 	case o.duration < time.Second || o.warmup < 0:
@@ -124,7 +125,7 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 	if o.seed == 0 {
 		o.seed = uint64(time.Now().UnixNano())
 	}
-	if o.how != "batch" {
+	if o.how != "batch" && o.how != "stream" {
 		o.batch = 1
 	}
 	stopProfile, err := startProfile(o.profile, "load")

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"github.com/quorate/quorate/client"
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
@@ -21,7 +23,7 @@ import (
 )
 
 // benchClients are the kinds of clients.
-var benchClients = []string{"batch", "sdk", "unary", "rest"}
+var benchClients = []string{"batch", "stream", "sdk", "unary", "rest"}
 
 func isBenchClient(how string) bool { return slices.Contains(benchClients, how) }
 
@@ -105,6 +107,8 @@ func dialPayer(o *benchOptions, grpcs, https []string) (payer, error) {
 			return nil, misconfigured(err)
 		}
 		return &unaryPayer{conn: conn, service: quoratev1.NewTransferServiceClient(conn)}, nil
+	case "stream":
+		return dialStream(grpcs[0])
 	case "rest":
 		idle := &http.Transport{MaxIdleConns: o.clients, MaxIdleConnsPerHost: o.clients, DisableCompression: true}
 		return &restPayer{url: "http://" + https[0] + "/v1/transfers", http: &http.Client{Transport: idle}}, nil
@@ -155,7 +159,17 @@ type unaryPayer struct {
 }
 
 func (p *unaryPayer) pay(ctx context.Context, transfers []transfer.Transfer) []verdict {
-	t := &transfers[0]
+	answer, err := p.service.SubmitTransfer(ctx, &quoratev1.SubmitTransferRequest{Transfer: specOf(&transfers[0])})
+	switch {
+	case status.Code(err) == codes.ResourceExhausted:
+		return []verdict{benchRefused}
+	case err != nil:
+		return []verdict{benchUnknown}
+	}
+	return []verdict{verdictOfState(answer.GetTransfer().GetState())}
+}
+
+func specOf(t *transfer.Transfer) *quoratev1.TransferSpec {
 	spec := &quoratev1.TransferSpec{Id: t.ID.String()}
 	for i := range t.Legs {
 		l := &t.Legs[i]
@@ -167,17 +181,17 @@ func (p *unaryPayer) pay(ctx context.Context, transfers []transfer.Transfer) []v
 			Bank: string(l.Bank), Account: string(l.Account), Direction: direction, AmountMinor: l.AmountMinor, Currency: string(l.Currency),
 		})
 	}
-	answer, err := p.service.SubmitTransfer(ctx, &quoratev1.SubmitTransferRequest{Transfer: spec})
-	if err != nil {
-		return []verdict{benchUnknown}
-	}
-	switch answer.GetTransfer().GetState() {
+	return spec
+}
+
+func verdictOfState(s quoratev1.TransferState) verdict {
+	switch s {
 	case quoratev1.TransferState_TRANSFER_STATE_COMMITTED:
-		return []verdict{benchCommitted}
+		return benchCommitted
 	case quoratev1.TransferState_TRANSFER_STATE_ABORTED:
-		return []verdict{benchAborted}
+		return benchAborted
 	}
-	return []verdict{benchUnknown}
+	return benchUnknown
 }
 
 func (p *unaryPayer) close() error { return p.conn.Close() }

@@ -148,6 +148,7 @@ func (l *load) send(ctx context.Context, worker int) {
 		}
 		for i := range batch {
 			batch[i] = generator.Next()
+			batch[i].ID = client.NewID() // as every user of the SDK has them: in the order of time, which a store likes better than chance
 		}
 		waiting, cancel := context.WithTimeout(ctx, benchPatience)
 		verdicts := p.pay(waiting, batch)
