@@ -310,8 +310,7 @@ func decodeSettlement(c *wire.Cursor) []transfer.ID {
 	return ids
 }
 
-func encodeRecord(r *Record) []byte {
-	b := make([]byte, 0, 256)
+func appendRecord(b []byte, r *Record) []byte {
 	version := uint64(formatVersion)
 	if r.Transfer.IsHold() {
 		version = holdsVersion
@@ -387,5 +386,6 @@ func decodeRecord(data []byte) (*Record, error) {
 	if err := failure(&c, version); err != nil {
 		return nil, err
 	}
+	r.digest = r.hash()
 	return r, nil
 }

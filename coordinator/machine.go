@@ -175,14 +175,16 @@ func (m *Machine) settle(id transfer.ID) (Applied, error) {
 func (m *Machine) add(r *Record) {
 	m.records[r.Transfer.ID] = r
 	delete(m.absent, r.Transfer.ID)
-	m.hash += r.hash()
+	r.digest = r.hash()
+	m.hash += r.digest
 	m.touch(r)
 }
 
 func (m *Machine) change(r *Record, set func()) {
-	m.hash -= r.hash()
+	m.hash -= r.digest
 	set()
-	m.hash += r.hash()
+	r.digest = r.hash()
+	m.hash += r.digest
 	m.touch(r)
 }
 

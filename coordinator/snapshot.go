@@ -8,8 +8,8 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// KV is one key of the stored state; a nil Value deletes it.
-type KV struct{ Key, Value []byte }
+// KV is one key of the stored state; a nil Value deletes it. It has no name of its own, so that the hosts between here and the disk needn't copy it.
+type KV = struct{ Key, Value []byte }
 
 // The keys of a coordinator's stored state:
 //
@@ -23,7 +23,28 @@ const (
 )
 
 func recordKey(prefix byte, id transfer.ID) []byte {
-	return append([]byte{prefix}, id[:]...)
+	key := make([]byte, 1+len(id))
+	key[0] = prefix
+	copy(key[1:], id[:])
+	return key
+}
+
+// chunkBytes is how much is allocated at once for the keys and values of a checkpoint: each by itself would keep the garbage collector busy.
+const (
+	chunkBytes   = 64 << 10
+	chunkReserve = 1 << 10 // few records are longer; those that are let the chunk grow
+)
+
+// cut makes the key and the value of a record from a chunk, or from a new one if that is full.
+func cut(chunk []byte, prefix byte, r *Record) (KV, []byte) {
+	if cap(chunk)-len(chunk) < chunkReserve {
+		chunk = make([]byte, 0, chunkBytes)
+	}
+	start := len(chunk)
+	chunk = append(append(chunk, prefix), r.Transfer.ID[:]...)
+	value := len(chunk)
+	chunk = appendRecord(chunk, r)
+	return KV{Key: chunk[start:value:value], Value: chunk[value:len(chunk):len(chunk)]}, chunk
 }
 
 // Checkpoint returns what has changed since the last one. The host stores it atomically with the
@@ -32,19 +53,22 @@ func (m *Machine) Checkpoint() []KV {
 	invariant.Holds(m.flushing == nil, "a checkpoint of %d records is still under way", len(m.flushing))
 	writes := make([]KV, 0, len(m.dirty)+1)
 	writes = append(writes, KV{Key: []byte{keyHash}, Value: binary.BigEndian.AppendUint64(nil, m.hash)})
+	var chunk []byte
+	var kv KV
 	for _, r := range m.dirty {
 		r.dirty = false
-		id := r.Transfer.ID
 		if !r.Settled {
 			r.storedAlive = true
-			writes = append(writes, KV{Key: recordKey(keyUnsettled, id), Value: encodeRecord(r)})
+			kv, chunk = cut(chunk, keyUnsettled, r)
+			writes = append(writes, kv)
 			continue
 		}
 		if r.storedAlive {
 			r.storedAlive = false
-			writes = append(writes, KV{Key: recordKey(keyUnsettled, id)})
+			writes = append(writes, KV{Key: recordKey(keyUnsettled, r.Transfer.ID)})
 		}
-		writes = append(writes, KV{Key: recordKey(keySettled, id), Value: encodeRecord(r)})
+		kv, chunk = cut(chunk, keySettled, r)
+		writes = append(writes, kv)
 	}
 	m.flushing, m.dirty = m.dirty, nil
 	if m.flushing == nil {

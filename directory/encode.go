@@ -176,7 +176,7 @@ func nodeIDs(numbers []uint64) []raft.NodeID {
 }
 
 // KV is one key of the stored state.
-type KV struct{ Key, Value []byte }
+type KV = struct{ Key, Value []byte }
 
 // keyState is the only key: the directory is small and changes rarely.
 var keyState = []byte{'d'}

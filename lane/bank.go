@@ -2,6 +2,7 @@ package lane
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/internal/invariant"
@@ -100,7 +101,7 @@ func (b *bankHost) Hash() uint64 { return b.ledger.Hash() }
 
 // Checkpoint returns what has changed.
 func (b *bankHost) Checkpoint() []replica.KV {
-	return stored(b.ledger.Checkpoint())
+	return b.ledger.Checkpoint()
 }
 
 // Checkpointed lets the ledger forget what is stored.
@@ -151,6 +152,7 @@ func (b *bankHost) propose() {
 		return // the bound on uncommitted bytes, or leadership is going: keep them for the next try
 	}
 	b.proposed = append(b.proposed, batch{entry: entry, origins: b.origins[:n:n]})
+	clear(b.commands[:n]) // encoded: nobody needs them any more
 	b.commands, b.origins = b.commands[n:], b.origins[n:]
 }
 
@@ -237,6 +239,7 @@ func (l *Lane) receiveBankRequests(from raft.NodeID, m BankRequests) {
 	}
 	b := l.groups[id].host.(*bankHost)
 	o := origin{node: from, coordinator: m.Coordinator}
+	b.commands, b.origins = slices.Grow(b.commands, len(m.Requests)), slices.Grow(b.origins, len(m.Requests))
 	for i := range m.Requests {
 		if len(b.commands) >= l.limits.BankQueueMax {
 			return

@@ -66,7 +66,7 @@ func (c *coordinatorHost) Hash() uint64 { return c.machine.Hash() }
 
 // Checkpoint returns what has changed.
 func (c *coordinatorHost) Checkpoint() []replica.KV {
-	return stored(c.machine.Checkpoint())
+	return c.machine.Checkpoint()
 }
 
 // Checkpointed lets the machine forget what is stored.

@@ -64,7 +64,7 @@ type Answer struct {
 	LastSeq  uint64 // of a statement: where the next page begins …
 	More     bool   // … if there is one
 	Audit    bank.Audit
-	Status   Status
+	Status   *Status
 	Hash     StateHash
 	Examined *Examined
 	Found    []bank.Result // one for each content; zero: nothing is known of it

@@ -39,7 +39,8 @@ func newGateway() gateway { return gateway{open: map[uint64]*openAsk{}} }
 // add takes a client's request.
 func (w *gateway) add(l *Lane, asked Asked) {
 	if _, ok := asked.Ask.(GetStatus); ok {
-		l.answerHere(asked.Request, Answer{Status: l.status()})
+		status := l.status()
+		l.answerHere(asked.Request, Answer{Status: &status})
 		return
 	}
 	a := &openAsk{Asked: asked, group: l.groupOf(asked.Ask)}
@@ -263,6 +264,9 @@ func (a *openAsk) fits(answer *Answer) bool {
 }
 
 func (l *Lane) answerHere(request uint64, answer Answer) {
+	if l.effects.Answers == nil {
+		l.effects.Answers = make([]Answered, 0, l.answered+1)
+	}
 	l.effects.Answers = append(l.effects.Answers, Answered{Request: request, Answer: answer})
 }
 

@@ -332,12 +332,3 @@ func (l *Lane) loseAllReads(g *group) {
 		l.lost(r.waiter, g.id)
 	}
 }
-
-// stored gives a machine's changes the name that the replica has for them.
-func stored[KV ~struct{ Key, Value []byte }](writes []KV) []replica.KV {
-	kvs := make([]replica.KV, len(writes))
-	for i, w := range writes {
-		kvs[i] = replica.KV(w)
-	}
-	return kvs
-}

@@ -62,11 +62,12 @@ type Lane struct {
 	inquiries   int
 	lowSpace    bool // the disk is nearly full (space.go)
 
-	ticks   int                 // counted since the start
-	pulsed  map[raft.NodeID]int // when each node was last heard to vouch for what it quiesced
-	local   []Message           // from this node to itself
-	gateway gateway
-	effects Effects
+	ticks    int                 // counted since the start
+	pulsed   map[raft.NodeID]int // when each node was last heard to vouch for what it quiesced
+	local    []Message           // from this node to itself
+	gateway  gateway
+	effects  Effects
+	answered int // in the last step: so many are likely again
 }
 
 // New builds the lane and restores its groups.
@@ -135,6 +136,7 @@ func (l *Lane) Step(now time.Time, events []Event) Effects {
 	effects := l.effects
 	effects.Due = l.due
 	l.effects = Effects{}
+	l.answered = len(effects.Answers)
 	return effects
 }
 

@@ -103,7 +103,7 @@ func (b *book) apply(commands ...ledger.Command) []ledger.Result {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return results
+	return slices.Clone(results)
 }
 
 func (b *book) ask(q bank.Request) bank.Answer {

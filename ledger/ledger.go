@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/internal/invariant"
@@ -40,10 +41,11 @@ type Ledger struct {
 	sealed  bool   // that Checkpoint isn't confirmed yet
 	atNanos int64  // time of the log entry under way
 	decoder decoder
+	results []Result
 }
 
 // Apply carries out one log entry and returns one result per command, in their order. Indexes must
-// grow; gaps are entries that were not for the bank. data is not kept. An error means that the bytes are damaged or that the
+// grow; gaps are entries that were not for the bank. data is not kept, and the results are there until the next Apply. An error means that the bytes are damaged or that the
 // reader failed: the host stops, and every later Apply fails too.
 func (l *Ledger) Apply(index uint64, data []byte) ([]Result, error) {
 	if l.failed != nil {
@@ -67,7 +69,9 @@ func (l *Ledger) apply(index uint64, data []byte) ([]Result, error) {
 		return nil, err
 	}
 	l.index, l.atNanos = index, at.UnixNano()
-	results := make([]Result, len(commands))
+	l.results = slices.Grow(l.results[:0], len(commands))[:len(commands)]
+	clear(l.results)
+	results := l.results
 	for i := range commands {
 		switch c := &commands[i]; {
 		case c.Open != nil:

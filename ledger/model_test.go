@@ -399,6 +399,7 @@ func (w *world) apply(at time.Time, commands []ledger.Command) []ledger.Result {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	results = slices.Clone(results)
 	w.log = append(w.log, logEntry{w.index, data, results})
 	return results
 }

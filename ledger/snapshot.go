@@ -23,7 +23,7 @@ type Reader interface {
 }
 
 // KV is one change of a checkpoint. A nil Value deletes the key; no other value is empty.
-type KV struct{ Key, Value []byte }
+type KV = struct{ Key, Value []byte }
 
 // New is the bank that the reader shows. It reads totals and open holds with their accounts, nothing else.
 // A nil reader is an empty bank that lives in memory only: it can't make checkpoints.
@@ -33,6 +33,7 @@ func New(reader Reader) (*Ledger, error) {
 		holds:    holds{byID: map[transfer.ID]*hold{}},
 		finished: barrier{fresh: newGeneration(), sealed: newGeneration()},
 		cache:    cache{byID: map[transfer.AccountID]*account{}, bound: cacheAccountsDefault},
+		results:  []Result{},
 	}
 	l.journal.startLines(1)
 	if reader == nil {
@@ -163,7 +164,7 @@ func (l *Ledger) Checkpoint() []KV {
 	l.cache.seal()
 	l.journal.seal()
 	l.finished.seal()
-	var w kvWriter
+	w := kvWriter{kvs: make([]KV, 0, len(l.holds.gone)+len(l.holds.byID)+len(l.cache.sealed)+l.finished.sealed.records.length+2*l.journal.sealed.length+len(l.totals)+1)}
 	l.writeHolds(&w)
 	for _, a := range l.cache.sealed {
 		w.put(appendAccount(w.key(keyAccount, string(a.ID)), &a.Account))

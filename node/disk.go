@@ -6,7 +6,6 @@ import (
 
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/raft"
-	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/storage"
 )
 
@@ -115,27 +114,18 @@ func updateOf(w *lane.GroupWrite) storage.GroupUpdate {
 		Group:     string(w.Group),
 		HardState: w.Write.HardState,
 		Entries:   w.Write.Entries,
-		State:     storedKVs(w.Write.State),
+		State:     w.Write.State,
 		Applied:   w.Write.Applied,
 		Compact:   w.Write.Compact,
 
 		Membership: w.Write.Members,
 
-		Stage:     storedKVs(w.Write.Stage),
+		Stage:     w.Write.Stage,
 		StageAnew: w.Write.StageAnew,
 		Install:   w.Write.Install,
 
 		Retire: w.Write.Retire,
 	}
-}
-
-// storedKVs gives a machine's changes the name that the store has for them.
-func storedKVs(kvs []replica.KV) []storage.KV {
-	out := make([]storage.KV, len(kvs))
-	for i, kv := range kvs {
-		out[i] = storage.KV(kv)
-	}
-	return out
 }
 
 // restore reads what the store remembers of a group.

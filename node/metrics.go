@@ -162,7 +162,7 @@ func (c collector) Collect(into chan<- prometheus.Metric) {
 	answer := c.node.Do(ctx, lane.GetStatus{})[0]
 	s.gauge(gauges.answers, oneIf(answer.Err == nil))
 	if answer.Err == nil {
-		s.status(&answer.Status)
+		s.status(answer.Status)
 	}
 }
 

@@ -3,7 +3,7 @@ package replica
 import "github.com/quorate/quorate/raft"
 
 // KV is one key of a machine's stored state; a nil Value deletes it.
-type KV struct{ Key, Value []byte }
+type KV = struct{ Key, Value []byte }
 
 // Machine is a deterministic state machine that keeps what it has changed since its last checkpoint in memory.
 type Machine interface {

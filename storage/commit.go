@@ -12,7 +12,7 @@ import (
 )
 
 // KV is one change of a group's state. A nil Value deletes the key; an empty one that isn't nil is stored.
-type KV struct{ Key, Value []byte }
+type KV = struct{ Key, Value []byte }
 
 // GroupUpdate is what one group wants to become durable. Commit keeps none of its slices.
 type GroupUpdate struct {

@@ -81,6 +81,7 @@ type Driver struct {
 	facts      []coordinator.Fact
 	settled    []transfer.ID // ride in the next batch of facts
 	replies    []Reply
+	replied    int // handed out last: so many are likely again
 	violations []Violation
 
 	counts Counts
@@ -289,10 +290,16 @@ func (d *Driver) Take(now time.Time) Effects {
 			e.Breakers = append(e.Breakers, moved)
 		}
 	}
+	d.replied = len(d.replies)
 	d.facts, d.replies, d.settled, d.violations = nil, nil, nil, nil
 	return e
 }
 
-func (d *Driver) reply(r Reply) { d.replies = append(d.replies, r) }
+func (d *Driver) reply(r Reply) {
+	if d.replies == nil {
+		d.replies = make([]Reply, 0, d.replied+1)
+	}
+	d.replies = append(d.replies, r)
+}
 
 func (d *Driver) refuse(w Waiter, err error) { d.reply(Reply{Waiter: w, Err: err}) }

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/bank"
@@ -88,6 +89,10 @@ func (p *pipeline) take(now time.Time) []bank.Request {
 	p.asides = nil
 	again := p.again
 	p.again = nil
+	if n := len(again) + min(len(p.queue), max(0, p.limits.BankOutstandingMax-p.outstanding)); n > 0 {
+		requests = slices.Grow(requests, n)
+		p.sent = slices.Grow(p.sent, n)
+	}
 	for _, s := range again {
 		s.queued = false
 		switch {
