@@ -3,6 +3,7 @@ package lane
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/quorate/quorate/directory"
@@ -17,14 +18,19 @@ type GroupID string
 const ClusterGroup GroupID = directory.Cluster
 
 // CoordinatorGroup names the group of a coordinator shard, counted from zero.
-func CoordinatorGroup(shard int) GroupID { return GroupID(fmt.Sprintf("coordinator/%d", shard)) }
+func CoordinatorGroup(shard int) GroupID { return GroupID(coordinatorPrefix + strconv.Itoa(shard)) }
+
+const (
+	coordinatorPrefix = "coordinator/"
+	bankPrefix        = "bank/"
+)
 
 // BankGroup names the group of a bank.
-func BankGroup(bank transfer.BankID) GroupID { return GroupID("bank/" + bank) }
+func BankGroup(bank transfer.BankID) GroupID { return GroupID(bankPrefix + bank) }
 
 // BankOf is the bank that a group is; "" if it is none.
 func BankOf(id GroupID) transfer.BankID {
-	bank, ok := strings.CutPrefix(string(id), "bank/")
+	bank, ok := strings.CutPrefix(string(id), bankPrefix)
 	if !ok {
 		return ""
 	}

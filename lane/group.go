@@ -204,6 +204,9 @@ func (l *Lane) carryOut(g *group, out *replica.Output) {
 		return
 	}
 	write := GroupWrite{Group: g.id, Write: out.Write}
+	if len(out.Durable) > 0 {
+		write.Durable = make([]Send, 0, len(out.Durable))
+	}
 	for i := range out.Durable {
 		m := &out.Durable[i]
 		write.Durable = append(write.Durable, Send{To: m.To, Message: RaftMessage{Group: g.id, Message: *m}})

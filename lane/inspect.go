@@ -33,10 +33,9 @@ func (r *Replica) StateHash() uint64 {
 	return r.Coordinator.Hash()
 }
 
-// Inspect shows every replica of the lane, in the order of their coming. It is for simulators and tests.
-func (l *Lane) Inspect() []Replica {
-	replicas := make([]Replica, len(l.order))
-	for i, g := range l.order {
+// Inspect appends every replica of the lane to into, in the order of their coming. It is for simulators and tests.
+func (l *Lane) Inspect(into []Replica) []Replica {
+	for _, g := range l.order {
 		r := Replica{Group: g.id, Leading: g.leading, Applied: g.replica.Applied(), Engine: g.replica.Engine()}
 		switch host := g.host.(type) {
 		case *coordinatorHost:
@@ -46,9 +45,9 @@ func (l *Lane) Inspect() []Replica {
 		case *bankHost:
 			r.Bank, r.Ledger = host.bank, host.ledger
 		}
-		replicas[i] = r
+		into = append(into, r)
 	}
-	return replicas
+	return into
 }
 
 // CoordinatorOf names the group that decides about a transfer.

@@ -52,6 +52,7 @@ type Lane struct {
 	touched []*group           // have something to do in this step
 	delayed []*group           // have something to do when it is due
 	due     time.Time          // the first of these; zero: none
+	running []*group           // are being run; the room of the next touched
 	hints   map[GroupID]raft.NodeID
 	owing   map[GroupID]time.Time // groups without a replica here: since when the believed leader owes a word
 	hops    map[GroupID]int       // hints followed since the last tick
@@ -242,7 +243,9 @@ func (l *Lane) persisted(e Persisted) {
 	if l.retired[e.Group] {
 		return
 	}
-	invariant.Holds(g != nil, "a write of unknown group %s is reported durable", e.Group)
+	if g == nil { // not Holds: its arguments would cost an allocation each on the hot path
+		invariant.Fail("a write of unknown group %s is reported durable", e.Group)
+	}
 	installing := g.replica.Installing()
 	g.replica.Persisted(e.Seq)
 	if installing && !g.replica.Installing() {
@@ -254,9 +257,8 @@ func (l *Lane) persisted(e Persisted) {
 // settle lets everything that this step has begun within the node run its course.
 func (l *Lane) settle() {
 	for len(l.touched) > 0 || len(l.local) > 0 {
-		groups := l.touched
-		l.touched = nil
-		for _, g := range groups {
+		l.running, l.touched = l.touched, l.running[:0]
+		for _, g := range l.running {
 			g.touched = false
 			if l.groups[g.id] == g {
 				l.run(g)

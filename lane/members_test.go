@@ -55,7 +55,7 @@ func (w *world) mustLiveOn(group lane.GroupID, want ...raft.NodeID) {
 	for range 60 {
 		voters, holders = nil, nil
 		for _, id := range w.nodes() {
-			for _, r := range w.lanes[id].Inspect() {
+			for _, r := range w.lanes[id].Inspect(nil) {
 				if r.Group != group {
 					continue
 				}
@@ -178,7 +178,7 @@ func TestWhatWouldNotEndWellIsRefusedWithItsReason(t *testing.T) {
 
 // directories is what node 1 knows of the cluster.
 func (w *world) directories() string {
-	for _, r := range w.lanes[1].Inspect() {
+	for _, r := range w.lanes[1].Inspect(nil) {
 		if r.Directory != nil {
 			return fmt.Sprintf("%+v %+v", r.Directory.Nodes(), r.Directory.Groups())
 		}

@@ -179,7 +179,7 @@ type reign struct {
 func (w *world) reigns() map[lane.GroupID]reign {
 	is := map[lane.GroupID]reign{}
 	for _, id := range w.nodes() {
-		for _, r := range w.lanes[id].Inspect() {
+		for _, r := range w.lanes[id].Inspect(nil) {
 			if r.Leading && !w.frozen[id] {
 				is[r.Group] = reign{id, r.Engine.Term()}
 			}
@@ -191,7 +191,7 @@ func (w *world) reigns() map[lane.GroupID]reign {
 // engineOf is a group's engine on a node.
 func (w *world) engineOf(node raft.NodeID, group lane.GroupID) replica.Engine {
 	w.t.Helper()
-	for _, r := range w.lanes[node].Inspect() {
+	for _, r := range w.lanes[node].Inspect(nil) {
 		if r.Group == group {
 			return r.Engine
 		}

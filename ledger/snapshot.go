@@ -220,19 +220,22 @@ func (l *Ledger) Checkpointed() {
 type kvWriter struct {
 	kvs   []KV
 	chunk []byte
+	size  int // of chunk
 	start int // of the key under way
 	value int // of its value
 }
 
 const (
-	chunkBytes   = 64 << 10
+	chunkLeast   = 4 << 10 // of the first chunk; each further one is twice as large
+	chunkMost    = 64 << 10
 	chunkReserve = 1 << 10 // few records are longer; those that are let the chunk grow
 )
 
 // key begins a record; the value is appended to what it returns.
 func (w *kvWriter) key(prefix byte, name string) []byte {
 	if cap(w.chunk)-len(w.chunk) < chunkReserve {
-		w.chunk = make([]byte, 0, chunkBytes)
+		w.size = min(max(chunkLeast, 2*w.size), chunkMost)
+		w.chunk = make([]byte, 0, w.size)
 	}
 	w.start = len(w.chunk)
 	w.chunk = append(append(w.chunk, prefix), name...)

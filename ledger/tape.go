@@ -7,7 +7,7 @@ type tape[T any] struct {
 	length int
 }
 
-const tapeChunk = 1 << 10 // elements
+const tapeChunk = 1 << 7 // elements: a bank that has only just started takes little room
 
 func (t *tape[T]) add(v T) *T {
 	c := t.length / tapeChunk

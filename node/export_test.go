@@ -5,5 +5,5 @@ import "github.com/quorate/quorate/lane"
 // Inspect shows the replicas of a node that has stopped.
 func (n *Node) Inspect() []lane.Replica {
 	<-n.loopDone
-	return n.lane.Inspect()
+	return n.lane.Inspect(nil)
 }

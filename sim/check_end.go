@@ -23,7 +23,7 @@ func (j *judge) unsettled() string {
 		if len(h.asked) > 0 {
 			return fmt.Sprintf("node %d owes %d answers, the first to %+v", h.id, len(h.asked), h.openQuestions()[0].ask)
 		}
-		for _, r := range h.lane.Inspect() {
+		for _, r := range h.replicas() {
 			status := r.Engine.Status()
 			at, known := applied[r.Group]
 			switch {
@@ -52,7 +52,7 @@ func (j *judge) end() {
 	}
 	j.money.look()
 	for _, h := range j.w.hosts {
-		for _, r := range h.lane.Inspect() {
+		for _, r := range h.replicas() {
 			j.goThrough(h, &r)
 			j.raft.verify(h, &r)
 		}

@@ -12,7 +12,7 @@ type raftJudge struct {
 	leaders map[groupTerm]raft.NodeID
 	votes   map[cast]raft.NodeID // that others may have heard of
 	decided map[lane.GroupID][]decided
-	hashes  map[groupIndex]uint64
+	hashes  map[lane.GroupID][]uint64 // by index; zero: not seen
 	applied map[*raft.Raft]raft.Index // when the hash was last looked at
 }
 
@@ -26,11 +26,6 @@ type cast struct {
 	by raft.NodeID
 }
 
-type groupIndex struct {
-	group lane.GroupID
-	index raft.Index
-}
-
 // decided is what the first replica saw as committed at an index.
 type decided struct {
 	term raft.Term
@@ -40,7 +35,7 @@ type decided struct {
 
 func newRaftJudge(w *world) *raftJudge {
 	return &raftJudge{w: w, leaders: map[groupTerm]raft.NodeID{}, votes: map[cast]raft.NodeID{}, decided: map[lane.GroupID][]decided{},
-		hashes: map[groupIndex]uint64{}, applied: map[*raft.Raft]raft.Index{}}
+		hashes: map[lane.GroupID][]uint64{}, applied: map[*raft.Raft]raft.Index{}}
 }
 
 // watched is a production engine under the eyes of the judge.
@@ -127,19 +122,33 @@ func (j *raftJudge) vote(by, candidate raft.NodeID, group lane.GroupID, term raf
 	}
 }
 
+// Applied tells the judge that there is a new state.
+func (e *watched) Applied(to raft.Index) {
+	e.host.applied = true
+	e.Raft.Applied(to)
+}
+
 // afterStep: replicas that have applied the same entries are in the same state.
 func (j *raftJudge) afterStep(h *host) {
-	for _, r := range h.lane.Inspect() {
+	if !h.applied {
+		return
+	}
+	h.applied = false
+	for _, r := range h.replicas() {
 		engine := r.Engine.(*watched).Raft
 		if r.Applied == 0 || j.applied[engine] == r.Applied {
 			continue
 		}
 		j.applied[engine] = r.Applied
-		key, hash := groupIndex{r.Group, r.Applied}, r.StateHash()
-		if before, known := j.hashes[key]; known && before != hash {
+		seen, hash := j.hashes[r.Group], r.StateHash()
+		if short := int(r.Applied) + 1 - len(seen); short > 0 {
+			seen = append(seen, make([]uint64, short)...)
+			j.hashes[r.Group] = seen
+		}
+		if before := seen[r.Applied]; before != 0 && before != hash {
 			j.w.fail("equal logs give equal state", "node %d has hash %016x after entry %d of %s, another had %016x", h.id, hash, r.Applied, r.Group, before)
 		}
-		j.hashes[key] = hash
+		seen[r.Applied] = hash
 	}
 }
 

@@ -34,15 +34,16 @@ func (c *Config) duration() time.Duration {
 
 // Cluster says who is there. What is zero is drawn from the seed.
 type Cluster struct {
-	Nodes       int // 3 to 5
-	Shards      int // coordinator groups, of three nodes each; 1 to 3
-	Banks       int // 2 to 6
-	BankMembers int // replicas of every bank: 1 or 3
-	Clients     int // 1 to 1000
+	Nodes       int           // 3 to 5
+	Shards      int           // coordinator groups, of three nodes each; 1 to 3
+	Banks       int           // 2 to 6
+	BankMembers int           // replicas of every bank: 1 or 3
+	Clients     int           // 1 to 1000
+	Think       time.Duration // mean time between two requests of a client; 1 ms to 1 min
 }
 
 func (c *Cluster) knobs() []knob {
-	return []knob{{"nodes", &c.Nodes}, {"shards", &c.Shards}, {"banks", &c.Banks}, {"bank-members", &c.BankMembers}, {"clients", &c.Clients}}
+	return []knob{{"nodes", &c.Nodes}, {"shards", &c.Shards}, {"banks", &c.Banks}, {"bank-members", &c.BankMembers}, {"clients", &c.Clients}, {"think", &c.Think}}
 }
 
 // ParseCluster reads name=value[,name=value…]; "" leaves everything to the seed.
@@ -66,6 +67,8 @@ func ParseCluster(text string) (Cluster, error) {
 		return c, fmt.Errorf("bank-members=%d: 1 or 3 are possible", c.BankMembers)
 	case !within(c.Clients, 1, 1000):
 		return c, fmt.Errorf("clients=%d: 1 to 1000 are possible", c.Clients)
+	case c.Think != 0 && (c.Think < time.Millisecond || c.Think > time.Minute):
+		return c, fmt.Errorf("think=%v: 1ms to 1m are possible", c.Think)
 	}
 	return c, nil
 }
@@ -146,6 +149,9 @@ func drawShape(cfg *Config) shape {
 	}
 	if rng.IntN(4) == 0 { // hardly anything is asked for: groups rest
 		s.think *= 20
+	}
+	if cfg.Cluster.Think != 0 {
+		s.think = cfg.Cluster.Think
 	}
 	return s
 }

@@ -42,10 +42,10 @@ type stored struct {
 	entries   []raft.Entry
 	applied   raft.Index
 	members   []byte
-	kv        map[string][]byte
-	staged    map[string][]byte // of a snapshot that isn't complete
-	lost      raft.Term         // promises up to this term are lost
-	rotten    bool              // checksums don't match until it is mended
+	kv        *shelf
+	staged    *shelf    // of a snapshot that isn't complete; nil: none was begun
+	lost      raft.Term // promises up to this term are lost
+	rotten    bool      // checksums don't match until it is mended
 	retired   bool
 }
 
@@ -56,7 +56,7 @@ func newDisk(h *host, rng *rand.Rand) *disk {
 func (d *disk) of(id lane.GroupID) *stored {
 	s := d.groups[id]
 	if s == nil {
-		s = &stored{disk: d, group: id, kv: map[string][]byte{}}
+		s = &stored{disk: d, group: id, kv: newShelf()}
 		d.groups[id] = s
 		d.order = append(d.order, s)
 	}
@@ -119,7 +119,7 @@ func (d *disk) write(writes []lane.GroupWrite) {
 	for i := range writes {
 		d.pending = append(d.pending, writes[i])
 		d.sums = append(d.sums, sumOf(&writes[i].Write))
-		d.h.w.trace.note(d.h.w.now, "writes", d.h.id, 0, writes[i], d.sums[len(d.sums)-1])
+		d.h.w.trace.note(d.h.w.now, "writes", d.h.id, 0, &writes[i], d.sums[len(d.sums)-1])
 	}
 	d.start()
 }
@@ -135,13 +135,13 @@ func (d *disk) start() {
 	if now < d.slow {
 		took *= 100
 	}
-	d.h.later(max(now+took, d.stalled), d.finish)
+	d.h.later(max(now+took, d.stalled), d.h.doFinish)
 }
 
 // finish ends a sync: first durable, then the messages that waited, then the news for the lane.
 func (d *disk) finish() {
 	if d.h.w.now < d.stalled {
-		d.h.later(d.stalled, d.finish)
+		d.h.later(d.stalled, d.h.doFinish)
 		return
 	}
 	if d.failing {
@@ -155,6 +155,7 @@ func (d *disk) finish() {
 	}
 	d.makeDurable(len(writes))
 	d.syncing = nil
+	d.h.applied = d.h.applied || installs(writes) // the lane takes over a state with its next step
 	if installs(writes) && d.h.installCrashPoint("after a part of a snapshot was written") {
 		return
 	}
@@ -176,7 +177,9 @@ func (d *disk) finish() {
 func (d *disk) makeDurable(count int) {
 	for i := range d.syncing[:count] {
 		w := &d.syncing[i]
-		invariant.Holds(sumOf(&w.Write) == d.sums[i], "write %d of group %s has changed after it was handed over", w.Write.Seq, w.Group)
+		if sumOf(&w.Write) != d.sums[i] {
+			invariant.Fail("write %d of group %s has changed after it was handed over", w.Write.Seq, w.Group)
+		}
 		d.of(w.Group).apply(d.lie(w.Group, &w.Write))
 	}
 	d.sums = d.sums[len(d.syncing):]
@@ -195,9 +198,9 @@ func (d *disk) lie(group lane.GroupID, w *replica.Write) *replica.Write {
 		return &kept
 	case plant == halfInstall && w.Install:
 		s := d.of(group)
-		for k := range s.staged {
+		for _, k := range s.staged.keys() {
 			if hashString(k)%2 == 0 {
-				s.staged[k] = s.kv[k]
+				s.staged.put([]replica.KV{{Key: []byte(k), Value: s.kv.values[k]}})
 			}
 		}
 	}
@@ -212,7 +215,7 @@ func (d *disk) crash() {
 	d.syncing, d.pending, d.sums = nil, nil, nil
 	clear(d.views)
 	for _, s := range d.groups {
-		if len(s.staged) > 0 {
+		if s.staged != nil && len(s.staged.values) > 0 {
 			d.h.w.counts.SnapshotsCut++
 		}
 	}
@@ -234,7 +237,7 @@ func (d *disk) lose(places map[lane.GroupID][]raft.NodeID) {
 	s := d.groups[groups[d.rng.IntN(len(groups))]]
 	d.h.w.counts.DisksLost++
 	d.h.w.trace.note(d.h.w.now, "loses its data", d.h.id, 0, s.group, uint64(s.hard.Term))
-	*s = stored{disk: d, group: s.group, kv: map[string][]byte{}, lost: s.hard.Term, hard: raft.HardState{Term: s.hard.Term + 1}}
+	*s = stored{disk: d, group: s.group, kv: newShelf(), lost: s.hard.Term, hard: raft.HardState{Term: s.hard.Term + 1}}
 	if d.h.w.cfg.plant == votesBlindly {
 		s.lost = 0
 	}
@@ -255,28 +258,28 @@ func (s *stored) last() raft.Index { return s.compacted.Index + raft.Index(len(s
 func (s *stored) apply(w *replica.Write) {
 	invariant.Holds(!s.retired, "%s: something is written after it was retired", s.group)
 	if w.Retire {
-		*s = stored{disk: s.disk, group: s.group, kv: map[string][]byte{}, retired: true}
+		*s = stored{disk: s.disk, group: s.group, kv: newShelf(), retired: true}
 		return
 	}
 	if w.HardState != nil {
-		invariant.Holds(w.HardState.Term >= s.hard.Term, "%s: term %d is written over %d", s.group, w.HardState.Term, s.hard.Term)
-		if w.HardState.Term == s.hard.Term && s.hard.Vote != 0 {
-			invariant.Holds(w.HardState.Vote == s.hard.Vote, "%s: in term %d the vote for %d becomes one for %d", s.group, s.hard.Term, s.hard.Vote, w.HardState.Vote)
-		}
-		invariant.Holds(w.HardState.Commit >= s.hard.Commit, "%s: commit goes back from %d to %d", s.group, s.hard.Commit, w.HardState.Commit)
+		s.checkHard(w.HardState)
 		s.hard = *w.HardState
 	}
 	s.stage(w)
 	if len(w.Entries) > 0 {
 		first := w.Entries[0].Index
-		invariant.Holds(first > s.compacted.Index && first <= s.last()+1, "%s: entries from %d are written behind a log of %d to %d", s.group, first, s.compacted.Index+1, s.last())
-		invariant.Holds(first > s.hard.Commit || first > s.applied, "%s: entries from %d replace what is applied up to %d", s.group, first, s.applied)
+		switch { // not Holds: its arguments would cost an allocation each, at every write
+		case first <= s.compacted.Index || first > s.last()+1:
+			invariant.Fail("%s: entries from %d are written behind a log of %d to %d", s.group, first, s.compacted.Index+1, s.last())
+		case first <= s.hard.Commit && first <= s.applied:
+			invariant.Fail("%s: entries from %d replace what is applied up to %d", s.group, first, s.applied)
+		}
 		keep := first - s.compacted.Index - 1
-		s.entries = append(s.entries[:keep], cloneEntries(w.Entries)...) // nobody else has this array
+		s.entries = appendEntries(s.entries[:keep], w.Entries) // nobody else has this array
 	}
 	if w.Applied != 0 && !w.Install {
 		invariant.Holds(w.Applied > s.applied && w.Applied <= s.last(), "%s: a checkpoint of %d after one of %d, the log ends at %d", s.group, w.Applied, s.applied, s.last())
-		putAll(s.kv, w.State)
+		s.kv.put(w.State)
 		s.applied, s.members = w.Applied, slices.Clone(w.Members)
 	}
 	if w.Compact.Index > s.compacted.Index {
@@ -286,28 +289,31 @@ func (s *stored) apply(w *replica.Write) {
 	}
 }
 
+func (s *stored) checkHard(h *raft.HardState) {
+	switch {
+	case h.Term < s.hard.Term:
+		invariant.Fail("%s: term %d is written over %d", s.group, h.Term, s.hard.Term)
+	case h.Term == s.hard.Term && s.hard.Vote != 0 && h.Vote != s.hard.Vote:
+		invariant.Fail("%s: in term %d the vote for %d becomes one for %d", s.group, s.hard.Term, s.hard.Vote, h.Vote)
+	case h.Commit < s.hard.Commit:
+		invariant.Fail("%s: commit goes back from %d to %d", s.group, s.hard.Commit, h.Commit)
+	}
+}
+
 // stage keeps a piece of a snapshot aside, or makes the whole of it the state.
 func (s *stored) stage(w *replica.Write) {
 	if w.StageAnew {
-		s.staged = map[string][]byte{}
+		s.staged = newShelf()
 	}
-	putAll(s.staged, w.Stage)
+	if len(w.Stage) > 0 {
+		s.staged.put(w.Stage)
+	}
 	if !w.Install {
 		return
 	}
 	invariant.Holds(w.Compact.Index == w.Applied && w.Applied > s.applied, "%s: a snapshot of %d after a checkpoint of %d", s.group, w.Applied, s.applied)
 	s.kv, s.staged = s.staged, nil
 	s.compacted, s.entries, s.applied, s.members = w.Compact, nil, w.Applied, slices.Clone(w.Members)
-}
-
-func putAll(kv map[string][]byte, changes []replica.KV) {
-	for _, c := range changes {
-		if c.Value == nil {
-			delete(kv, string(c.Key))
-		} else {
-			kv[string(c.Key)] = slices.Clone(c.Value)
-		}
-	}
 }
 
 // shown is the checkpoint that the reader may show early: the production store shows a commit once it is in memory, a
@@ -334,7 +340,7 @@ func (s *stored) Get(key []byte) (value []byte, ok bool, err error) {
 			return slices.Clone(early[i].Value), early[i].Value != nil, nil
 		}
 	}
-	value, ok = s.kv[string(key)]
+	value, ok = s.kv.values[string(key)]
 	return slices.Clone(value), ok, nil
 }
 
@@ -343,26 +349,7 @@ func (s *stored) Scan(from, to []byte, fn func(key, value []byte) bool) error {
 	if err := s.sound(); err != nil {
 		return err
 	}
-	kv := s.kv
-	if early := s.shown(); early != nil {
-		kv = make(map[string][]byte, len(s.kv))
-		for k, v := range s.kv {
-			kv[k] = v
-		}
-		putAll(kv, early)
-	}
-	var keys []string
-	for k := range kv {
-		if k >= string(from) && (to == nil || k < string(to)) {
-			keys = append(keys, k)
-		}
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		if !fn([]byte(k), slices.Clone(kv[k])) {
-			return nil
-		}
-	}
+	s.kv.scan(from, to, s.shown(), fn)
 	return nil
 }
 

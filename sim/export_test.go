@@ -15,7 +15,7 @@ func Order(at []time.Duration) []int {
 	var q queue
 	var came []int
 	for i, t := range at {
-		q.add(t, func() { came = append(came, i) })
+		q.add(event{at: t, do: func() { came = append(came, i) }})
 	}
 	for e, ok := q.next(); ok; e, ok = q.next() {
 		e.do()

@@ -37,6 +37,10 @@ type host struct {
 	asked     map[uint64]*question
 	forgotten []uint64 // requests that the next step drops
 	stepCost  time.Duration
+	seen      []lane.Replica // what judges saw of the lane since its last step; none: nothing yet
+	applied   bool           // this step has applied entries
+
+	doStep, doTick, doFinish func() // methods, bound once
 }
 
 func newHost(w *world, id raft.NodeID) *host {
@@ -45,6 +49,7 @@ func newHost(w *world, id raft.NodeID) *host {
 	h.limits = w.limits
 	h.disk = newDisk(h, h.rng)
 	h.stepCost = time.Duration(10+h.rng.IntN(200)) * time.Microsecond
+	h.doStep, h.doTick, h.doFinish = h.step, h.tick, h.disk.finish
 	return h
 }
 
@@ -67,6 +72,7 @@ func (h *host) start() {
 	h.life++
 	h.limits = limits
 	h.lane, h.inbox, h.due, h.frozen, h.thaw = l, nil, false, 0, nil
+	h.seen, h.applied = h.seen[:0], true
 	h.asked, h.forgotten = map[uint64]*question{}, nil
 	if h.rng.IntN(2) == 0 {
 		h.forgetAccounts()
@@ -74,7 +80,7 @@ func (h *host) start() {
 	h.w.trace.note(h.w.now, "starts", h.id, 0, nil, h.life)
 	h.w.judge.started(h)
 	h.disk.tellSpace()
-	h.tick()
+	h.tickLater()
 	h.poke()
 }
 
@@ -90,7 +96,7 @@ func (h *host) bounds() lane.Limits {
 
 // forgetAccounts makes the banks of this life read accounts from the disk again and again.
 func (h *host) forgetAccounts() {
-	for _, r := range h.lane.Inspect() {
+	for _, r := range h.replicas() {
 		if r.Ledger != nil {
 			r.Ledger.LimitCache(h.rng.IntN(3))
 		}
@@ -161,31 +167,41 @@ func (h *host) freeze(until time.Duration) {
 
 // later does something in this life; while the process is frozen it waits.
 func (h *host) later(at time.Duration, do func()) {
-	life := h.life
-	h.w.at(at, func() {
-		if h.life != life || h.lane == nil {
-			return
-		}
-		if h.w.now < h.frozen {
-			h.thaw = append(h.thaw, do)
-			return
-		}
-		for waiting := h.thaw; len(waiting) > 0 && h.lane != nil; waiting = waiting[1:] {
-			h.thaw = nil
-			waiting[0]()
-		}
-		if h.lane != nil {
-			do()
-		}
-	})
+	h.w.queue.add(event{at: max(at, h.w.now), do: do, host: h, life: h.life})
+}
+
+// live lets come what was to happen in a life, if that life goes on.
+func (h *host) live(life uint64, do func()) {
+	if h.life != life || h.lane == nil {
+		return
+	}
+	if h.w.now < h.frozen {
+		h.thaw = append(h.thaw, do)
+		return
+	}
+	for waiting := h.thaw; len(waiting) > 0 && h.lane != nil; waiting = waiting[1:] {
+		h.thaw = nil
+		waiting[0]()
+	}
+	if h.lane != nil {
+		do()
+	}
 }
 
 // tick steps the lane at least once a TickInterval.
 func (h *host) tick() {
-	h.later(h.w.now+h.clock.takes(h.w.limits.TickInterval), func() {
-		h.poke()
-		h.tick()
-	})
+	h.poke()
+	h.tickLater()
+}
+
+func (h *host) tickLater() { h.later(h.w.now+h.clock.takes(h.w.limits.TickInterval), h.doTick) }
+
+// replicas is what the lane holds, as of its last step.
+func (h *host) replicas() []lane.Replica {
+	if len(h.seen) == 0 {
+		h.seen = h.lane.Inspect(h.seen)
+	}
+	return h.seen
 }
 
 // poke has the lane stepped soon: what arrives until then is in the same batch.
@@ -194,7 +210,7 @@ func (h *host) poke() {
 		return
 	}
 	h.due = true
-	h.later(h.w.now+h.stepCost, h.step)
+	h.later(h.w.now+h.stepCost, h.doStep)
 }
 
 func (h *host) step() {
@@ -203,6 +219,7 @@ func (h *host) step() {
 	h.forgotten = nil
 	h.inbox = h.spare[:0]
 	h.w.counts.Steps++
+	h.seen = h.seen[:0]
 	effects := h.lane.Step(h.clock.at(h.w.now), events)
 	clear(events)
 	h.spare = events
@@ -253,12 +270,14 @@ func (h *host) carryOut(e *lane.Effects) {
 
 func (h *host) answered(a *lane.Answered) {
 	q := h.asked[a.Request]
-	invariant.Holds(q != nil, "node %d answers request %d, which nobody has asked or which was answered before", h.id, a.Request)
+	if q == nil {
+		invariant.Fail("node %d answers request %d, which nobody has asked or which was answered before", h.id, a.Request)
+	}
 	delete(h.asked, a.Request)
 	if h.w.cfg.plant == otherEnd && a.Answer.Transfer.State == transfer.Committed && h.rng.IntN(20) == 0 {
 		a.Answer.Transfer.State = transfer.Aborted
 	}
-	h.w.trace.note(h.w.now, "answers", h.id, 0, a.Answer, mix(digestOfAnswer(&a.Answer), a.Request))
+	h.w.trace.note(h.w.now, "answers", h.id, 0, &a.Answer, mix(digestOfAnswer(&a.Answer), a.Request))
 	q.answered(&a.Answer)
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/ledger"
 	"github.com/quorate/quorate/raft"
 )
 
@@ -15,13 +16,14 @@ type judge struct {
 	raft     *raftJudge
 	banks    *bankJudge
 	lookedAt time.Duration
-	turn     int // whose books are gone through next
+	turn     int                       // whose books are gone through next
+	checked  map[*ledger.Ledger]uint64 // how long each journal was when its books were last gone through
 }
 
 const lookEvery = 150 * time.Millisecond
 
 func newJudge(w *world) *judge {
-	return &judge{w: w, money: newMoneyJudge(w), answers: newAnswerJudge(w), raft: newRaftJudge(w), banks: newBankJudge(w)}
+	return &judge{w: w, money: newMoneyJudge(w), answers: newAnswerJudge(w), raft: newRaftJudge(w), banks: newBankJudge(w), checked: map[*ledger.Ledger]uint64{}}
 }
 
 // onSend sees every message that leaves a node.
@@ -37,7 +39,7 @@ func (j *judge) onSend(from raft.NodeID, s *lane.Send) {
 // started sees a node that has come back with what its disk remembered.
 func (j *judge) started(h *host) {
 	defer j.seeThrough()()
-	for _, r := range h.lane.Inspect() {
+	for _, r := range h.replicas() {
 		j.goThrough(h, &r)
 	}
 }
@@ -63,14 +65,21 @@ func (j *judge) look() {
 		if h.lane == nil {
 			continue
 		}
-		replicas := h.lane.Inspect()
+		replicas := h.replicas()
 		for k := range replicas {
 			j.raft.verify(h, &replicas[k])
 		}
 		if (j.turn/8+i)%len(j.w.hosts) == 0 && len(replicas) > 0 {
-			j.goThrough(h, &replicas[j.turn%len(replicas)])
+			if r := &replicas[j.turn%len(replicas)]; j.haveGrown(r) {
+				j.goThrough(h, r)
+			}
 		}
 	}
+}
+
+// haveGrown says whether books are worth going through again: it takes as long as they are, so a long journal has to have grown by a part of itself.
+func (j *judge) haveGrown(r *lane.Replica) bool {
+	return r.Ledger != nil && r.Ledger.LastEntry() >= j.checked[r.Ledger]+j.checked[r.Ledger]/4
 }
 
 // goThrough has a bank check its whole books.
@@ -81,6 +90,7 @@ func (j *judge) goThrough(h *host, r *lane.Replica) {
 	if h.disk.of(r.Group).applied > r.Applied {
 		return // another's snapshot is on the disk, and the lane hears of it with its next step
 	}
+	j.checked[r.Ledger] = r.Ledger.LastEntry()
 	if err := r.Ledger.Check(); err != nil {
 		j.w.fail("a bank's books are consistent", "node %d, bank %s: %v", h.id, r.Bank, err)
 	}
@@ -92,7 +102,7 @@ func (j *judge) best(id lane.GroupID) (best lane.Replica, ok bool) {
 		if h.lane == nil {
 			continue
 		}
-		for _, r := range h.lane.Inspect() {
+		for _, r := range h.replicas() {
 			if r.Group == id && (!ok || r.Applied > best.Applied) {
 				best, ok = r, true
 			}

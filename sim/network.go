@@ -136,10 +136,13 @@ func (n *network) heal() {
 	}
 }
 
-// clone copies a message with everything that a sender could still change.
+// clone copies a message with everything that a sender could still change. What has no such part is shared: a value in an interface never changes.
 func clone(message lane.Message) lane.Message {
 	switch m := message.(type) {
 	case lane.RaftMessage:
+		if len(m.Message.Entries) == 0 && m.Message.Snapshot == nil {
+			return message
+		}
 		m.Message.Entries = cloneEntries(m.Message.Entries)
 		if c := m.Message.Snapshot; c != nil {
 			copied := *c
@@ -185,17 +188,23 @@ func cloneEntries(entries []raft.Entry) []raft.Entry {
 	if len(entries) == 0 {
 		return nil
 	}
+	return appendEntries(make([]raft.Entry, 0, len(entries)), entries)
+}
+
+// appendEntries appends copies that share nothing with the entries.
+func appendEntries(to, entries []raft.Entry) []raft.Entry {
 	bytes := 0
 	for i := range entries {
 		bytes += len(entries[i].Data)
 	}
-	copied, data := slices.Clone(entries), make([]byte, 0, bytes)
-	for i := range copied {
+	data := make([]byte, 0, bytes)
+	for _, e := range entries {
 		start := len(data)
-		data = append(data, copied[i].Data...)
-		copied[i].Data = data[start:len(data):len(data)]
+		data = append(data, e.Data...)
+		e.Data = data[start:len(data):len(data)]
+		to = append(to, e)
 	}
-	return copied
+	return to
 }
 
 // digest stands for a message in the trace's hash.

@@ -46,8 +46,7 @@ func (q *question) answered(a *lane.Answer) {
 		q.w.after(time.Second, q.lost)
 		return
 	}
-	answer := *a
-	q.w.after(500*time.Microsecond, func() { q.close(&answer) })
+	q.w.after(500*time.Microsecond, func() { q.close(a) })
 }
 
 // lost: the client gives up, and knows nothing. Some nodes notice.

@@ -2,11 +2,14 @@ package sim
 
 import "time"
 
-// event is something that will happen: ties in time are broken by the order in which events were made.
+// event is something that will happen: ties in time are broken by the order in which events were made. What a process does
+// happens in that life of it only.
 type event struct {
-	at  time.Duration
-	seq uint64
-	do  func()
+	at   time.Duration
+	seq  uint64
+	do   func()
+	host *host // nil: nobody's
+	life uint64
 }
 
 // queue is a binary heap of events.
@@ -22,9 +25,10 @@ func (e *event) before(f *event) bool {
 	return e.seq < f.seq
 }
 
-func (q *queue) add(at time.Duration, do func()) {
+func (q *queue) add(e event) {
 	q.seq++
-	q.events = append(q.events, event{at, q.seq, do})
+	e.seq = q.seq
+	q.events = append(q.events, e)
 	h := q.events
 	for i := len(h) - 1; i > 0; {
 		parent := (i - 1) / 2

@@ -51,12 +51,11 @@ func (d *disk) chunk(r *lane.ReadSnapshot) (raft.SnapshotChunk, error) {
 type view struct {
 	last    raft.EntryID
 	members []byte
-	keys    []string
-	kv      map[string][]byte
+	kv      *shelf
 }
 
 func (s *stored) view(members []byte) *view {
-	v := &view{last: s.compacted, members: slices.Clone(s.members), kv: map[string][]byte{}}
+	v := &view{last: s.compacted, members: slices.Clone(s.members), kv: s.kv.copied()}
 	if v.members == nil {
 		v.members = members
 	}
@@ -64,11 +63,6 @@ func (s *stored) view(members []byte) *view {
 		e := &s.entries[s.applied-s.compacted.Index-1]
 		v.last = e.ID()
 	}
-	for k, value := range s.kv { // kept values are never written to
-		v.kv[k] = value
-		v.keys = append(v.keys, k)
-	}
-	slices.Sort(v.keys)
 	return v
 }
 
@@ -77,11 +71,6 @@ func (v *view) Last() raft.EntryID { return v.last }
 func (v *view) Membership() []byte { return v.members }
 
 func (v *view) Scan(from []byte, fn func(key, value []byte) bool) error {
-	first, _ := slices.BinarySearch(v.keys, string(from))
-	for _, k := range v.keys[first:] {
-		if !fn([]byte(k), v.kv[k]) {
-			break
-		}
-	}
+	v.kv.scan(from, nil, nil, fn)
 	return nil
 }

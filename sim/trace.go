@@ -101,7 +101,7 @@ func describe(of any) string {
 	case lane.Forward:
 		return fmt.Sprintf("forward %d to %s: %s", m.Request, m.Group, describe(m.Ask))
 	case lane.ForwardReply:
-		return fmt.Sprintf("reply %d not leader %t hint %d: %s", m.Request, m.NotLeader, m.LeaderHint, describe(m.Answer))
+		return fmt.Sprintf("reply %d not leader %t hint %d: %s", m.Request, m.NotLeader, m.LeaderHint, describe(&m.Answer))
 	case lane.Submit:
 		return fmt.Sprintf("submit %.8s", m.Transfer.ID)
 	case lane.CaptureTransfer:
@@ -112,12 +112,12 @@ func describe(of any) string {
 		return fmt.Sprintf("cancel %.8s", m.ID)
 	case lane.GetTransfer:
 		return fmt.Sprintf("get %.8s", m.ID)
-	case lane.Answer:
+	case *lane.Answer:
 		if m.Err != nil {
 			return m.Err.Error()
 		}
 		return fmt.Sprintf("%.8s %s %d", m.Transfer.Transfer.ID, m.Transfer.State, m.Transfer.CapturedMinor)
-	case lane.GroupWrite:
+	case *lane.GroupWrite:
 		w := &m.Write
 		s := fmt.Sprintf("%s seq %d", m.Group, w.Seq)
 		if w.HardState != nil {

@@ -108,6 +108,9 @@ func (f *Failure) Error() string {
 	return fmt.Sprintf("seed %#x at %v: %s: %s", f.Seed, f.At, f.Invariant, f.Detail)
 }
 
+// GCPercent is what a process that runs many worlds should set the garbage collector to: a world is small and makes much garbage.
+const GCPercent = 400
+
 // Run lives one world from its beginning to its first broken promise, or to its end.
 func Run(cfg Config) Result {
 	w := newWorld(cfg)
@@ -183,7 +186,11 @@ func (w *world) until(end time.Duration, done func() bool) {
 		}
 		e, _ := w.queue.next()
 		w.now = e.at
-		e.do()
+		if e.host != nil {
+			e.host.live(e.life, e.do)
+		} else {
+			e.do()
+		}
 		if w.judge.due() {
 			w.judge.look()
 			if done != nil && done() {
@@ -193,7 +200,7 @@ func (w *world) until(end time.Duration, done func() bool) {
 	}
 }
 
-func (w *world) at(when time.Duration, do func()) { w.queue.add(max(when, w.now), do) }
+func (w *world) at(when time.Duration, do func()) { w.queue.add(event{at: max(when, w.now), do: do}) }
 
 func (w *world) after(d time.Duration, do func()) { w.at(w.now+d, do) }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,7 +63,7 @@ func newSim() *cobra.Command {
 	flags.Uint64Var(&o.seeds, "seeds", 0, "how many seeds; 0: as many as there is time for")
 	flags.DurationVar(&o.duration, "for", 0, "begin no world after so long; 0: "+simForDefault.String()+", or until --seeds are done")
 	flags.DurationVar(&o.length, "length", 8*time.Second, "how long faults and traffic last in each world, in its own time")
-	flags.StringVar(&o.cluster, "cluster", "", "who is there: nodes, shards, banks, bank-members, clients, as name=value,…; what is left out is drawn")
+	flags.StringVar(&o.cluster, "cluster", "", "who is there: nodes, shards, banks, bank-members, clients, think (time between two requests of a client), as name=value,…; what is left out is drawn")
 	flags.StringVar(&o.faults, "faults", "", "what goes wrong; empty: drawn from the seed")
 	flags.StringVar(&o.schedule, "schedule", "", "run what this file holds, as --save has written it")
 	flags.BoolVar(&o.shrink, "shrink", false, "look for fewer faults that break the same promise")
@@ -88,6 +89,7 @@ func runSim(cmd *cobra.Command, o *simOptions) error {
 	if err := o.read(); err != nil {
 		return err
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(sim.GCPercent))
 	campaign := newCampaign(o, stderr)
 	campaign.run(cmd.Context())
 	if err := campaign.print(p); err != nil {
