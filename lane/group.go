@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/directory"
+	"github.com/quorate/quorate/internal/mutant"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/transfer"
 )
 
 // group is this node's replica of one group, and what the node does with it.
@@ -37,6 +39,7 @@ type group struct {
 	offered    time.Time     // when that began
 
 	readID  uint64
+	reads   int                   // that wait, asked and under way
 	cuts    []openCut             // wait for a checkpoint
 	hashed  []openHash            // wait for an entry to be applied
 	asked   []openRead            // wait for the next ReadIndex
@@ -278,6 +281,11 @@ func (l *Lane) onLeaderMoved(id GroupID) {
 
 // read has an ask answered as soon as the group's state is known to be new enough.
 func (l *Lane) read(g *group, w waiter, ask Ask) {
+	if g.reads >= l.limits.ReadsMax && !mutant.On(mutant.ReadsWithoutBound) {
+		l.answer(w, Answer{Err: fmt.Errorf("%w: %d reads wait at the leader of %s", transfer.ErrBusy, g.reads, g.id)})
+		return
+	}
+	g.reads++
 	g.asked = append(g.asked, openRead{waiter: w, ask: ask})
 	l.touch(g)
 }
@@ -296,9 +304,15 @@ func (l *Lane) startReads(g *group) {
 	}
 }
 
-func (l *Lane) finishReads(g *group, id uint64) {
+func (g *group) takeReads(id uint64) []openRead {
 	reads := g.reading[id]
 	delete(g.reading, id)
+	g.reads -= len(reads)
+	return reads
+}
+
+func (l *Lane) finishReads(g *group, id uint64) {
+	reads := g.takeReads(id)
 	for _, r := range reads {
 		if !g.leading {
 			l.lost(r.waiter, g.id)
@@ -318,9 +332,7 @@ func (l *Lane) finishReads(g *group, id uint64) {
 }
 
 func (l *Lane) loseReads(g *group, id uint64) {
-	reads := g.reading[id]
-	delete(g.reading, id)
-	for _, r := range reads {
+	for _, r := range g.takeReads(id) {
 		l.lost(r.waiter, g.id)
 	}
 }
@@ -330,7 +342,7 @@ func (l *Lane) loseAllReads(g *group) {
 		l.loseReads(g, id)
 	}
 	reads := g.asked
-	g.asked = nil
+	g.asked, g.reads = nil, 0
 	for _, r := range reads {
 		l.lost(r.waiter, g.id)
 	}

@@ -27,6 +27,7 @@ type Limits struct {
 	RideMax          time.Duration // how long commits that nobody waits for may wait for a message, or an entry, to share
 	BankQueueMax     int           // commands that wait for a bank's next entry; more requests are dropped, and repeated by their driver
 	AsksMax          int           // client requests open at this node; more are refused with ErrBusy
+	ReadsMax         int           // reads that wait at a group's leader, from all nodes; more are refused with ErrBusy
 	ReforwardAfter   time.Duration
 	InquireEvery     time.Duration // how often a bank's leader looks for old holds
 	OrphanAfter      time.Duration // how old they must be
@@ -66,6 +67,7 @@ func DefaultLimits() Limits {
 		RideMax:          5 * time.Millisecond,
 		BankQueueMax:     1 << 16,
 		AsksMax:          1 << 16,
+		ReadsMax:         1 << 16,
 		ReforwardAfter:   time.Second,
 		InquireEvery:     time.Second,
 		OrphanAfter:      3 * time.Second,

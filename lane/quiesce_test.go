@@ -166,7 +166,7 @@ func TestAGroupAtRestIsWokenForRepair(t *testing.T) {
 		had := w.mustAnswer(w.ask(3, lane.HashReplica{Group: "bank/B"})).Hash
 		w.start(3)
 		incomplete := func() (groups []lane.GroupID) {
-			for _, r := range w.lanes[3].Inspect() {
+			for _, r := range w.lanes[3].Inspect(nil) {
 				if r.Engine.Incomplete() {
 					groups = append(groups, r.Group)
 				}

@@ -17,6 +17,7 @@ type answerJudge struct {
 	w      *world
 	fates  map[transfer.ID]*fate
 	opened map[place]time.Duration // when an account was first acknowledged
+	places []place                 // in that order
 	audits map[transfer.BankID][]audited
 }
 
@@ -34,6 +35,7 @@ type fate struct {
 	toldAt   time.Duration
 	seenAt   time.Duration // when an answer first knew of it; 0: never
 	content  *transfer.Fingerprint
+	history  history
 }
 
 type place struct {
@@ -53,23 +55,28 @@ func newAnswerJudge(w *world) *answerJudge {
 // asked takes down what a client wants.
 func (j *answerJudge) asked(q *question) {
 	switch ask := q.ask.(type) {
+	case lane.Submit:
+		f := j.fateOf(ask.Transfer.ID)
+		q.told = f.ask(q)
+		f.open++
+		fingerprint := ask.Transfer.Fingerprint()
+		if !slices.ContainsFunc(f.contents, func(t *transfer.Transfer) bool { return t.Fingerprint() == fingerprint }) {
+			f.contents = append(f.contents, cloneTransfer(ask.Transfer))
+		}
 	case lane.CancelTransfer:
-		j.fateOf(ask.ID).cancels++
+		f := j.fateOf(ask.ID)
+		q.told = f.ask(q)
+		f.cancels++
 	case lane.VoidTransfer:
-		j.fateOf(ask.ID).voids++
+		f := j.fateOf(ask.ID)
+		q.told = f.ask(q)
+		f.voids++
 	case lane.CaptureTransfer:
 		f := j.fateOf(ask.ID)
+		q.told = f.ask(q)
 		f.captures = append(f.captures, ask.AmountsMinor)
-	}
-	submit, ok := q.ask.(lane.Submit)
-	if !ok {
-		return
-	}
-	f := j.fateOf(submit.Transfer.ID)
-	f.open++
-	fingerprint := submit.Transfer.Fingerprint()
-	if !slices.ContainsFunc(f.contents, func(t *transfer.Transfer) bool { return t.Fingerprint() == fingerprint }) {
-		f.contents = append(f.contents, cloneTransfer(submit.Transfer))
+	case lane.GetTransfer:
+		q.told = j.fateOf(ask.ID).ask(q)
 	}
 }
 
@@ -133,6 +140,7 @@ func (j *answerJudge) submitted(q *question, asked *transfer.Transfer, a *lane.A
 		}
 	case errors.As(a.Err, &code) && (code.Kind == transfer.KindUnavailable || code.Kind == transfer.KindExhausted || code.Kind == transfer.KindInvalid):
 		f.open-- // nothing happened, it says
+		q.told.end(j.w.now, refusal, 0)
 	default:
 		j.w.counts.Unknown++
 	}
@@ -140,6 +148,10 @@ func (j *answerJudge) submitted(q *question, asked *transfer.Transfer, a *lane.A
 
 // ended: a cancel, a void and a capture are answered with an outcome, which stands as any other: what was heard to be cancelled never commits.
 func (j *answerJudge) ended(q *question, id transfer.ID, a *lane.Answer) {
+	var code *transfer.Error
+	if errors.As(a.Err, &code) && (code.Kind == transfer.KindUnavailable || code.Kind == transfer.KindExhausted) {
+		q.told.end(j.w.now, refusal, 0)
+	}
 	if a.Err != nil {
 		return
 	}
@@ -173,6 +185,7 @@ func (j *answerJudge) learn(q *question, f *fate, id transfer.ID, r *transfer.Re
 		}
 		f.content = &fingerprint
 	}
+	q.told.end(j.w.now, outcome, r.State)
 	if f.seenAt == 0 {
 		f.seenAt = j.w.now
 	}
@@ -201,7 +214,11 @@ func (j *answerJudge) read(q *question, id transfer.ID, a *lane.Answer) {
 		j.learn(q, f, id, &a.Transfer)
 		return
 	}
-	if errors.Is(a.Err, transfer.ErrTransferNotFound) && f.seenAt != 0 && f.seenAt < q.asked {
+	if !errors.Is(a.Err, transfer.ErrTransferNotFound) {
+		return
+	}
+	q.told.end(j.w.now, outcome, 0)
+	if f.seenAt != 0 && f.seenAt < q.asked {
 		j.w.fail("no read is older than an answer", "transfer %s was known at %v; asked at %v, it isn't", id, f.seenAt, q.asked)
 	}
 }
@@ -212,6 +229,7 @@ func (j *answerJudge) accountOpened(_ *question, p place, a *lane.Answer) {
 	}
 	if _, known := j.opened[p]; a.Err == nil && !known {
 		j.opened[p] = j.w.now
+		j.places = append(j.places, p)
 	}
 }
 

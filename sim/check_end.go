@@ -51,6 +51,7 @@ func (j *judge) end() {
 		return
 	}
 	j.money.look()
+	j.reads.end()
 	for _, h := range j.w.hosts {
 		for _, r := range h.replicas() {
 			j.goThrough(h, &r)
@@ -59,6 +60,7 @@ func (j *judge) end() {
 	}
 	for _, id := range j.answers.ids() {
 		j.endOf(id)
+		j.answers.linearizable(id)
 	}
 	j.w.traffic.readBack()
 	j.w.until(j.w.now+10*time.Second, func() bool { return j.w.traffic.reading == 0 })

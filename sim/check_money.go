@@ -20,10 +20,11 @@ type moneyJudge struct {
 
 // books is the newest state of a bank that anybody has seen.
 type books struct {
-	bank    transfer.BankID
-	applied raft.Index
-	totals  []bank.Total
-	journal []bank.Entry
+	bank     transfer.BankID
+	applied  raft.Index
+	totals   []bank.Total
+	journal  []bank.Entry
+	balances map[transfer.AccountID]int64 // after it
 }
 
 // applied is where a transfer has become entries.
@@ -36,21 +37,32 @@ type applied struct {
 func newMoneyJudge(w *world) *moneyJudge {
 	j := &moneyJudge{w: w, partly: map[transfer.ID]*applied{}, finished: map[transfer.ID]*applied{}}
 	for _, b := range w.shape.banks {
-		j.books = append(j.books, &books{bank: b})
+		j.books = append(j.books, &books{bank: b, balances: map[transfer.AccountID]int64{}})
 	}
 	return j
 }
 
 func (j *moneyJudge) look() {
 	for _, b := range j.books {
-		r, ok := j.w.judge.best(lane.BankGroup(b.bank))
-		if ok && r.Applied > b.applied {
-			j.follow(b, &r)
-		}
+		j.catchUp(b)
 	}
 	if j.w.failure == nil {
 		j.conserved()
 		j.noneAborted()
+	}
+}
+
+// booksOf are those of one bank, as new as anybody has them.
+func (j *moneyJudge) booksOf(id transfer.BankID) *books {
+	b := j.books[slices.IndexFunc(j.books, func(b *books) bool { return b.bank == id })]
+	defer j.w.judge.seeThrough()()
+	j.catchUp(b)
+	return b
+}
+
+func (j *moneyJudge) catchUp(b *books) {
+	if r, ok := j.w.judge.best(lane.BankGroup(b.bank)); ok && r.Applied > b.applied && !betweenBooks(&r) {
+		j.follow(b, &r)
 	}
 }
 
@@ -63,6 +75,9 @@ func (j *moneyJudge) follow(b *books, r *lane.Replica) {
 		return
 	}
 	b.journal = append(b.journal, fresh...)
+	for i := range fresh {
+		b.balances[fresh[i].Account] = fresh[i].BalanceMinor
+	}
 	for len(fresh) > 0 {
 		n := 1
 		for n < len(fresh) && fresh[n].Transfer == fresh[0].Transfer {

@@ -223,5 +223,6 @@ func drawLimits(seed uint64) lane.Limits {
 	l.HandOverAfter = time.Duration(200+rng.IntN(3000)) * time.Millisecond
 	l.QuiesceTicks = rng.IntN(60)
 	l.CaughtUpEntries = rng.Uint64N(64)
+	tiny(&l.ReadsMax, 2, 16)
 	return l
 }

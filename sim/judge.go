@@ -15,6 +15,8 @@ type judge struct {
 	answers  *answerJudge
 	raft     *raftJudge
 	banks    *bankJudge
+	reads    *readJudge
+	queues   *queueJudge
 	lookedAt time.Duration
 	turn     int                       // whose books are gone through next
 	checked  map[*ledger.Ledger]uint64 // how long each journal was when its books were last gone through
@@ -23,7 +25,21 @@ type judge struct {
 const lookEvery = 150 * time.Millisecond
 
 func newJudge(w *world) *judge {
-	return &judge{w: w, money: newMoneyJudge(w), answers: newAnswerJudge(w), raft: newRaftJudge(w), banks: newBankJudge(w), checked: map[*ledger.Ledger]uint64{}}
+	return &judge{w: w, money: newMoneyJudge(w), answers: newAnswerJudge(w), raft: newRaftJudge(w), banks: newBankJudge(w), reads: &readJudge{w: w}, queues: &queueJudge{w: w}, checked: map[*ledger.Ledger]uint64{}}
+}
+
+// asked sees every question of a client.
+func (j *judge) asked(q *question) {
+	j.answers.asked(q)
+	j.reads.asked(q)
+}
+
+// heard sees every answer, when the node gives it.
+func (j *judge) heard(q *question, a *lane.Answer) {
+	j.answers.heard(q, a)
+	if a.Err == nil {
+		j.reads.heard(q, a)
+	}
 }
 
 // onSend sees every message that leaves a node.
@@ -39,13 +55,17 @@ func (j *judge) onSend(from raft.NodeID, s *lane.Send) {
 // started sees a node that has come back with what its disk remembered.
 func (j *judge) started(h *host) {
 	defer j.seeThrough()()
+	j.queues.started(h)
 	for _, r := range h.replicas() {
 		j.goThrough(h, &r)
 	}
 }
 
 // afterStep sees a node after each step.
-func (j *judge) afterStep(h *host) { j.raft.afterStep(h) }
+func (j *judge) afterStep(h *host) {
+	j.raft.afterStep(h)
+	j.queues.afterStep(h)
+}
 
 // seeThrough lets judges read damaged disks until the returned function is called.
 func (j *judge) seeThrough() (end func()) {
@@ -87,13 +107,18 @@ func (j *judge) goThrough(h *host, r *lane.Replica) {
 	if r.Ledger == nil {
 		return
 	}
-	if h.disk.of(r.Group).applied > r.Applied {
-		return // another's snapshot is on the disk, and the lane hears of it with its next step
+	if betweenBooks(r) {
+		return
 	}
 	j.checked[r.Ledger] = r.Ledger.LastEntry()
 	if err := r.Ledger.Check(); err != nil {
 		j.w.fail("a bank's books are consistent", "node %d, bank %s: %v", h.id, r.Bank, err)
 	}
+}
+
+// betweenBooks says whether another's snapshot is on the disk, and the lane hears of it with its next step.
+func betweenBooks(r *lane.Replica) bool {
+	return r.Engine.(*watched).host.disk.of(r.Group).applied > r.Applied
 }
 
 // best finds the live replica that has applied most; ok is false if there is none.

@@ -182,6 +182,9 @@ func (b *blow) eclipse() {
 		b.w.net.cut[b.h.id][other.id], b.w.net.cut[other.id][b.h.id] = true, true
 	}
 	b.h.freeze(b.w.now + frozen)
+	for range 4 {
+		b.w.after(frozen+time.Duration(b.rng.Int64N(int64(500*time.Millisecond))), func() { b.w.traffic.askAbout(b.h, b.rng) })
+	}
 	b.w.after(frozen+time.Duration(b.rng.Int64N(int64(2*time.Second))), b.w.net.heal)
 }
 

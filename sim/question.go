@@ -18,13 +18,15 @@ type question struct {
 	node    raft.NodeID
 	then    func(answer *lane.Answer) // nil answer: the client heard nothing; called once
 	closed  bool
+	told    *told  // what is noted of it in a transfer's history; nil: it isn't about one
+	floor   uint64 // entries that the bank had which it is about
 }
 
 // put has a client ask a node. A client that can't reach the node hears nothing, as one whose answer is lost.
 func (w *world) put(h *host, patience time.Duration, ask lane.Ask, then func(*lane.Answer)) {
 	w.counts.Asked++
 	q := &question{w: w, request: w.counts.Asked, ask: ask, asked: w.now, node: h.id, then: then}
-	w.judge.answers.asked(q)
+	w.judge.asked(q)
 	if h.lane == nil {
 		w.after(time.Millisecond, q.lost)
 		return
@@ -41,7 +43,7 @@ func (w *world) put(h *host, patience time.Duration, ask lane.Ask, then func(*la
 
 // answered: what the node says is judged, whether or not the client hears it.
 func (q *question) answered(a *lane.Answer) {
-	q.w.judge.answers.heard(q, a)
+	q.w.judge.heard(q, a)
 	if q.w.mischief.dares(unheard, q.w.traffic.rng, q.w.faults.LostAnswers) {
 		q.w.after(time.Second, q.lost)
 		return

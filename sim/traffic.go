@@ -217,6 +217,19 @@ func otherContent(rng *rand.Rand, of *transfer.Transfer) *transfer.Transfer {
 	return other
 }
 
+// askAbout has clients ask one node what is new.
+func (t *traffic) askAbout(h *host, rng *rand.Rand) {
+	if t.ended {
+		return
+	}
+	for _, content := range t.sent[max(0, len(t.sent)-3):] {
+		t.w.put(h, 200*time.Millisecond, lane.GetTransfer{ID: content.ID}, func(*lane.Answer) {})
+	}
+	b := t.w.shape.banks[rng.IntN(len(t.w.shape.banks))]
+	t.w.put(h, 200*time.Millisecond, lane.ListAccounts{Bank: b, Limit: 20}, func(*lane.Answer) {})
+	t.w.put(h, 200*time.Millisecond, lane.AuditBank{Bank: b}, func(*lane.Answer) {})
+}
+
 // readBack asks once more about some of what was ever submitted, when everything is settled.
 func (t *traffic) readBack() {
 	for i := 0; i < len(t.sent); i += 1 + len(t.sent)/40 {

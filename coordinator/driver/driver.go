@@ -118,6 +118,14 @@ func (d *Driver) Counts() Counts {
 	return c
 }
 
+// Load says how many transfers, holds and ids the driver has in mind, and how many requests are on their way to the bank that has most of them.
+func (d *Driver) Load() (kept, outstanding int) {
+	for _, p := range d.bankOrder {
+		outstanding = max(outstanding, p.outstanding)
+	}
+	return len(d.flights) + len(d.closings), outstanding
+}
+
 // Idle says that nothing is under way: no transfer is undecided or unsettled but for those that are held, and no id is being closed.
 func (d *Driver) Idle() bool {
 	return len(d.flights) == d.held && len(d.closings) == 0 && len(d.facts) == 0

@@ -54,7 +54,11 @@ func (d *Driver) closeID(now time.Time, id transfer.ID, reason transfer.Reason) 
 	return c
 }
 
+// closeOrphan needs a place among the flights; without one it leaves the id to the bank's next inquiry.
 func (d *Driver) closeOrphan(now time.Time, p *pipeline, id transfer.ID) {
+	if d.closings[id] == nil && d.admitOne() != nil {
+		return
+	}
 	reason := transfer.Reason{Code: transfer.ErrOrphaned.Code, Bank: p.bank, Detail: "bank " + string(p.bank) + " held it and no coordinator knew it"}
 	c := d.closeID(now, id, reason)
 	if !slices.Contains(c.banks, p) {

@@ -24,7 +24,7 @@ raft, internal/invariant                          < replica;            # knows 
 replica, directory, coordinator/driver, ledger    < lane;
 bank                                              < sim/workload;
 transfer, porcupine                               < internal/linear;    # models of histories, for whoever has watched some
-lane, raft/etcdraft, sim/workload                 < sim;
+lane, raft/etcdraft, sim/workload, internal/linear < sim;
 # All rooms listed ABOVE this line are dry: no import of os, net, sync, log, context; no go statement; no time.Now/Since/Sleep/After/NewTimer
 # (Time and Duration are fine); no top-level math/rand functions (a rand.New over a seed that was passed in is fine).
 # ------------------------------------------ waterline ------------------------------------------

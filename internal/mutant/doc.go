@@ -19,6 +19,7 @@ const (
 	AckBeforeDurable
 	CutOnRepeat
 	VouchForReplaced
+	ReadUnconfirmed
 
 	CheckpointBehind
 	SkipFirstAfterStart
@@ -40,4 +41,6 @@ const (
 	RollbackKeepsHeld
 	DropCheckpointedHold
 	EntryWithoutLeg
+
+	ReadsWithoutBound
 )

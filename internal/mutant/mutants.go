@@ -23,6 +23,7 @@ var All = []Bug{
 	{AckBeforeDurable, "ack-before-durable", "raft", "entries are acknowledged before they are durable", 20},
 	{CutOnRepeat, "cut-on-repeat", "raft", "a repeated append cuts off what came after it", 20},
 	{VouchForReplaced, "vouch-for-replaced", "raft", "a late write vouches for entries that have replaced its own", 1000},
+	{ReadUnconfirmed, "read-unconfirmed", "raft", "a leader answers reads without asking whether it still leads", 500},
 
 	{CheckpointBehind, "checkpoint-behind", "replica", "a checkpoint names an index before the last one it contains", 20},
 	{SkipFirstAfterStart, "skip-first-after-start", "replica", "the first entry after a start isn't applied", 50},
@@ -44,4 +45,6 @@ var All = []Bug{
 	{RollbackKeepsHeld, "rollback-keeps-held", "ledger", "a rollback doesn't give back what was held", 20},
 	{DropCheckpointedHold, "drop-checkpointed-hold", "ledger", "a restart forgets a hold", 50},
 	{EntryWithoutLeg, "entry-without-leg", "ledger", "the last leg of a transfer becomes no entry", 20},
+
+	{ReadsWithoutBound, "reads-without-bound", "lane", "as many reads wait at a leader as come", 50},
 }
