@@ -143,6 +143,8 @@ func (b *bankHost) isDue() bool { return false }
 
 func (b *bankHost) afterApply() {}
 
+func (b *bankHost) nothing() []byte { return ledger.Encode(b.lane.now, nil) }
+
 // propose makes the next entry from what has gathered while the last one was being written.
 func (b *bankHost) propose() {
 	if len(b.commands) == 0 || !b.group.replica.CanPropose() {

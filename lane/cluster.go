@@ -122,6 +122,8 @@ func (c *clusterHost) isDue() bool { return false }
 
 func (c *clusterHost) afterApply() {}
 
+func (c *clusterHost) nothing() []byte { return directory.Encode(nil) }
+
 func (c *clusterHost) propose() {
 	if len(c.facts) == 0 || !c.group.replica.CanPropose() {
 		return

@@ -94,6 +94,8 @@ func (c *coordinatorHost) isDue() bool { return c.driver.Due(c.lane.now) }
 
 func (c *coordinatorHost) afterApply() { c.carryOut() }
 
+func (c *coordinatorHost) nothing() []byte { return coordinator.Encode(c.lane.now, nil) }
+
 // propose makes the next entry from what has gathered while the last one was being written. What may ride makes none by itself until
 // it has waited long enough: nobody waits for it, and the next transfer would have to wait for its sync.
 func (c *coordinatorHost) propose() {

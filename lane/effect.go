@@ -149,7 +149,7 @@ func (ForwardReply) isMessage() {}
 
 // Report is a fact for logs and metrics: LeaderChanged, LeadershipOffered, BankViolated, BankBreakerMoved, MessageRefused,
 // SnapshotBegun, SnapshotUnreadable, SnapshotInstalled, ReplicaIncomplete, ReplicaRepaired, CheckpointBegun,
-// MembershipProposed, ReplicaRetired or NodeRemoved. The host chooses words and level.
+// MembershipProposed or ReplicaRetired. The host chooses words and level.
 type Report interface{ isReport() }
 
 // LeaderChanged says who leads a group now, as this node sees it (zero: nobody known).
@@ -242,9 +242,5 @@ type MembershipProposed struct {
 // ReplicaRetired says that the replica here was ended for ever: its group goes on without this node.
 type ReplicaRetired struct{ Group GroupID }
 
-// NodeRemoved says that this node is out of the cluster for ever: the process should end.
-type NodeRemoved struct{}
-
 func (MembershipProposed) isReport() {}
 func (ReplicaRetired) isReport()     {}
-func (NodeRemoved) isReport()        {}

@@ -46,6 +46,7 @@ type group struct {
 	reading map[uint64][]openRead // ReadIndex under way
 
 	steered    steered
+	outlived   outlived
 	handovers  []handover
 	toldBehind time.Time // when the cluster's leader was last told who is behind
 	toldAbsent time.Time // … and who is out
@@ -60,13 +61,14 @@ type openRead struct {
 // machineHost is what a group is for: a coordinator shard or a bank.
 type machineHost interface {
 	replica.Machine
-	lead()       // this node leads now and has applied everything of earlier reigns
-	depose()     // this node leads no more
-	tick()       // time has passed
-	idle() bool  // nothing is under way, and nothing waits
-	isDue() bool // time has come for something, be it at rest
-	propose()    // put what has gathered into the log, if there is room
-	afterApply() // carry on what applied entries have made possible
+	lead()           // this node leads now and has applied everything of earlier reigns
+	depose()         // this node leads no more
+	tick()           // time has passed
+	idle() bool      // nothing is under way, and nothing waits
+	isDue() bool     // time has come for something, be it at rest
+	nothing() []byte // an entry that changes nothing
+	propose()        // put what has gathered into the log, if there is room
+	afterApply()     // carry on what applied entries have made possible
 	serve(w waiter, ask Ask)
 	answerRead(w waiter, ask Ask) // the state is new enough
 }

@@ -44,7 +44,6 @@ type Lane struct {
 	cluster  *clusterHost
 	followed directoryVersion // the version of the directory that the replicas here are made by
 	retired  map[GroupID]bool // replicas that were ended here
-	removed  bool             // this node is out of the cluster
 	heard    map[raft.NodeID]time.Time
 
 	groups  map[GroupID]*group // the replicas on this node
@@ -177,7 +176,6 @@ func (l *Lane) tick() (counted int) {
 		l.enqueue(g)
 	}
 	l.register()
-	l.noticeRemoval()
 	l.giveUpSilent()
 	l.gateway.tick(l)
 	if l.now.Sub(l.lastInquiry) >= l.limits.InquireEvery {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/quorate/quorate/directory"
+	"github.com/quorate/quorate/internal/mutant"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/raft/membership"
 )
@@ -46,15 +47,6 @@ func (l *Lane) follow() {
 	}
 	if self.Disk != (directory.Disk{}) && l.cfg.Disk != (directory.Disk{}) && self.Disk != l.cfg.Disk {
 		l.fail(fmt.Errorf("this is not the disk that node %d has had: what the node promised is gone with that; remove the node, and add the machine under a new id", l.node))
-	}
-}
-
-// noticeRemoval: who is out of the cluster's group hears no more of the directory, and its own membership is what tells it so.
-func (l *Lane) noticeRemoval() {
-	is := l.cluster.group.replica.Engine().Members()
-	if !l.removed && slices.Contains(is.Removed, l.node) {
-		l.removed = true
-		l.report(NodeRemoved{})
 	}
 }
 
@@ -108,7 +100,7 @@ func (l *Lane) steer(g *group) {
 		return
 	}
 	status := engine.Status()
-	changes := l.nextChanges(&status, &is, voters, learners)
+	changes := l.nextChanges(&status, &is, place, voters, learners)
 	switch {
 	case len(changes) > 0:
 		_, err := engine.ProposeMembership(changes...)
@@ -127,8 +119,9 @@ func (l *Lane) steer(g *group) {
 	}
 }
 
-// nextChanges is the next step from the membership as it is to the one that should be.
-func (l *Lane) nextChanges(status *raft.Status, is *membership.Config, voters, learners []raft.NodeID) (changes []membership.Change) {
+// nextChanges is the next step from the membership as it is to the one that should be. Only those are taken out who are asked to leave: a member that
+// the directory here doesn't know may have come by a newer one, and would be out for ever.
+func (l *Lane) nextChanges(status *raft.Status, is *membership.Config, place *directory.Group, voters, learners []raft.NodeID) (changes []membership.Change) {
 	for _, id := range slices.Concat(voters, learners) {
 		if !is.IsVoter(id) && !is.IsLearner(id) {
 			return []membership.Change{{Kind: membership.AddLearner, Node: id}}
@@ -144,7 +137,8 @@ func (l *Lane) nextChanges(status *raft.Status, is *membership.Config, voters, l
 		changes = append(changes, membership.Change{Kind: membership.AddVoter, Node: id})
 	}
 	for _, id := range is.Members() {
-		if id != l.node && !slices.Contains(voters, id) && !slices.Contains(learners, id) {
+		stranger := mutant.On(mutant.TakeOutStrangers) && !slices.Contains(voters, id) && !slices.Contains(learners, id)
+		if id != l.node && (slices.Contains(place.Leaving, id) || stranger) {
 			changes = append(changes, membership.Change{Kind: membership.Remove, Node: id})
 		}
 	}
@@ -185,8 +179,8 @@ func (l *Lane) tellBehind(g *group, is *membership.Config, members []raft.NodeID
 	}
 }
 
-// tellAbsent has the cluster's leader told who is out of the group. It asks first whether this node still leads: another leader may have
-// let somebody in.
+// tellAbsent has the cluster's leader told who is out of the group: what they have promised there will be gone then. It asks first whether
+// this node still leads, for another leader may have let somebody in.
 func (l *Lane) tellAbsent(g *group, place *directory.Group, is *membership.Config) {
 	if l.now.Sub(g.toldAbsent) < l.limits.ReportEvery || len(absent(place, is)) == 0 {
 		return
@@ -210,12 +204,32 @@ type confirmAbsent struct{}
 
 func (confirmAbsent) isAsk() {}
 
+// outlived says since when a leader knows of its membership. A member counts by a membership once it is applied, and after a restart by the one that
+// it knows to be committed: if those who stay forget that, they need the votes of those who leave. So these are let go when an entry is
+// committed that was proposed later: whoever has acknowledged it has written down, with it or before, that the membership is committed.
+type outlived struct {
+	term    raft.Term
+	members string     // as the engine encodes them
+	last    raft.Index // of the log then
+}
+
 // absenceConfirmed: this node leads, and its membership is as new as any.
 func (l *Lane) absenceConfirmed(g *group) {
-	place := l.cluster.machine.Group(string(g.id))
-	is := g.replica.Engine().Members()
-	if nodes := absent(place, &is); len(nodes) > 0 && !is.Joint() {
+	engine := g.replica.Engine()
+	place, is := l.cluster.machine.Group(string(g.id)), engine.Members()
+	nodes := absent(place, &is)
+	if len(nodes) == 0 || is.Joint() {
+		return
+	}
+	if members := string(engine.Membership()); g.outlived.term != g.term || g.outlived.members != members {
+		g.outlived = outlived{term: g.term, members: members, last: engine.Status().Last}
+	}
+	switch {
+	case g.replica.Applied() > g.outlived.last || mutant.On(mutant.LetGoAtOnce):
 		l.tellCluster(GroupReport{Group: g.id, Absent: nodes})
+	case g.replica.CanPropose() && engine.Status().Last == g.outlived.last:
+		_, _ = g.replica.Propose(g.host.nothing()) // refused if leadership is going
+		l.touch(g)
 	}
 }
 

@@ -9,10 +9,7 @@ import (
 	"github.com/quorate/quorate/transport"
 )
 
-// ErrRemoved is why a node ends that was removed from its cluster.
-var ErrRemoved = errors.New("this node was removed from the cluster")
-
-// ErrExpelled is why a node ends whose data directory isn't the one that the cluster knows it by, or that was removed while it was away.
+// ErrExpelled is why a node ends whose data directory isn't the one that the cluster knows it by, or that was removed.
 var ErrExpelled = errors.New("the cluster doesn't take this node back")
 
 // observe writes a report of the lane for the operator.
@@ -56,8 +53,6 @@ func (n *Node) observe(report lane.Report) {
 	case lane.ReplicaRetired:
 		n.leaders.changed(n, r.Group, 0)
 		n.log.Info("replica retired: the group goes on without this node", "group", r.Group)
-	case lane.NodeRemoved:
-		n.fail(fmt.Errorf("%w: node %d. try: to use this machine again, add it under a new id, with an empty data directory", ErrRemoved, n.config.Node))
 	case lane.CheckpointBegun:
 		n.log.Debug("checkpoint begun", "group", r.Group, "applied", r.Applied, "keys", r.Keys)
 	}

@@ -10,17 +10,17 @@ import (
 // within a node don't pass here.
 type bankJudge struct {
 	w     *world
-	words map[promise]bank.Op // the request whose answer closed an id at a bank
+	words map[word]bank.Op // the request whose answer closed an id at a bank
 }
 
-// promise is what a bank can be held to. A rollback closes the id for every content, a no or a Resolve for one.
-type promise struct {
+// word is what a bank can be held to. A rollback closes the id for every content, a no or a Resolve for one.
+type word struct {
 	bank    transfer.BankID
 	id      transfer.ID
 	content transfer.Fingerprint // zero: any
 }
 
-func newBankJudge(w *world) *bankJudge { return &bankJudge{w: w, words: map[promise]bank.Op{}} }
+func newBankJudge(w *world) *bankJudge { return &bankJudge{w: w, words: map[word]bank.Op{}} }
 
 func (j *bankJudge) onSend(m *lane.BankAnswers) {
 	for i := range m.Answers {
@@ -29,7 +29,7 @@ func (j *bankJudge) onSend(m *lane.BankAnswers) {
 }
 
 func (j *bankJudge) answered(from transfer.BankID, a *bank.Answer) {
-	any, one := promise{from, a.ID, transfer.Fingerprint{}}, promise{from, a.ID, a.Fingerprint}
+	any, one := word{from, a.ID, transfer.Fingerprint{}}, word{from, a.ID, a.Fingerprint}
 	switch {
 	case a.Op == bank.Prepare && a.Result == bank.No && a.Reason.Code != transfer.ErrPrepareConflict.Code,
 		a.Op == bank.Resolve && a.Result == bank.RolledBack:

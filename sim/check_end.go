@@ -17,6 +17,9 @@ const settleWithin = 20 * time.Second
 func (j *judge) unsettled() string {
 	applied := map[lane.GroupID]raft.Index{}
 	for _, h := range j.w.hosts {
+		if h.gone {
+			continue
+		}
 		if h.lane == nil {
 			return fmt.Sprintf("node %d is down", h.id)
 		}
@@ -37,6 +40,9 @@ func (j *judge) unsettled() string {
 				return fmt.Sprintf("bank %s holds %d transfers, the first %v", r.Bank, r.Ledger.OpenHolds(), r.Ledger.OldHolds(epoch.AddDate(1, 0, 0), 1))
 			}
 			applied[r.Group] = r.Applied
+			if why := j.w.unsteered(&r); r.Leading && why != "" {
+				return why
+			}
 		}
 	}
 	return ""
@@ -52,7 +58,15 @@ func (j *judge) end() {
 	}
 	j.money.look()
 	j.reads.end()
+	for _, stands := range j.w.operator.heard {
+		if broken := stands(j.w.directory()); broken != "" {
+			j.w.fail("an accepted change of the cluster stands", "%s", broken)
+		}
+	}
 	for _, h := range j.w.hosts {
+		if h.gone {
+			continue
+		}
 		for _, r := range h.replicas() {
 			j.goThrough(h, &r)
 			j.raft.verify(h, &r)

@@ -100,6 +100,7 @@ func (j *raftJudge) onSend(from raft.NodeID, m *lane.RaftMessage) {
 	r := &m.Message
 	disk := j.w.host(from).disk.of(m.Group)
 	switch {
+	case disk.retired: // what it still says counts no more
 	case r.Kind == raft.AppendReply && !r.Reject:
 		if err := disk.covers(r.Term, r.Index); err != nil {
 			j.w.fail("an acknowledged entry is durable", "node %d %v", from, err)

@@ -3,7 +3,6 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/quorate/quorate/coordinator/driver"
@@ -96,6 +95,7 @@ const (
 	streamNetwork
 	streamNemesis
 	streamTraffic
+	streamOperator
 	streamHosts   = 1 << 8
 	streamBounds  = 1 << 9
 	streamStrikes = 1 << 32
@@ -154,21 +154,6 @@ func drawShape(cfg *Config) shape {
 		s.think = cfg.Cluster.Think
 	}
 	return s
-}
-
-// places says where each group's members are.
-func (s *shape) places() map[lane.GroupID][]raft.NodeID {
-	places := map[lane.GroupID][]raft.NodeID{}
-	for shard, members := range s.directory.Coordinators {
-		places[lane.CoordinatorGroup(shard)] = members
-		places[lane.ClusterGroup] = append(places[lane.ClusterGroup], members...)
-	}
-	for _, b := range s.directory.Banks {
-		places[lane.BankGroup(b.Bank)] = b.Members
-	}
-	slices.Sort(places[lane.ClusterGroup])
-	places[lane.ClusterGroup] = slices.Compact(places[lane.ClusterGroup])
-	return places
 }
 
 func someNodes(rng *rand.Rand, of, count int) []raft.NodeID {

@@ -32,12 +32,13 @@ type Faults struct {
 	CrashPoint   float64 // chance per step or sync that the node crashes in the middle of it
 	ClockDrift   float64 // largest difference of a clock's rate from 1
 	ClockSkew    time.Duration
-	LostAnswers  float64 // a client doesn't hear its answer
-	Impatience   float64 // a client doesn't wait for it
-	NewBounds    float64 // chance that a node starts with other bounds than before, as after a change of its configuration
-	Quiet        int     // phases in which nothing of all this begins
-	DamagedChunk float64 // of a piece of a snapshot: one bit of it arrives wrong, and the receiver has to see it
-	EagerReaders bool    // readers show a checkpoint while its sync is still under way, as the production store may
+	LostAnswers  float64       // a client doesn't hear its answer
+	Impatience   float64       // a client doesn't wait for it
+	NewBounds    float64       // chance that a node starts with other bounds than before, as after a change of its configuration
+	Quiet        int           // phases in which nothing of all this begins
+	DamagedChunk float64       // of a piece of a snapshot: one bit of it arrives wrong, and the receiver has to see it
+	Operator     time.Duration // mean time between two changes of the cluster that somebody asks for; zero: none
+	EagerReaders bool          // readers show a checkpoint while its sync is still under way, as the production store may
 }
 
 // NoFaults is a world where only time passes.
@@ -57,7 +58,7 @@ func DrawFaults(seed uint64) *Faults {
 	if rng.IntN(4) == 0 { // a storm: hardly a leader lives to see its successor's entries
 		between = 15 + rng.IntN(100)
 	}
-	return &Faults{
+	f := &Faults{
 		Loss: chance(0.3), Duplication: chance(0.3), Reordering: chance(0.5), Damage: chance(0.1),
 		MeanTimeToFault: time.Duration(between) * time.Millisecond,
 		Crash:           weight(), CrashAll: weight() / 2, Pause: weight(),
@@ -68,6 +69,10 @@ func DrawFaults(seed uint64) *Faults {
 		DamagedChunk: chance(0.5), LostDisk: weight(),
 		EagerReaders: rng.IntN(2) == 0,
 	}
+	if rng.IntN(2) == 0 {
+		f.Operator = time.Duration(100+rng.IntN(1500)) * time.Millisecond
+	}
+	return f
 }
 
 // knob is one field of Faults with the name that a command line and a schedule have for it: *float64, *int, *bool or *time.Duration.
@@ -86,7 +91,7 @@ func (f *Faults) knobs() []knob {
 		{"bit-rot", &f.BitRot}, {"clock-jump", &f.ClockJump}, {"lost-disk", &f.LostDisk},
 		{"crash-point", &f.CrashPoint}, {"clock-drift", &f.ClockDrift}, {"clock-skew", &f.ClockSkew},
 		{"lost-answers", &f.LostAnswers}, {"impatience", &f.Impatience}, {"new-bounds", &f.NewBounds}, {"quiet", &f.Quiet},
-		{"damaged-chunk", &f.DamagedChunk}, {"eager-readers", &f.EagerReaders},
+		{"damaged-chunk", &f.DamagedChunk}, {"eager-readers", &f.EagerReaders}, {"operator", &f.Operator},
 	}
 }
 
@@ -222,10 +227,11 @@ const (
 	unheard   // an answer that a client doesn't hear
 	impatient // a client that doesn't wait
 	rebound   // a start with other bounds
+	change    // of the cluster
 	kinds
 )
 
-var kindNames = [kinds]string{"strike", "lost", "doubled", "reordered", "damaged", "spoiled", "crash-point", "unheard", "impatient", "rebound"}
+var kindNames = [kinds]string{"strike", "lost", "doubled", "reordered", "damaged", "spoiled", "crash-point", "unheard", "impatient", "rebound", "change"}
 
 func (k kind) String() string { return kindNames[k] }
 

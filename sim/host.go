@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/directory"
@@ -13,8 +14,11 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// nodesMax bounds the nodes of a world.
-const nodesMax = 5
+// nodesMax bounds the nodes that a world begins with, hostsMax all that there ever are.
+const (
+	nodesMax = 5
+	hostsMax = 8
+)
 
 // host is one process: it gives a lane hands, as package node does. Its disk outlives its crashes.
 type host struct {
@@ -37,8 +41,10 @@ type host struct {
 	asked     map[uint64]*question
 	forgotten []uint64 // requests that the next step drops
 	stepCost  time.Duration
-	seen      []lane.Replica // what judges saw of the lane since its last step; none: nothing yet
-	applied   bool           // this step has applied entries
+	seen      []lane.Replica   // what judges saw of the lane since its last step; none: nothing yet
+	applied   bool             // this step has applied entries
+	peers     []directory.Node // that its transport was told of
+	gone      bool             // it has learned that it is out of the cluster: its process never runs again
 
 	doStep, doTick, doFinish func() // methods, bound once
 }
@@ -57,7 +63,7 @@ func newHost(w *world, id raft.NodeID) *host {
 func (h *host) start() {
 	limits := h.bounds()
 	l, err := lane.New(lane.Config{
-		Node: h.id, Seed: h.rng.Uint64(), Directory: h.w.shape.directory, Limits: limits, Disk: directory.Disk{byte(h.id)},
+		Node: h.id, Seed: h.rng.Uint64(), Directory: h.w.shape.directory, Limits: limits, Disk: directory.Disk{byte(h.id)}, Addresses: addressesOf(h.id),
 		NewEngine: h.newEngine, Restore: h.disk.restore,
 	})
 	if errors.Is(err, errRotten) || h.w.now < h.disk.full {
@@ -73,6 +79,7 @@ func (h *host) start() {
 	h.limits = limits
 	h.lane, h.inbox, h.due, h.frozen, h.thaw = l, nil, false, 0, nil
 	h.seen, h.applied = h.seen[:0], true
+	h.peers = nil
 	h.asked, h.forgotten = map[uint64]*question{}, nil
 	if h.rng.IntN(2) == 0 {
 		h.forgetAccounts()
@@ -149,10 +156,30 @@ func (h *host) stop(where string) {
 }
 
 func (h *host) restart() {
-	if h.lane == nil && h.w.failure == nil {
+	if h.lane == nil && h.w.failure == nil && !h.gone {
 		h.clock.skew += around(h.rng, h.w.faults.ClockSkew/4)
 		h.start()
 	}
+}
+
+// leave ends the process for ever: it has learned that it is out of the cluster.
+func (h *host) leave() {
+	if h.gone {
+		return
+	}
+	h.crash("for ever")
+	h.gone = true
+	h.w.counts.Left++
+}
+
+// knows says whether the host's transport has a way to a node, or lets it in: it was there at the beginning, or the directory has it.
+func (h *host) knows(id raft.NodeID) bool {
+	return int(id) <= h.w.shape.nodes && !h.refuses(id) || slices.ContainsFunc(h.peers, func(n directory.Node) bool { return n.ID == id && n.Role != directory.Removed })
+}
+
+// refuses says whether the host's transport turns a node away for ever.
+func (h *host) refuses(id raft.NodeID) bool {
+	return slices.ContainsFunc(h.peers, func(n directory.Node) bool { return n.ID == id && n.Role == directory.Removed })
 }
 
 // freeze lets the process stand still: what arrives waits.
@@ -250,6 +277,9 @@ func (h *host) stepBy(due time.Time) {
 // carryOut does what the step wants done, in the order of package node.
 func (h *host) carryOut(e *lane.Effects) {
 	h.w.judge.afterStep(h)
+	if e.Nodes != nil {
+		h.peers = slices.Clone(e.Nodes)
+	}
 	if h.crashPoint("before the effects of a step") {
 		return
 	}
@@ -264,6 +294,9 @@ func (h *host) carryOut(e *lane.Effects) {
 	}
 	for _, r := range e.Reports {
 		h.report(r)
+	}
+	if h.gone {
+		return
 	}
 	h.crashPoint("after a step")
 }
@@ -306,6 +339,10 @@ func (h *host) report(r lane.Report) {
 	case lane.ReplicaRepaired:
 		h.w.counts.Repaired++
 		h.w.trace.note(h.w.now, "is repaired", h.id, 0, r, hashString(string(r.Group)))
+	case lane.ReplicaRetired:
+		h.w.trace.note(h.w.now, "retires", h.id, 0, r, hashString(string(r.Group)))
+	case lane.MembershipProposed:
+		h.w.trace.note(h.w.now, "changes members", h.id, 0, r, hashString(string(r.Group)))
 	case lane.LeaderChanged:
 		h.w.counts.Elections++
 		h.w.trace.note(h.w.now, "sees a leader", h.id, 0, r, uint64(r.Term)<<8^uint64(r.Leader))

@@ -110,7 +110,7 @@ func (b *blow) crash() {
 // lostDisk crashes a node and damages what it remembers of one group.
 func (b *blow) lostDisk() {
 	b.h.crash("and loses data")
-	b.h.disk.lose(b.w.shape.places())
+	b.h.disk.lose(b.w.places())
 	b.w.after(b.downtime(), b.h.restart)
 }
 
@@ -139,7 +139,7 @@ func (b *blow) part(shape string, joined func(a, b int) bool) {
 
 // sides puts every node on one of two, at random.
 func (b *blow) sides() []bool {
-	side := make([]bool, len(b.w.hosts)+1)
+	side := make([]bool, hostsMax+1)
 	for i := range side {
 		side[i] = b.rng.IntN(2) == 0
 	}
@@ -160,8 +160,8 @@ func (b *blow) bridge() {
 func (b *blow) ring() {
 	place := b.rng.Perm(len(b.w.hosts))
 	b.part("ring", func(from, to int) bool {
-		if from == 0 || to == 0 {
-			return true // there is no node 0
+		if from == 0 || to == 0 || from > len(place) || to > len(place) {
+			return true // there is no such node
 		}
 		distance := (place[from-1] - place[to-1] + len(place)) % len(place)
 		return distance == 1 || distance == len(place)-1

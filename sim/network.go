@@ -21,7 +21,8 @@ type network struct {
 	damaged uint64 // pieces of snapshots
 }
 
-func newNetwork(w *world, nodes int) *network {
+func newNetwork(w *world) *network {
+	const nodes = hostsMax
 	n := &network{w: w, rng: stream(w.cfg.Seed, streamNetwork)}
 	for range nodes + 1 {
 		n.cut = append(n.cut, make([]bool, nodes+1))
@@ -38,10 +39,13 @@ func newNetwork(w *world, nodes int) *network {
 // send gives every message its fate. What a step sends to one node travels together, as a stream would carry it, unless
 // something happens to a message of its own.
 func (n *network) send(from raft.NodeID, sends []lane.Send) {
-	var packets [nodesMax + 1][]lane.Message
+	var packets [hostsMax + 1][]lane.Message
 	for i := range sends {
 		s := &sends[i]
 		n.w.judge.onSend(from, s)
+		if !n.w.host(from).knows(s.To) {
+			continue
+		}
 		if n.cut[from][s.To] || n.dares(lost, n.w.faults.Loss) {
 			n.w.trace.note(n.w.now, "lost →", from, s.To, s.Message, digest(s.Message))
 			continue
@@ -92,8 +96,17 @@ func (n *network) deliver(from, to raft.NodeID, at time.Duration, packet []lane.
 		n.lie(m)
 	}
 	n.w.at(at, func() {
+		if int(to) > len(n.w.hosts) || n.cut[from][to] {
+			return // there is no such machine yet
+		}
 		h := n.w.host(to)
-		if n.cut[from][to] || h.lane == nil {
+		switch {
+		case h.lane == nil:
+			return
+		case h.refuses(from):
+			n.w.host(from).leave()
+			return
+		case !h.knows(from):
 			return
 		}
 		for _, m := range packet {

@@ -67,6 +67,14 @@ func (t *traffic) think() time.Duration {
 
 func (t *traffic) anyHost() *host { return t.w.hosts[t.rng.IntN(len(t.w.hosts))] }
 
+func (t *traffic) anyLiveHost() *host {
+	for {
+		if h := t.anyHost(); h.lane != nil {
+			return h
+		}
+	}
+}
+
 // patience is how long a client waits: mostly not for long, or a node that stands still would hold up everybody.
 func (t *traffic) patience() time.Duration {
 	if t.rng.IntN(6) == 0 {
@@ -234,7 +242,7 @@ func (t *traffic) askAbout(h *host, rng *rand.Rand) {
 func (t *traffic) readBack() {
 	for i := 0; i < len(t.sent); i += 1 + len(t.sent)/40 {
 		t.reading++
-		t.w.put(t.anyHost(), 5*time.Second, lane.GetTransfer{ID: t.sent[i].ID}, func(a *lane.Answer) {
+		t.w.put(t.anyLiveHost(), 5*time.Second, lane.GetTransfer{ID: t.sent[i].ID}, func(a *lane.Answer) {
 			t.reading--
 			if a == nil || (a.Err != nil && !errors.Is(a.Err, transfer.ErrTransferNotFound) && !errors.Is(a.Err, transfer.ErrBusy)) {
 				t.w.fail("a settled world answers reads", "transfer %s: %+v", t.sent[i].ID, a)

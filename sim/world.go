@@ -24,6 +24,7 @@ type world struct {
 	hosts    []*host
 	nemesis  *nemesis
 	traffic  *traffic
+	operator *operator
 	judge    *judge
 	trace    trace
 	counts   Counts
@@ -54,6 +55,9 @@ type Counts struct {
 
 	DisksLost          uint64 // of one group each
 	Repaired           uint64 // they vote again
+	Changes            uint64 // of the cluster, that were accepted
+	Joined             uint64 // machines that were let in
+	Left               uint64 // machines that were removed and know it
 	SnapshotsBegun     uint64
 	SnapshotsCut       uint64 // crashes of a node that had a part of a snapshot
 	SnapshotsInstalled uint64
@@ -82,6 +86,9 @@ func (c *Counts) Add(o *Counts) {
 	c.ChunksRefused += o.ChunksRefused
 	c.DisksLost += o.DisksLost
 	c.Repaired += o.Repaired
+	c.Changes += o.Changes
+	c.Joined += o.Joined
+	c.Left += o.Left
 }
 
 // Result is how a run ended. Trace is equal for equal seeds at the same commit.
@@ -134,10 +141,11 @@ func newWorld(cfg Config) *world {
 		}
 	}
 	w.trace.watch = cfg.Watch
-	w.net = newNetwork(w, w.shape.nodes)
+	w.net = newNetwork(w)
 	w.judge = newJudge(w)
 	w.nemesis = newNemesis(w)
 	w.traffic = newTraffic(w)
+	w.operator = newOperator(w)
 	for i := range w.shape.nodes {
 		w.hosts = append(w.hosts, newHost(w, raft.NodeID(i+1)))
 	}
@@ -168,6 +176,7 @@ func (w *world) run() {
 	}
 	w.traffic.begin()
 	w.nemesis.begin()
+	w.operator.begin()
 	w.until(w.cfg.Duration, nil)
 	w.nemesis.end()
 	w.traffic.end()

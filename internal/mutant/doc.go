@@ -43,4 +43,6 @@ const (
 	EntryWithoutLeg
 
 	ReadsWithoutBound
+	LetGoAtOnce
+	TakeOutStrangers
 )

@@ -47,4 +47,6 @@ var All = []Bug{
 	{EntryWithoutLeg, "entry-without-leg", "ledger", "the last leg of a transfer becomes no entry", 20},
 
 	{ReadsWithoutBound, "reads-without-bound", "lane", "as many reads wait at a leader as come", 50},
+	{LetGoAtOnce, "let-go-at-once", "lane", "who has left a group is let go before those who stay know for good that it has", 500},
+	{TakeOutStrangers, "take-out-strangers", "lane", "a leader takes out members that its old directory doesn't know", 500},
 }
