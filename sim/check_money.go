@@ -52,18 +52,33 @@ func (j *moneyJudge) look() {
 	}
 }
 
-// booksOf are those of one bank, as new as anybody has them.
+// booksOf are those of one bank, as they were last looked at.
 func (j *moneyJudge) booksOf(id transfer.BankID) *books {
-	b := j.books[slices.IndexFunc(j.books, func(b *books) bool { return b.bank == id })]
-	defer j.w.judge.seeThrough()()
-	j.catchUp(b)
-	return b
+	return j.books[slices.IndexFunc(j.books, func(b *books) bool { return b.bank == id })]
 }
 
-func (j *moneyJudge) catchUp(b *books) {
-	if r, ok := j.w.judge.best(lane.BankGroup(b.bank)); ok && r.Applied > b.applied && !betweenBooks(&r) {
-		j.follow(b, &r)
+// newest is how many entries any replica of a bank has, or has had.
+func (j *moneyJudge) newest(id transfer.BankID) uint64 {
+	known := uint64(len(j.booksOf(id).journal))
+	if r, ok := j.w.judge.best(lane.BankGroup(id)); ok {
+		return max(known, r.Ledger.LastEntry())
 	}
+	return known
+}
+
+// followBank looks at one bank now, and says whether there was something new.
+func (j *moneyJudge) followBank(id transfer.BankID) bool {
+	defer j.w.judge.seeThrough()()
+	return j.catchUp(j.booksOf(id))
+}
+
+func (j *moneyJudge) catchUp(b *books) bool {
+	r, ok := j.w.judge.best(lane.BankGroup(b.bank))
+	if !ok || r.Applied <= b.applied || betweenBooks(&r) {
+		return false
+	}
+	j.follow(b, &r)
+	return true
 }
 
 // follow reads on in a bank's journal.

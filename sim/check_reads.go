@@ -44,7 +44,7 @@ func bankOf(ask lane.Ask) (transfer.BankID, bool) {
 // asked remembers how far the bank has come.
 func (j *readJudge) asked(q *question) {
 	if b, ok := bankOf(q.ask); ok {
-		q.floor = uint64(len(j.w.judge.money.booksOf(b).journal))
+		q.floor = j.w.judge.money.newest(b)
 	}
 }
 
@@ -95,7 +95,7 @@ func (j *readJudge) sameEntries(at transfer.BankID, entries []bank.Entry) {
 
 func (j *readJudge) looked(q *question, at transfer.BankID, accounts []bank.Account) {
 	look := openLook{at, q.node, q.asked, j.w.now, q.floor, accounts}
-	if !j.explained(&look) {
+	if !j.explained(&look) && !(j.w.judge.money.followBank(at) && j.explained(&look)) {
 		j.open = append(j.open, look)
 	}
 }
@@ -113,6 +113,9 @@ func (j *readJudge) end() {
 // explained goes back in the journal until all balances are as they were seen.
 func (j *readJudge) explained(l *openLook) bool {
 	books := j.w.judge.money.booksOf(l.bank)
+	if uint64(len(books.journal)) < l.floor {
+		return false
+	}
 	wrong := 0
 	behind := make(map[transfer.AccountID]int64, len(l.accounts)) // by how much each balance differs
 	for i := range l.accounts {

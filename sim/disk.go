@@ -198,9 +198,9 @@ func (d *disk) lie(group lane.GroupID, w *replica.Write) *replica.Write {
 		return &kept
 	case plant == halfInstall && w.Install:
 		s := d.of(group)
-		for _, k := range s.staged.keys() {
-			if hashString(k)%2 == 0 {
-				s.staged.put([]replica.KV{{Key: []byte(k), Value: s.kv.values[k]}})
+		for _, i := range s.staged.items() {
+			if hashString(i.key)%2 == 0 {
+				s.staged.put([]replica.KV{{Key: []byte(i.key), Value: s.kv.get([]byte(i.key))}})
 			}
 		}
 	}
@@ -215,7 +215,7 @@ func (d *disk) crash() {
 	d.syncing, d.pending, d.sums = nil, nil, nil
 	clear(d.views)
 	for _, s := range d.groups {
-		if s.staged != nil && len(s.staged.values) > 0 {
+		if s.staged != nil && s.staged.len() > 0 {
 			d.h.w.counts.SnapshotsCut++
 		}
 	}
@@ -340,8 +340,8 @@ func (s *stored) Get(key []byte) (value []byte, ok bool, err error) {
 			return slices.Clone(early[i].Value), early[i].Value != nil, nil
 		}
 	}
-	value, ok = s.kv.values[string(key)]
-	return slices.Clone(value), ok, nil
+	value = s.kv.get(key)
+	return slices.Clone(value), value != nil, nil
 }
 
 // Scan calls fn for from ≤ key < to, in order.

@@ -3,7 +3,6 @@ package sim
 import (
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/quorate/quorate/directory"
@@ -41,10 +40,11 @@ type host struct {
 	asked     map[uint64]*question
 	forgotten []uint64 // requests that the next step drops
 	stepCost  time.Duration
-	seen      []lane.Replica   // what judges saw of the lane since its last step; none: nothing yet
-	applied   bool             // this step has applied entries
-	peers     []directory.Node // that its transport was told of
-	gone      bool             // it has learned that it is out of the cluster: its process never runs again
+	seen      []lane.Replica     // what judges saw of the lane since its last step; none: nothing yet
+	applied   bool               // this step has applied entries
+	known     [hostsMax + 1]bool // who may speak to it, and be spoken to
+	refused   [hostsMax + 1]bool // who is turned away for ever
+	gone      bool               // it has learned that it is out of the cluster: its process never runs again
 
 	doStep, doTick, doFinish func() // methods, bound once
 }
@@ -79,7 +79,7 @@ func (h *host) start() {
 	h.limits = limits
 	h.lane, h.inbox, h.due, h.frozen, h.thaw = l, nil, false, 0, nil
 	h.seen, h.applied = h.seen[:0], true
-	h.peers = nil
+	h.meet(nil)
 	h.asked, h.forgotten = map[uint64]*question{}, nil
 	if h.rng.IntN(2) == 0 {
 		h.forgetAccounts()
@@ -172,14 +172,16 @@ func (h *host) leave() {
 	h.w.counts.Left++
 }
 
-// knows says whether the host's transport has a way to a node, or lets it in: it was there at the beginning, or the directory has it.
-func (h *host) knows(id raft.NodeID) bool {
-	return int(id) <= h.w.shape.nodes && !h.refuses(id) || slices.ContainsFunc(h.peers, func(n directory.Node) bool { return n.ID == id && n.Role != directory.Removed })
-}
-
-// refuses says whether the host's transport turns a node away for ever.
-func (h *host) refuses(id raft.NodeID) bool {
-	return slices.ContainsFunc(h.peers, func(n directory.Node) bool { return n.ID == id && n.Role == directory.Removed })
+// meet tells the host's transport who is there: those of the beginning, and those that the directory has.
+func (h *host) meet(nodes []directory.Node) {
+	h.known, h.refused = [hostsMax + 1]bool{}, [hostsMax + 1]bool{}
+	for i := range h.w.shape.nodes {
+		h.known[i+1] = true
+	}
+	for i := range nodes {
+		gone := nodes[i].Role == directory.Removed
+		h.known[nodes[i].ID], h.refused[nodes[i].ID] = !gone, gone
+	}
 }
 
 // freeze lets the process stand still: what arrives waits.
@@ -278,7 +280,7 @@ func (h *host) stepBy(due time.Time) {
 func (h *host) carryOut(e *lane.Effects) {
 	h.w.judge.afterStep(h)
 	if e.Nodes != nil {
-		h.peers = slices.Clone(e.Nodes)
+		h.meet(e.Nodes)
 	}
 	if h.crashPoint("before the effects of a step") {
 		return

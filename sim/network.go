@@ -43,7 +43,7 @@ func (n *network) send(from raft.NodeID, sends []lane.Send) {
 	for i := range sends {
 		s := &sends[i]
 		n.w.judge.onSend(from, s)
-		if !n.w.host(from).knows(s.To) {
+		if !n.w.host(from).known[s.To] {
 			continue
 		}
 		if n.cut[from][s.To] || n.dares(lost, n.w.faults.Loss) {
@@ -103,10 +103,10 @@ func (n *network) deliver(from, to raft.NodeID, at time.Duration, packet []lane.
 		switch {
 		case h.lane == nil:
 			return
-		case h.refuses(from):
+		case h.refused[from]:
 			n.w.host(from).leave()
 			return
-		case !h.knows(from):
+		case !h.known[from]:
 			return
 		}
 		for _, m := range packet {

@@ -54,7 +54,7 @@ func (o *operator) startMachines() {
 func (o *operator) turnAway() {
 	for _, h := range o.w.hosts {
 		meets := func(other *host) bool {
-			return other.lane != nil && !o.w.net.cut[h.id][other.id] && !o.w.net.cut[other.id][h.id] && h.knows(other.id) && other.refuses(h.id)
+			return other.lane != nil && !o.w.net.cut[h.id][other.id] && !o.w.net.cut[other.id][h.id] && h.known[other.id] && other.refused[h.id]
 		}
 		if h.lane != nil && slices.ContainsFunc(o.w.hosts, meets) {
 			h.leave()

@@ -3,6 +3,7 @@ package sim
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/quorate/quorate/replica"
 )
@@ -10,105 +11,132 @@ import (
 // shelf is what a disk keeps of a machine: values by key, with the keys in order as soon as somebody asks for it. Values are never
 // written to.
 type shelf struct {
-	values map[string][]byte
-	sorted []string // every key that isn't in added, and some that are gone
-	added  []string
-	gone   bool // some of sorted is
+	kept   map[string]*item
+	sorted []*item // every item that isn't in added
+	added  []*item
+	gone   int // items without a value
 }
 
-func newShelf() *shelf { return &shelf{values: map[string][]byte{}} }
+// item stays when its value goes: most keys that go come back, or many go at a time.
+type item struct {
+	key   string
+	value []byte // nil: it is gone
+}
+
+func newShelf() *shelf { return &shelf{kept: map[string]*item{}} }
 
 // put makes changes. What it is given stays the caller's.
 func (s *shelf) put(changes []replica.KV) {
 	for i := range changes {
 		c := &changes[i]
-		_, known := s.values[string(c.Key)]
+		known := s.kept[string(c.Key)]
 		switch {
-		case c.Value == nil && known:
-			delete(s.values, string(c.Key))
-			s.gone = true
-		case c.Value == nil:
-		case known:
-			s.values[string(c.Key)] = slices.Clone(c.Value)
-		default:
-			key := string(c.Key)
-			s.values[key] = slices.Clone(c.Value)
-			s.added = append(s.added, key)
+		case known == nil && c.Value != nil:
+			known = &item{string(c.Key), slices.Clone(c.Value)}
+			s.kept[known.key] = known
+			s.added = append(s.added, known)
+		case known != nil:
+			if known.value == nil {
+				s.gone--
+			}
+			if known.value = slices.Clone(c.Value); known.value == nil {
+				s.gone++
+			}
 		}
 	}
 }
 
-// keys are all of them, in order. They are the shelf's.
-func (s *shelf) keys() []string {
-	if s.gone {
-		isGone := func(key string) bool { return s.values[key] == nil }
-		s.sorted, s.added = slices.DeleteFunc(s.sorted, isGone), slices.DeleteFunc(s.added, isGone)
-		s.gone = false
+// get finds a value; nil if there is none.
+func (s *shelf) get(key []byte) []byte {
+	if i := s.kept[string(key)]; i != nil {
+		return i.value
 	}
+	return nil
+}
+
+func (s *shelf) len() int { return len(s.kept) - s.gone }
+
+// items are all of them, in order, and some that are gone. They are the shelf's.
+func (s *shelf) items() []*item {
 	if len(s.added) > 0 {
-		slices.Sort(s.added)
+		slices.SortFunc(s.added, byKey)
 		s.sorted = merge(s.sorted, s.added)
 		s.added = nil
+	}
+	if 2*s.gone > len(s.sorted) {
+		s.sorted = slices.DeleteFunc(s.sorted, func(i *item) bool {
+			if i.value == nil {
+				delete(s.kept, i.key)
+			}
+			return i.value == nil
+		})
+		s.gone = 0
 	}
 	return s.sorted
 }
 
-// merge puts more, which is in order, into keys, which are too. A key that was gone and came back is in both: it stays once.
-func merge(keys, more []string) []string {
-	at := len(keys)
-	keys = append(keys, more...)
-	for i, k := len(more)-1, len(keys)-1; i >= 0; k-- {
-		if at > 0 && keys[at-1] > more[i] {
-			keys[k] = keys[at-1]
+func byKey(a, b *item) int { return strings.Compare(a.key, b.key) }
+
+// merge puts more, which is in order, into items, which are too. No key is in both.
+func merge(items, more []*item) []*item {
+	at := len(items)
+	items = append(items, more...)
+	for i, k := len(more)-1, len(items)-1; i >= 0; k-- {
+		if at > 0 && items[at-1].key > more[i].key {
+			items[k] = items[at-1]
 			at--
 		} else {
-			keys[k] = more[i]
+			items[k] = more[i]
 			i--
 		}
 	}
-	return slices.Compact(keys)
+	return items
 }
 
-// copied is the same now, and stays so.
+// copied is the same now, and stays so. It is only to be scanned.
 func (s *shelf) copied() *shelf {
-	return &shelf{values: maps.Clone(s.values), sorted: slices.Clone(s.keys())}
+	c := newShelf()
+	for _, i := range s.items() {
+		if i.value != nil {
+			c.sorted = append(c.sorted, &item{i.key, i.value})
+		}
+	}
+	return c
 }
 
 // scan calls fn for from ≤ key < to in order, with what over says in place of what is kept; to nil: to the end. The slices are
 // overwritten after each call, as those of package storage are.
 func (s *shelf) scan(from, to []byte, over []replica.KV, fn func(key, value []byte) bool) {
-	keys := s.keys()
-	first, _ := slices.BinarySearch(keys, string(from))
-	end := len(keys)
-	if to != nil {
-		end, _ = slices.BinarySearch(keys, string(to))
-	}
-	keys = keys[first:max(first, end)]
-	var newer map[string][]byte
+	items := within(s.items(), from, to)
 	if len(over) > 0 {
-		newer = map[string][]byte{}
-		var more []string
+		newest := map[string]*item{}
 		for i := range over {
-			if k := string(over[i].Key); k >= string(from) && (to == nil || k < string(to)) {
-				newer[k] = over[i].Value
-				more = append(more, k)
-			}
+			newest[string(over[i].Key)] = &item{string(over[i].Key), over[i].Value}
 		}
-		slices.Sort(more)
-		keys = merge(slices.Clone(keys), slices.Compact(more))
+		items = slices.DeleteFunc(slices.Clone(items), func(i *item) bool { return newest[i.key] != nil })
+		items = merge(items, within(slices.SortedFunc(maps.Values(newest), byKey), from, to))
 	}
 	var key, value []byte
-	for _, k := range keys {
-		v, changed := newer[k]
-		if !changed {
-			v = s.values[k]
-		}
-		if v == nil {
+	for _, i := range items {
+		if i.value == nil {
 			continue
 		}
-		key, value = append(key[:0], k...), append(value[:0], v...)
+		key, value = append(key[:0], i.key...), append(value[:0], i.value...)
 		if !fn(key, value) {
 			return
 		}
 	}
+}
+
+// within are the items with from ≤ key < to.
+func within(items []*item, from, to []byte) []*item {
+	at := func(key []byte) int {
+		n, _ := slices.BinarySearchFunc(items, string(key), func(i *item, key string) int { return strings.Compare(i.key, key) })
+		return n
+	}
+	first, end := at(from), len(items)
+	if to != nil {
+		end = at(to)
+	}
+	return items[first:max(first, end)]
 }
