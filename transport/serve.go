@@ -24,13 +24,13 @@ func newServer(t *Transport) *grpc.Server {
 	return s
 }
 
-// Exchange delivers what one peer sends until its stream ends.
+// Exchange delivers what one peer sends until its stream ends, or until the peer isn't let in any more: it hears so also if it has nothing to say.
 func (s *service) Exchange(stream grpc.ClientStreamingServer[peerv1.ExchangeRequest, peerv1.ExchangeResponse]) error {
 	t := s.transport
 	known := t.known.Load()
-	from, err := recognize(stream.Context(), &t.cfg, *known)
+	from, err := recognize(stream.Context(), &t.cfg, known.peers)
 	if err == nil {
-		err = t.speakers.enter(from, toldBy(stream, headerProcess), toldBy(stream, headerDisk), (*known)[from].Disk != [16]byte{})
+		err = t.speakers.enter(from, toldBy(stream, headerProcess), toldBy(stream, headerDisk), known.peers[from].Disk != [16]byte{})
 	}
 	if err != nil {
 		t.cfg.Report(Event{Kind: Refused, Peer: from, Address: addressOf(stream), Err: err})
@@ -40,17 +40,34 @@ func (s *service) Exchange(stream grpc.ClientStreamingServer[peerv1.ExchangeRequ
 	if err := stream.SendHeader(metadata.Pairs(headerNode, formatNode(t.cfg.Node))); err != nil {
 		return err
 	}
+	ended := make(chan struct{})
+	t.done.Go(func() { defer close(ended); t.receive(stream, from, known) }) // ends with the stream, which ends when this function returns
+	for {
+		select {
+		case <-ended:
+			return nil // the peer is gone; its own side knows why
+		case <-known.over:
+		}
+		known = t.known.Load()
+		if _, err := recognize(stream.Context(), &t.cfg, known.peers); err != nil {
+			t.cfg.Report(Event{Kind: Refused, Peer: from, Address: addressOf(stream), Err: err})
+			return err
+		}
+	}
+}
+
+// receive delivers what one peer sends as long as it is let in.
+func (t *Transport) receive(stream grpc.ClientStreamingServer[peerv1.ExchangeRequest, peerv1.ExchangeResponse], from raft.NodeID, known *acquainted) {
 	for {
 		request, err := stream.Recv()
 		if err != nil {
-			return nil // the peer is gone; its own side knows why
+			return
 		}
-		if now := t.known.Load(); now != known { // who was let in may not be any more
-			known = now
-			if _, err := recognize(stream.Context(), &t.cfg, *known); err != nil {
-				t.cfg.Report(Event{Kind: Refused, Peer: from, Address: addressOf(stream), Err: err})
-				return err
+		if now := t.known.Load(); now != known {
+			if _, err := recognize(stream.Context(), &t.cfg, now.peers); err != nil {
+				continue // Exchange is telling it so
 			}
+			known = now
 		}
 		t.deliver(from, request.GetEnvelopes())
 	}

@@ -85,7 +85,7 @@ type Transport struct {
 
 	changing sync.Mutex // held by whoever changes what follows
 	stopped  bool
-	known    atomic.Pointer[map[raft.NodeID]Peer]  // what SetPeers was told; never changed in place
+	known    atomic.Pointer[acquainted]            // what SetPeers was told; never changed in place
 	peers    atomic.Pointer[map[raft.NodeID]*peer] // those there is a way to; never changed in place
 	speakers speakers
 }
@@ -95,6 +95,12 @@ type Peer struct {
 	Address string   // host:port; empty: not known, the node may still come to us
 	Disk    [16]byte // its data directory: with another one it is refused. Zero: not known
 	Gone    bool     // it was removed from the cluster: it is refused, whatever it says
+}
+
+// acquainted is who the other nodes are, until SetPeers says otherwise.
+type acquainted struct {
+	peers map[raft.NodeID]Peer
+	over  chan struct{} // closed then
 }
 
 // Start listens and begins to connect to every peer. It doesn't wait for any of them. On error the listener stays open.
@@ -111,7 +117,7 @@ func Start(cfg Config) (*Transport, error) {
 	cfg.process = rand.Text()
 	t := &Transport{cfg: cfg, speakers: newSpeakers()}
 	t.life, t.cancel = context.WithCancel(context.Background())
-	t.known.Store(&map[raft.NodeID]Peer{})
+	t.known.Store(&acquainted{over: make(chan struct{})})
 	t.peers.Store(&map[raft.NodeID]*peer{})
 	peers := map[raft.NodeID]Peer{}
 	for id, address := range cfg.Peers {
@@ -150,7 +156,7 @@ func (t *Transport) SetPeers(known map[raft.NodeID]Peer) error {
 		}
 		after[id] = way
 	}
-	t.known.Store(&known)
+	close(t.known.Swap(&acquainted{known, make(chan struct{})}).over)
 	t.peers.Store(&after)
 	for id, p := range before {
 		if after[id] != p {
