@@ -2,12 +2,14 @@ package lane
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/coordinator"
 	"github.com/quorate/quorate/coordinator/driver"
 	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/internal/mutant"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/transfer"
@@ -110,6 +112,11 @@ func (c *coordinatorHost) propose() {
 	if !waited && c.lane.limits.RideMax > 0 && c.mayRide() {
 		c.wait()
 		return
+	}
+	if mutant.On(mutant.DropSettle) {
+		if c.facts = slices.DeleteFunc(c.facts, func(f coordinator.Fact) bool { return len(f.Settle) > 0 }); len(c.facts) == 0 {
+			return
+		}
 	}
 	n := fitting(c.facts, c.lane.limits.EntryFactsMax, c.lane.limits.EntryBytesMax, factBytes)
 	if _, err := c.group.replica.Propose(coordinator.Encode(c.lane.now, c.facts[:n])); err != nil {

@@ -214,6 +214,10 @@ func (l *Lane) carryOut(g *group, out *replica.Output) {
 	}
 	for i := range out.Durable {
 		m := &out.Durable[i]
+		if mutant.On(mutant.ReleaseEarly) {
+			l.send(m.To, RaftMessage{Group: g.id, Message: *m})
+			continue
+		}
 		write.Durable = append(write.Durable, Send{To: m.To, Message: RaftMessage{Group: g.id, Message: *m}})
 	}
 	l.effects.Writes = append(l.effects.Writes, write)
@@ -247,7 +251,7 @@ func (l *Lane) askForRepair(g *group) {
 // watchLeadership tells the host of the machine, the waiting clients and the operator who leads.
 func (l *Lane) watchLeadership(g *group) {
 	engine := g.replica.Engine()
-	ready, term := engine.LeaderReady(), engine.Term()
+	ready, term := engine.LeaderReady() || mutant.On(mutant.LeadTooSoon) && engine.Role() == raft.Leader, engine.Term()
 	if g.leading && (!ready || term != g.term) {
 		g.leading = false
 		g.host.depose()

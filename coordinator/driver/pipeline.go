@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/internal/mutant"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -143,6 +144,9 @@ func (p *pipeline) heard(now time.Time) {
 // A bank that answers others meanwhile is at work: what it was asked is asked again only after the longest wait, for to repeat it sooner would
 // double the work of a bank that has too much of it. play: bank_at_work_is_not_asked_twice
 func (p *pipeline) repeatUnanswered(now time.Time) {
+	if mutant.On(mutant.NeverRepeat) {
+		return
+	}
 	silent := false
 	quiet := !p.heardAt.Add(p.retryAfter).After(now)
 	for len(p.sent) > 0 {

@@ -31,6 +31,7 @@ const (
 	CommitOnOneYes
 	AbortOnNoAtOnce
 	AbortOnGuess
+	NeverRepeat
 
 	NoIsNotFinal
 	RollbackWithoutTombstone
@@ -45,4 +46,8 @@ const (
 	ReadsWithoutBound
 	LetGoAtOnce
 	TakeOutStrangers
+	ReleaseEarly
+	LeadTooSoon
+	DropSettle
+	NeverInquire
 )

@@ -35,6 +35,7 @@ var All = []Bug{
 	{CommitOnOneYes, "commit-on-one-yes", "coordinator/driver", "the first bank's yes is enough to commit", 20},
 	{AbortOnNoAtOnce, "abort-on-no-at-once", "coordinator/driver", "the client hears of an abort before it is in the log", 50},
 	{AbortOnGuess, "abort-on-guess", "coordinator/driver", "a new leader aborts what is past its deadline without asking the banks", 100},
+	{NeverRepeat, "never-repeat", "coordinator/driver", "what a bank doesn't answer isn't asked again", 20},
 
 	{NoIsNotFinal, "no-is-not-final", "ledger", "a refused prepare leaves nothing behind", 250},
 	{RollbackWithoutTombstone, "rollback-without-tombstone", "ledger", "a rollback of something unknown leaves nothing behind", 250},
@@ -49,4 +50,8 @@ var All = []Bug{
 	{ReadsWithoutBound, "reads-without-bound", "lane", "as many reads wait at a leader as come", 50},
 	{LetGoAtOnce, "let-go-at-once", "lane", "who has left a group is let go before those who stay know for good that it has", 500},
 	{TakeOutStrangers, "take-out-strangers", "lane", "a leader takes out members that its old directory doesn't know", 500},
+	{ReleaseEarly, "release-early", "lane", "what may leave after a write leaves before it", 20},
+	{LeadTooSoon, "lead-too-soon", "lane", "a leader works before it has applied what was committed before its time", 20},
+	{DropSettle, "drop-settle", "lane", "what is settled is written down only when something else is", 20},
+	{NeverInquire, "never-inquire", "lane", "banks never ask about old holds", 20},
 }
