@@ -45,6 +45,9 @@ func (j *judge) unsettled() string {
 			}
 		}
 	}
+	if s := j.w.stranger; s != nil && s.ledger.OpenHolds() > 0 {
+		return fmt.Sprintf("the foreign bank holds %d transfers, the first %v", s.ledger.OpenHolds(), s.ledger.OldHolds(epoch.AddDate(1, 0, 0), 1))
+	}
 	return ""
 }
 
@@ -70,6 +73,11 @@ func (j *judge) end() {
 		for _, r := range h.replicas() {
 			j.goThrough(h, &r)
 			j.raft.verify(h, &r)
+		}
+	}
+	if s := j.w.stranger; s != nil {
+		if err := s.ledger.Check(); err != nil {
+			j.w.fail("a bank's books are consistent", "foreign bank: %v", err)
 		}
 	}
 	for _, id := range j.answers.ids() {

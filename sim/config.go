@@ -96,6 +96,7 @@ const (
 	streamNemesis
 	streamTraffic
 	streamOperator
+	streamStranger
 	streamHosts   = 1 << 8
 	streamBounds  = 1 << 9
 	streamStrikes = 1 << 32
@@ -108,6 +109,7 @@ type shape struct {
 	nodes     int
 	directory lane.Directory
 	banks     []transfer.BankID
+	foreign   bool // the last of banks is
 	clients   int
 	think     time.Duration // mean time between two requests of a client
 	accounts  int           // per bank
@@ -154,6 +156,21 @@ func drawShape(cfg *Config) shape {
 		s.think = cfg.Cluster.Think
 	}
 	return s
+}
+
+// addForeign adds a bank that isn't ours.
+func (s *shape) addForeign() {
+	s.foreign = true
+	s.banks = append(s.banks, foreignBank)
+	s.directory.Banks = append(s.directory.Banks, lane.BankPlace{Bank: foreignBank, Members: []raft.NodeID{strangerID}})
+}
+
+// ours are the banks that are built in.
+func (s *shape) ours() []transfer.BankID {
+	if s.foreign {
+		return s.banks[:len(s.banks)-1]
+	}
+	return s.banks
 }
 
 func someNodes(rng *rand.Rand, of, count int) []raft.NodeID {

@@ -38,6 +38,7 @@ type Faults struct {
 	Quiet        int           // phases in which nothing of all this begins
 	DamagedChunk float64       // of a piece of a snapshot: one bit of it arrives wrong, and the receiver has to see it
 	Operator     time.Duration // mean time between two changes of the cluster that somebody asks for; zero: none
+	Foreign      float64       // there is a foreign bank, and this is the chance that a batch of requests finds it in a bad mood; zero: there is none
 	EagerReaders bool          // readers show a checkpoint while its sync is still under way, as the production store may
 }
 
@@ -72,6 +73,9 @@ func DrawFaults(seed uint64) *Faults {
 	if rng.IntN(2) == 0 {
 		f.Operator = time.Duration(100+rng.IntN(1500)) * time.Millisecond
 	}
+	if f.Operator == 0 && rng.IntN(2) == 0 {
+		f.Foreign = 0.01 + 0.3*rng.Float64()
+	}
 	return f
 }
 
@@ -91,7 +95,7 @@ func (f *Faults) knobs() []knob {
 		{"bit-rot", &f.BitRot}, {"clock-jump", &f.ClockJump}, {"lost-disk", &f.LostDisk},
 		{"crash-point", &f.CrashPoint}, {"clock-drift", &f.ClockDrift}, {"clock-skew", &f.ClockSkew},
 		{"lost-answers", &f.LostAnswers}, {"impatience", &f.Impatience}, {"new-bounds", &f.NewBounds}, {"quiet", &f.Quiet},
-		{"damaged-chunk", &f.DamagedChunk}, {"eager-readers", &f.EagerReaders}, {"operator", &f.Operator},
+		{"damaged-chunk", &f.DamagedChunk}, {"eager-readers", &f.EagerReaders}, {"operator", &f.Operator}, {"foreign", &f.Foreign},
 	}
 }
 
@@ -186,7 +190,7 @@ func formatKnobs(knobs []knob) string {
 func (f *Faults) calmed() *Faults {
 	calm := *f
 	calm.Loss, calm.Duplication, calm.Reordering, calm.Damage = 0, 0, 0, 0
-	calm.CrashPoint, calm.LostAnswers, calm.Impatience, calm.DamagedChunk = 0, 0, 0, 0
+	calm.CrashPoint, calm.LostAnswers, calm.Impatience, calm.DamagedChunk, calm.Foreign = 0, 0, 0, 0, 0
 	return &calm
 }
 
@@ -228,10 +232,11 @@ const (
 	impatient // a client that doesn't wait
 	rebound   // a start with other bounds
 	change    // of the cluster
+	moody     // a batch of requests that a foreign bank doesn't just answer
 	kinds
 )
 
-var kindNames = [kinds]string{"strike", "lost", "doubled", "reordered", "damaged", "spoiled", "crash-point", "unheard", "impatient", "rebound", "change"}
+var kindNames = [kinds]string{"strike", "lost", "doubled", "reordered", "damaged", "spoiled", "crash-point", "unheard", "impatient", "rebound", "change", "moody"}
 
 func (k kind) String() string { return kindNames[k] }
 

@@ -40,11 +40,12 @@ type host struct {
 	asked     map[uint64]*question
 	forgotten []uint64 // requests that the next step drops
 	stepCost  time.Duration
-	seen      []lane.Replica     // what judges saw of the lane since its last step; none: nothing yet
-	applied   bool               // this step has applied entries
-	known     [hostsMax + 1]bool // who may speak to it, and be spoken to
-	refused   [hostsMax + 1]bool // who is turned away for ever
-	gone      bool               // it has learned that it is out of the cluster: its process never runs again
+	seen      []lane.Replica       // what judges saw of the lane since its last step; none: nothing yet
+	applied   bool                 // this step has applied entries
+	file      [strangerID + 1]bool // peers that its configuration names besides the first ones
+	known     [strangerID + 1]bool // who may speak to it, and be spoken to
+	refused   [strangerID + 1]bool // who is turned away for ever
+	gone      bool                 // it has learned that it is out of the cluster: its process never runs again
 
 	doStep, doTick, doFinish func() // methods, bound once
 }
@@ -172,11 +173,14 @@ func (h *host) leave() {
 	h.w.counts.Left++
 }
 
-// meet tells the host's transport who is there: those of the beginning, and those that the directory has.
+// meet tells the host's transport who is there: those that its configuration names, and those that the directory has.
 func (h *host) meet(nodes []directory.Node) {
-	h.known, h.refused = [hostsMax + 1]bool{}, [hostsMax + 1]bool{}
+	h.known, h.refused = [strangerID + 1]bool{strangerID: h.w.stranger != nil}, [strangerID + 1]bool{}
 	for i := range h.w.shape.nodes {
 		h.known[i+1] = true
+	}
+	for id, named := range h.file {
+		h.known[id] = h.known[id] || named && raft.NodeID(id) != h.id
 	}
 	for i := range nodes {
 		gone := nodes[i].Role == directory.Removed

@@ -118,11 +118,15 @@ func (j *judge) goThrough(h *host, r *lane.Replica) {
 
 // betweenBooks says whether another's snapshot is on the disk, and the lane hears of it with its next step.
 func betweenBooks(r *lane.Replica) bool {
-	return r.Engine.(*watched).host.disk.of(r.Group).applied > r.Applied
+	engine, ok := r.Engine.(*watched)
+	return ok && engine.host.disk.of(r.Group).applied > r.Applied
 }
 
 // best finds the live replica that has applied most; ok is false if there is none.
 func (j *judge) best(id lane.GroupID) (best lane.Replica, ok bool) {
+	if s := j.w.stranger; s != nil && id == lane.BankGroup(foreignBank) {
+		return s.replica(), true
+	}
 	for _, h := range j.w.hosts {
 		if h.lane == nil {
 			continue

@@ -139,7 +139,7 @@ func (b *blow) part(shape string, joined func(a, b int) bool) {
 
 // sides puts every node on one of two, at random.
 func (b *blow) sides() []bool {
-	side := make([]bool, hostsMax+1)
+	side := make([]bool, strangerID+1)
 	for i := range side {
 		side[i] = b.rng.IntN(2) == 0
 	}

@@ -22,7 +22,7 @@ type network struct {
 }
 
 func newNetwork(w *world) *network {
-	const nodes = hostsMax
+	const nodes = int(strangerID)
 	n := &network{w: w, rng: stream(w.cfg.Seed, streamNetwork)}
 	for range nodes + 1 {
 		n.cut = append(n.cut, make([]bool, nodes+1))
@@ -39,12 +39,14 @@ func newNetwork(w *world) *network {
 // send gives every message its fate. What a step sends to one node travels together, as a stream would carry it, unless
 // something happens to a message of its own.
 func (n *network) send(from raft.NodeID, sends []lane.Send) {
-	var packets [hostsMax + 1][]lane.Message
+	var packets [strangerID + 1][]lane.Message
 	for i := range sends {
 		s := &sends[i]
-		n.w.judge.onSend(from, s)
-		if !n.w.host(from).known[s.To] {
-			continue
+		if from != strangerID {
+			n.w.judge.onSend(from, s)
+			if !n.w.host(from).known[s.To] {
+				continue
+			}
 		}
 		if n.cut[from][s.To] || n.dares(lost, n.w.faults.Loss) {
 			n.w.trace.note(n.w.now, "lost →", from, s.To, s.Message, digest(s.Message))
@@ -96,6 +98,10 @@ func (n *network) deliver(from, to raft.NodeID, at time.Duration, packet []lane.
 		n.lie(m)
 	}
 	n.w.at(at, func() {
+		if to == strangerID && !n.cut[from][to] {
+			n.w.stranger.receive(from, packet)
+			return
+		}
 		if int(to) > len(n.w.hosts) || n.cut[from][to] {
 			return // there is no such machine yet
 		}
@@ -114,6 +120,12 @@ func (n *network) deliver(from, to raft.NodeID, at time.Duration, packet []lane.
 		}
 		h.poke()
 	})
+}
+
+// rubbish carries what no bank may say, past the judges.
+func (n *network) rubbish(from, to raft.NodeID, m lane.Message) {
+	n.w.trace.note(n.w.now, "rubbish →", from, to, m, digest(m))
+	n.deliver(from, to, n.w.now+n.wandering(), []lane.Message{m})
 }
 
 // damage turns one bit of a piece of a snapshot: nothing else is bound to be checked by its receiver, streams have checksums of their own.

@@ -23,7 +23,7 @@ type operator struct {
 func newOperator(w *world) *operator { return &operator{w: w, rng: stream(w.cfg.Seed, streamOperator)} }
 
 func (o *operator) begin() {
-	if o.w.faults.Operator == 0 {
+	if o.w.faults.Operator == 0 || o.w.stranger != nil { // the directory would have a bank move to where nobody holds replicas
 		return
 	}
 	o.startMachines()
@@ -40,14 +40,29 @@ func (o *operator) startMachines() {
 		for _, n := range d.Nodes() {
 			if int(n.ID) == len(o.w.hosts)+1 && n.Role != directory.Removed {
 				h := newHost(o.w, n.ID)
+				h.file = o.fileOf(d)
 				o.w.hosts = append(o.w.hosts, h)
 				o.w.counts.Joined++
 				h.start()
 			}
 		}
 	}
+	for _, h := range o.w.hosts {
+		if h.lane != nil && int(h.id) > o.w.shape.nodes && !h.known[h.id] { // it has no directory yet: its file is kept up to date
+			h.file = o.fileOf(o.w.directory())
+			h.meet(nil)
+		}
+	}
 	o.turnAway()
 	o.w.after(100*time.Millisecond, o.startMachines)
+}
+
+// fileOf names the peers that a newcomer's configuration should: those that have come since the beginning.
+func (o *operator) fileOf(d *directory.Machine) (named [strangerID + 1]bool) {
+	for _, n := range d.Nodes() {
+		named[n.ID] = n.Role != directory.Removed
+	}
+	return named
 }
 
 // turnAway: transports connect to everybody they know, also when there is nothing to say. Who is out hears so from the first that knows it.

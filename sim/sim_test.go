@@ -35,8 +35,8 @@ func TestSeeds(t *testing.T) {
 		}
 		sum.Add(&r.Counts)
 	}
-	if *seeds >= 200 && (sum.SnapshotsInstalled == 0 || sum.SnapshotsCut == 0 || sum.ChunksRefused == 0 || sum.Repaired == 0 || sum.Captured == 0 || sum.Changes == 0 || sum.Joined == 0 || sum.Left == 0) {
-		t.Errorf("the cluster didn't change, no member fell behind the log, none crashed in the middle of a snapshot, no damaged chunk came by, no lost disk was repaired, or nothing was captured: %+v", sum)
+	if *seeds >= 200 && (sum.SnapshotsInstalled == 0 || sum.SnapshotsCut == 0 || sum.ChunksRefused == 0 || sum.Repaired == 0 || sum.Captured == 0 || sum.Changes == 0 || sum.Joined == 0 || sum.Left == 0 || sum.Moods == 0) {
+		t.Errorf("the cluster didn't change, no foreign bank was in a mood, no member fell behind the log, none crashed in the middle of a snapshot, no damaged chunk came by, no lost disk was repaired, or nothing was captured: %+v", sum)
 	}
 	t.Logf("%d seeds, %.0f simulated seconds per second\n%+v", *seeds, sum.Simulated.Seconds()/time.Since(began).Seconds(), sum)
 }
@@ -64,7 +64,7 @@ func TestTheSameSeedIsTheSameWorld(t *testing.T) {
 
 // TestPlantedFaultsAreFound: a simulator that finds nothing must be known to be able to.
 func TestPlantedFaultsAreFound(t *testing.T) {
-	const within = 30 // seeds
+	const within = 150 // seeds
 	for _, fault := range sim.Planted {
 		t.Run(fault, func(t *testing.T) {
 			for s := range uint64(within) {

@@ -34,10 +34,18 @@ func newTraffic(w *world) *traffic {
 
 // begin opens the accounts, and lets the clients loose at the same time: some transfers find no account.
 func (t *traffic) begin() {
+	var foreign []bank.Terms
 	for _, p := range t.generator.Places(t.w.shape.overdraft) {
+		if p.Bank == foreignBank {
+			foreign = append(foreign, p.Terms)
+			continue
+		}
 		t.open(p.Bank, p.Terms)
 	}
-	for _, b := range t.w.shape.banks {
+	if t.w.stranger != nil {
+		t.w.stranger.begin(append(foreign, bank.Terms{ID: dollarAccount, Currency: secondCurrency, OverdraftMinor: 200}, bank.Terms{ID: "@cash", Currency: "EUR", Unlimited: true}))
+	}
+	for _, b := range t.w.shape.ours() {
 		t.open(b, bank.Terms{ID: dollarAccount, Currency: secondCurrency, OverdraftMinor: 200})
 		t.open(b, bank.Terms{ID: "@cash", Currency: "EUR", Unlimited: true})
 	}
@@ -131,7 +139,8 @@ func (t *traffic) conclusion(hold *transfer.Transfer) lane.Ask {
 
 // question is a read that isn't about a transfer.
 func (t *traffic) question() lane.Ask {
-	b := t.w.shape.banks[t.rng.IntN(len(t.w.shape.banks))]
+	ours := t.w.shape.ours()
+	b := ours[t.rng.IntN(len(ours))]
 	switch t.rng.IntN(5) {
 	case 0:
 		return lane.GetAccount{Bank: b, ID: dollarAccount}
@@ -233,7 +242,8 @@ func (t *traffic) askAbout(h *host, rng *rand.Rand) {
 	for _, content := range t.sent[max(0, len(t.sent)-3):] {
 		t.w.put(h, 200*time.Millisecond, lane.GetTransfer{ID: content.ID}, func(*lane.Answer) {})
 	}
-	b := t.w.shape.banks[rng.IntN(len(t.w.shape.banks))]
+	ours := t.w.shape.ours()
+	b := ours[rng.IntN(len(ours))]
 	t.w.put(h, 200*time.Millisecond, lane.ListAccounts{Bank: b, Limit: 20}, func(*lane.Answer) {})
 	t.w.put(h, 200*time.Millisecond, lane.AuditBank{Bank: b}, func(*lane.Answer) {})
 }

@@ -25,6 +25,7 @@ type world struct {
 	nemesis  *nemesis
 	traffic  *traffic
 	operator *operator
+	stranger *stranger // nil: there is none
 	judge    *judge
 	trace    trace
 	counts   Counts
@@ -58,6 +59,7 @@ type Counts struct {
 	Changes            uint64 // of the cluster, that were accepted
 	Joined             uint64 // machines that were let in
 	Left               uint64 // machines that were removed and know it
+	Moods              uint64 // batches that the foreign bank did not just answer
 	SnapshotsBegun     uint64
 	SnapshotsCut       uint64 // crashes of a node that had a part of a snapshot
 	SnapshotsInstalled uint64
@@ -89,6 +91,7 @@ func (c *Counts) Add(o *Counts) {
 	c.Changes += o.Changes
 	c.Joined += o.Joined
 	c.Left += o.Left
+	c.Moods += o.Moods
 }
 
 // Result is how a run ended. Trace is equal for equal seeds at the same commit.
@@ -139,6 +142,10 @@ func newWorld(cfg Config) *world {
 		for _, f := range cfg.only {
 			w.mischief.only[f] = true
 		}
+	}
+	if w.faults.Foreign > 0 {
+		w.shape.addForeign()
+		w.stranger = newStranger(w)
 	}
 	w.trace.watch = cfg.Watch
 	w.net = newNetwork(w)

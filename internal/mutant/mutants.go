@@ -49,7 +49,7 @@ var All = []Bug{
 
 	{ReadsWithoutBound, "reads-without-bound", "lane", "as many reads wait at a leader as come", 50},
 	{LetGoAtOnce, "let-go-at-once", "lane", "who has left a group is let go before those who stay know for good that it has", 500},
-	{TakeOutStrangers, "take-out-strangers", "lane", "a leader takes out members that its old directory doesn't know", 500},
+	{TakeOutStrangers, "take-out-strangers", "lane", "a leader takes out members that its old directory doesn't know", 1000},
 	{ReleaseEarly, "release-early", "lane", "what may leave after a write leaves before it", 20},
 	{LeadTooSoon, "lead-too-soon", "lane", "a leader works before it has applied what was committed before its time", 20},
 	{DropSettle, "drop-settle", "lane", "what is settled is written down only when something else is", 20},
