@@ -80,6 +80,15 @@ type JoinConfig struct {
 	Peer string `koanf:"peer"`
 	GRPC string `koanf:"grpc"`
 	HTTP string `koanf:"http"`
+	// Peers are those of the cluster now that it didn't begin with. Until this node has the cluster's directory it knows no others, and whoever
+	// leads the directory may be one of them.
+	Peers []PeerConfig `koanf:"peers"`
+}
+
+// PeerConfig is where another node listens for its peers.
+type PeerConfig struct {
+	ID   uint64 `koanf:"id"`
+	Peer string `koanf:"peer"`
 }
 
 // BankConfig says which nodes hold a bank, or how many: one, or several of which a majority must be up.
@@ -120,6 +129,11 @@ func (c *Config) Validate() error {
 	if c.Join != nil {
 		if err := self.validate(c.Nodes); err != nil {
 			return fmt.Errorf("join: %w", err)
+		}
+		for i, p := range c.Join.Peers {
+			if err := c.validateJoinPeer(p); err != nil {
+				return fmt.Errorf("join, peers, entry %d: %w", i+1, err)
+			}
 		}
 	}
 	if c.Coordinators < 0 || c.Coordinators > coordinatorsMax {
@@ -199,6 +213,16 @@ func (n *NodeConfig) validate(earlier []NodeConfig) error {
 		if _, _, err := net.SplitHostPort(a.address); err != nil {
 			return fmt.Errorf("%s: %q is no address. try: %s: 127.0.0.1:7101", a.key, a.address, a.key)
 		}
+	}
+	return nil
+}
+
+func (c *Config) validateJoinPeer(p PeerConfig) error {
+	if p.ID == 0 || p.ID == c.Node || slices.ContainsFunc(c.Nodes, func(n NodeConfig) bool { return n.ID == p.ID }) {
+		return fmt.Errorf("id: %d is zero, this node's, or one of nodes. why: those are named elsewhere. try: name only who came later", p.ID)
+	}
+	if _, _, err := net.SplitHostPort(p.Peer); err != nil {
+		return fmt.Errorf("peer: %q is no address. try: peer: 127.0.0.1:7101", p.Peer)
 	}
 	return nil
 }

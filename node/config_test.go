@@ -45,3 +45,25 @@ func TestReplicasThatCantBeAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestPeersOfANewcomer: a file names who came since the cluster began, and nobody twice.
+func TestPeersOfANewcomer(t *testing.T) {
+	newcomer := func(peers ...node.PeerConfig) error {
+		c := banksOn(3, node.BankConfig{ID: "A", Nodes: []uint64{1}})
+		c.Node, c.Join = 5, &node.JoinConfig{Peer: "10.0.0.5:1", GRPC: "10.0.0.5:2", HTTP: "10.0.0.5:3", Peers: peers}
+		return c.Validate()
+	}
+	if err := newcomer(node.PeerConfig{ID: 4, Peer: "10.0.0.4:1"}); err != nil {
+		t.Error(err)
+	}
+	for want, p := range map[string]node.PeerConfig{
+		"join, peers, entry 1: id: 0 is":   {Peer: "10.0.0.4:1"},
+		"id: 3 is zero, this node's, or":   {ID: 3, Peer: "10.0.0.3:1"},
+		"id: 5 is zero, this node's, or":   {ID: 5, Peer: "10.0.0.5:1"},
+		"peer: \"10.0.0.4\" is no address": {ID: 4, Peer: "10.0.0.4"},
+	} {
+		if err := newcomer(p); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: got %v, want %q", p, err, want)
+		}
+	}
+}

@@ -19,8 +19,19 @@ func (c *Config) addresses() directory.Addresses {
 	return directory.Addresses{Peer: self.Peer, GRPC: self.GRPC, HTTP: self.HTTP}
 }
 
-// peers are the nodes that the cluster began with, as the file has them.
+// peers are those that the file names: the nodes that the cluster began with, and later ones that this node needs to find it.
 func (c *Config) peers() map[raft.NodeID]string {
+	peers := c.founders()
+	if c.Join != nil {
+		for _, p := range c.Join.Peers {
+			peers[raft.NodeID(p.ID)] = p.Peer
+		}
+	}
+	return peers
+}
+
+// founders are the other nodes that the cluster began with, as the file has them.
+func (c *Config) founders() map[raft.NodeID]string {
 	peers := map[raft.NodeID]string{}
 	for _, p := range c.Nodes {
 		if p.ID != c.Node {
@@ -34,7 +45,7 @@ func (c *Config) peers() map[raft.NodeID]string {
 // whole finds itself.
 func (n *Node) followNodes(nodes []directory.Node) {
 	n.leaders.moved(n, nodes)
-	file := n.config.peers()
+	file := n.config.founders()
 	peers := make(map[raft.NodeID]transport.Peer, len(nodes))
 	for i := range nodes {
 		d := &nodes[i]
@@ -43,6 +54,11 @@ func (n *Node) followNodes(nodes []directory.Node) {
 			p.Address = address
 		}
 		peers[d.ID] = p
+	}
+	for id, address := range n.config.peers() {
+		if _, known := peers[id]; !known {
+			peers[id] = transport.Peer{Address: address} // this node doesn't have the directory yet
+		}
 	}
 	if err := n.transport.SetPeers(peers); err != nil {
 		n.log.Error("a peer has no usable address", "err", err)
