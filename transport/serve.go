@@ -40,8 +40,8 @@ func (s *service) Exchange(stream grpc.ClientStreamingServer[peerv1.ExchangeRequ
 	if err := stream.SendHeader(metadata.Pairs(headerNode, formatNode(t.cfg.Node))); err != nil {
 		return err
 	}
-	ended := make(chan struct{})
-	t.done.Go(func() { defer close(ended); t.receive(stream, from, known) }) // ends with the stream, which ends when this function returns
+	ended, first := make(chan struct{}), known
+	t.done.Go(func() { defer close(ended); t.receive(stream, from, first) }) // ends with the stream, which ends when this function returns
 	for {
 		select {
 		case <-ended:
