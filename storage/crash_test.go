@@ -5,6 +5,7 @@ import (
 	"path"
 	"reflect"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -155,8 +156,11 @@ func TestACrashDuringCreationCanBeOpenedAgain(t *testing.T) {
 	var crashes []*vfs.MemFS
 	var at []string
 	rng := rand.New(rand.NewPCG(1, 2))
+	var mu sync.Mutex // Pebble removes old files beside everything else
 	fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			mu.Lock()
+			defer mu.Unlock()
 			for _, percent := range []int{0, 100} {
 				crashes = append(crashes, disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}))
 				at = append(at, path.Base(op.Path))
