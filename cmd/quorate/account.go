@@ -78,20 +78,13 @@ func newAccountGet() *cobra.Command {
 
 // withAccount asks for one account and prints it.
 func withAccount(cmd *cobra.Command, at transfer.BankID, ask func(*caller) (client.Account, error)) error {
-	p, err := newPrinter(cmd)
-	if err != nil {
-		return err
-	}
-	c, err := dial(cmd, timeoutDefault)
-	if err != nil {
-		return err
-	}
-	defer c.hangUp()
-	a, err := ask(c)
-	if err != nil {
-		return err
-	}
-	return p.one(accountToJSON(at, &a), string(a.ID), accountTable(at, []client.Account{a}))
+	return withCluster(cmd, func(p *printer, c *caller) error {
+		a, err := ask(c)
+		if err != nil {
+			return err
+		}
+		return p.one(accountToJSON(at, &a), string(a.ID), accountTable(at, []client.Account{a}))
+	})
 }
 
 func newAccountList() *cobra.Command {
@@ -101,28 +94,21 @@ func newAccountList() *cobra.Command {
 		Example: "  quorate account list north\n  quorate account list north -o jsonl",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := newPrinter(cmd, "jsonl")
-			if err != nil {
-				return err
-			}
 			if err := transfer.ValidateName(args[0]); err != nil {
 				return err
 			}
-			c, err := dial(cmd, timeoutDefault)
-			if err != nil {
-				return err
-			}
-			defer c.hangUp()
 			at := transfer.BankID(args[0])
-			var accounts []client.Account
-			var objects []accountJSON
-			for a, err := range c.Accounts(c.ctx, at) {
-				if err != nil {
-					return err
+			return withCluster(cmd, func(p *printer, c *caller) error {
+				var accounts []client.Account
+				var objects []accountJSON
+				for a, err := range c.Accounts(c.ctx, at) {
+					if err != nil {
+						return err
+					}
+					accounts, objects = append(accounts, a), append(objects, accountToJSON(at, &a))
 				}
-				accounts, objects = append(accounts, a), append(objects, accountToJSON(at, &a))
-			}
-			return printList(p, objects, func(a accountJSON) string { return a.ID }, accountTable(at, accounts))
+				return printList(p, objects, func(a accountJSON) string { return a.ID }, accountTable(at, accounts))
+			}, "jsonl")
 		},
 	}
 }

@@ -40,18 +40,7 @@ func runBackupCreate(cmd *cobra.Command, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	servers, err := serversOf(cmd)
-	if err != nil {
-		return err
-	}
-	timeout, err := timeoutOf(cmd)
-	if err != nil {
-		return err
-	}
-	if !cmd.Flags().Changed("timeout") {
-		timeout = backupTimeout
-	}
-	secure, err := credentialsOf(cmd, servers)
+	servers, timeout, secure, err := wayTo(cmd, backupTimeout)
 	if err != nil {
 		return err
 	}

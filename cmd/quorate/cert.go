@@ -54,12 +54,17 @@ func (o *certOptions) lifetime() (time.Duration, error) {
 	return time.Duration(o.days) * 24 * time.Hour, nil
 }
 
-func (o *certOptions) authority() (*pki.Authority, error) {
+// authority is who signs, and for how long.
+func (o *certOptions) authority() (*pki.Authority, time.Duration, error) {
+	lifetime, err := o.lifetime()
+	if err != nil {
+		return nil, 0, err
+	}
 	a, err := pki.LoadAuthority(filepath.Join(o.dir, authorityName+".pem"), filepath.Join(o.dir, authorityName+".key"))
 	if err != nil {
-		return nil, &adviceError{misconfigured(fmt.Errorf("the authority: %w", err)), "quorate cert create-ca --dir " + o.dir}
+		return nil, 0, &adviceError{misconfigured(fmt.Errorf("the authority: %w", err)), "quorate cert create-ca --dir " + o.dir}
 	}
-	return a, nil
+	return a, lifetime, nil
 }
 
 // certJSON is a certificate that was made.
@@ -135,11 +140,7 @@ clients reach it. localhost, 127.0.0.1 and ::1 are always among them.`,
 					return usagef("--host %q: it must be a name or an address without a port", host)
 				}
 			}
-			lifetime, err := o.lifetime()
-			if err != nil {
-				return err
-			}
-			authority, err := o.authority()
+			authority, lifetime, err := o.authority()
 			if err != nil {
 				return err
 			}
@@ -172,11 +173,7 @@ it may touch only transfers and accounts of these banks. A certificate can't be 
 			if err := checkGrants(args[0], roles, banks); err != nil {
 				return err
 			}
-			lifetime, err := o.lifetime()
-			if err != nil {
-				return err
-			}
-			authority, err := o.authority()
+			authority, lifetime, err := o.authority()
 			if err != nil {
 				return err
 			}
@@ -189,9 +186,14 @@ it may touch only transfers and accounts of these banks. A certificate can't be 
 		},
 	}
 	o.flags(cmd, clientDays)
-	cmd.Flags().StringArrayVar(&roles, "role", nil, "submit, read, operate or admin; say it again for more")
-	cmd.Flags().StringArrayVar(&banks, "bank", nil, "bind it to this bank; say it again for more")
+	addGrantFlags(cmd, &roles, &banks)
 	return cmd
+}
+
+// addGrantFlags are the flags of what a credential is to grant.
+func addGrantFlags(cmd *cobra.Command, roles, banks *[]string) {
+	cmd.Flags().StringArrayVar(roles, "role", nil, "submit, read, operate or admin; say it again for more")
+	cmd.Flags().StringArrayVar(banks, "bank", nil, "bind it to this bank; say it again for more")
 }
 
 // checkGrants says what is wrong with what a credential is to grant.

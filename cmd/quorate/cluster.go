@@ -146,27 +146,20 @@ func parseNodeID(text string) (uint64, error) {
 
 // withMembers has something done and prints the members as they are then.
 func withMembers(cmd *cobra.Command, do func(*caller) error) error {
-	p, err := newPrinter(cmd, "jsonl")
-	if err != nil {
-		return err
-	}
-	c, err := dial(cmd, timeoutDefault)
-	if err != nil {
-		return err
-	}
-	defer c.hangUp()
-	if err := do(c); err != nil {
-		return err
-	}
-	members, err := c.Members(c.ctx)
-	if err != nil {
-		return err
-	}
-	var objects []memberJSON
-	for _, m := range members {
-		objects = append(objects, memberJSON{m.Node, m.Role, m.Alive, m.Behind, m.Peer, m.GRPC, m.HTTP, append([]string{}, m.Groups...)})
-	}
-	return printList(p, objects, func(m memberJSON) string { return strconv.FormatUint(m.Node, 10) }, memberTable(members))
+	return withCluster(cmd, func(p *printer, c *caller) error {
+		if err := do(c); err != nil {
+			return err
+		}
+		members, err := c.Members(c.ctx)
+		if err != nil {
+			return err
+		}
+		var objects []memberJSON
+		for _, m := range members {
+			objects = append(objects, memberJSON{m.Node, m.Role, m.Alive, m.Behind, m.Peer, m.GRPC, m.HTTP, append([]string{}, m.Groups...)})
+		}
+		return printList(p, objects, func(m memberJSON) string { return strconv.FormatUint(m.Node, 10) }, memberTable(members))
+	}, "jsonl")
 }
 
 // memberJSON is the object of the HTTP API.

@@ -33,12 +33,9 @@ func dial(cmd *cobra.Command, usual time.Duration) (*caller, error) {
 }
 
 func dialTo(cmd *cobra.Command, servers []string, usual time.Duration) (*caller, error) {
-	timeout, err := timeoutOf(cmd)
+	timeout, err := timeoutOr(cmd, usual)
 	if err != nil {
 		return nil, err
-	}
-	if !cmd.Flags().Changed("timeout") {
-		timeout = usual
 	}
 	secure, err := credentialsOf(cmd, servers)
 	if err != nil {
@@ -56,6 +53,42 @@ func dialTo(cmd *cobra.Command, servers []string, usual time.Duration) (*caller,
 		say.Stop()
 	}
 	return &caller{Client: c, ctx: ctx, cancel: cancel, say: say}, nil
+}
+
+// timeoutOr is what the command line says, or what is usual.
+func timeoutOr(cmd *cobra.Command, usual time.Duration) (time.Duration, error) {
+	timeout, err := timeoutOf(cmd)
+	if !cmd.Flags().Changed("timeout") {
+		timeout = usual
+	}
+	return timeout, err
+}
+
+// wayTo is what the command line says of how the servers are reached, for commands that ask each of them by itself.
+func wayTo(cmd *cobra.Command, usual time.Duration) (servers []string, timeout time.Duration, secure security, err error) {
+	if servers, err = serversOf(cmd); err != nil {
+		return nil, 0, secure, err
+	}
+	if timeout, err = timeoutOr(cmd, usual); err != nil {
+		return nil, 0, secure, err
+	}
+	secure, err = credentialsOf(cmd, servers)
+	return servers, timeout, secure, err
+}
+
+// withCluster has something asked of the servers that the command line names, within the usual time, and printed. more is the formats that the
+// command has besides those of all.
+func withCluster(cmd *cobra.Command, do func(*printer, *caller) error, more ...string) error {
+	p, err := newPrinter(cmd, more...)
+	if err != nil {
+		return err
+	}
+	c, err := dial(cmd, timeoutDefault)
+	if err != nil {
+		return err
+	}
+	defer c.hangUp()
+	return do(p, c)
 }
 
 func (c *caller) hangUp() {

@@ -161,12 +161,9 @@ func dialForImport(cmd *cobra.Command) (submitFunc, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	timeout, err := timeoutOf(cmd)
+	timeout, err := timeoutOr(cmd, importPatience)
 	if err != nil {
 		return nil, nil, err
-	}
-	if !cmd.Flags().Changed("timeout") {
-		timeout = importPatience
 	}
 	secure, err := credentialsOf(cmd, servers)
 	if err != nil {

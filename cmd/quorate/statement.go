@@ -47,7 +47,11 @@ RFC 3339 (2026-11-01T12:00:00Z) or how long ago (24h).`,
 			if err != nil {
 				return err
 			}
-			return printStatement(cmd, args[0], period)
+			at, id, err := parsePlace(args[0])
+			if err != nil {
+				return err
+			}
+			return withCluster(cmd, func(p *printer, c *caller) error { return printStatement(p, c, at, id, period) }, "jsonl")
 		},
 	}
 	addPeriodFlags(cmd, &since, &until)
@@ -89,20 +93,7 @@ func parseMoment(flag, text string, now time.Time) (time.Time, error) {
 }
 
 // printStatement lists one page after the other: a statement may be long, so the lines go out as they come.
-func printStatement(cmd *cobra.Command, place string, period client.Period) error {
-	p, err := newPrinter(cmd, "jsonl")
-	if err != nil {
-		return err
-	}
-	at, id, err := parsePlace(place)
-	if err != nil {
-		return err
-	}
-	c, err := dial(cmd, timeoutDefault)
-	if err != nil {
-		return err
-	}
-	defer c.hangUp()
+func printStatement(p *printer, c *caller, at transfer.BankID, id transfer.AccountID, period client.Period) error {
 	out := bufio.NewWriter(p.out)
 	p.out = out
 	list := newLister(p, []string{"SEQ", "POSTED", "TRANSFER", "AMOUNT", "BALANCE", "CURRENCY", "REFERENCE"})
@@ -115,7 +106,7 @@ func printStatement(cmd *cobra.Command, place string, period client.Period) erro
 		}
 		if err != nil {
 			_ = out.Flush() // what has come is true
-			return fmt.Errorf("statement of %s: %w", place, err)
+			return fmt.Errorf("statement of %s/%s: %w", at, id, err)
 		}
 	}
 	if err := list.end(); err != nil {

@@ -59,28 +59,19 @@ secret may do what the roles say, until the token ends or is revoked. Servers ta
 			if days > 0 {
 				t.Expires = time.Now().Add(time.Duration(days) * 24 * time.Hour)
 			}
-			return createToken(cmd, t, out)
+			return withCluster(cmd, func(p *printer, c *caller) error { return createToken(p, c, t, out) })
 		},
 	}
-	cmd.Flags().StringArrayVar(&roles, "role", nil, "submit, read, operate or admin; say it again for more")
-	cmd.Flags().StringArrayVar(&banks, "bank", nil, "bind it to this bank; say it again for more")
+	addGrantFlags(cmd, &roles, &banks)
 	cmd.Flags().IntVar(&days, "days", tokenDays, "how many days it is good for; 0: it never ends")
 	cmd.Flags().StringVar(&out, "out", "", "write the secret into this new file instead of printing it")
 	return cmd
 }
 
 // createToken opens the file first: a secret that can't be kept must not be made.
-func createToken(cmd *cobra.Command, t client.Token, out string) error {
-	p, err := newPrinter(cmd)
-	if err != nil {
-		return err
-	}
-	c, err := dial(cmd, timeoutDefault)
-	if err != nil {
-		return err
-	}
-	defer c.hangUp()
+func createToken(p *printer, c *caller, t client.Token, out string) error {
 	var file *os.File
+	var err error
 	if out != "" {
 		if file, err = os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 			return misconfigured(fmt.Errorf("--out: %w", err))
@@ -139,27 +130,20 @@ func newTokenRevoke() *cobra.Command {
 
 // withTokens has something done and prints the tokens as they are then.
 func withTokens(cmd *cobra.Command, do func(*caller) error) error {
-	p, err := newPrinter(cmd, "jsonl")
-	if err != nil {
-		return err
-	}
-	c, err := dial(cmd, timeoutDefault)
-	if err != nil {
-		return err
-	}
-	defer c.hangUp()
-	if err := do(c); err != nil {
-		return err
-	}
-	tokens, err := c.Tokens(c.ctx)
-	if err != nil {
-		return err
-	}
-	var objects []tokenJSON
-	for i := range tokens {
-		objects = append(objects, jsonOfToken(&tokens[i]))
-	}
-	return printList(p, objects, func(t tokenJSON) string { return t.Name }, tokenTable(objects))
+	return withCluster(cmd, func(p *printer, c *caller) error {
+		if err := do(c); err != nil {
+			return err
+		}
+		tokens, err := c.Tokens(c.ctx)
+		if err != nil {
+			return err
+		}
+		var objects []tokenJSON
+		for i := range tokens {
+			objects = append(objects, jsonOfToken(&tokens[i]))
+		}
+		return printList(p, objects, func(t tokenJSON) string { return t.Name }, tokenTable(objects))
+	}, "jsonl")
 }
 
 func tokenTable(tokens []tokenJSON) table {

@@ -262,27 +262,20 @@ and says that it is stale; a decided transfer stays decided, but a pending or an
 		Example: "  quorate transfer get 01936f8e-7f3a-7000-8000-5b1d3f6a9c21\n  quorate transfer get 01936f8e-7f3a-7000-8000-5b1d3f6a9c21 -o json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := newPrinter(cmd)
-			if err != nil {
-				return err
-			}
 			id, err := transfer.ParseID(args[0])
 			if err != nil {
 				return err
 			}
-			c, err := dial(cmd, timeoutDefault)
-			if err != nil {
-				return err
-			}
-			defer c.hangUp()
-			if stale {
-				return printStale(cmd, p, c, id)
-			}
-			record, err := c.Get(c.ctx, id)
-			if err != nil {
-				return err
-			}
-			return printTransfer(p, &record)
+			return withCluster(cmd, func(p *printer, c *caller) error {
+				if stale {
+					return printStale(cmd, p, c, id)
+				}
+				record, err := c.Get(c.ctx, id)
+				if err != nil {
+					return err
+				}
+				return printTransfer(p, &record)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&stale, "stale", false, "take what the server that answers knows, however old; works without a leader")

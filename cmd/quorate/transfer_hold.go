@@ -90,36 +90,29 @@ was captured; 8 the outcome is not known yet.`,
 
 // conclude ends a transfer that is there already, and says what became of it: that, or what came first.
 func conclude(cmd *cobra.Command, arg, verb string, end func(*caller, transfer.ID) (transfer.Record, error)) error {
-	p, err := newPrinter(cmd)
-	if err != nil {
-		return err
-	}
 	id, err := transfer.ParseID(arg)
 	if err != nil {
 		return err
 	}
-	c, err := dial(cmd, timeoutDefault)
-	if err != nil {
-		return err
-	}
-	defer c.hangUp()
-	record, err := end(c, id)
-	if _, verdict := api.Judge(err); err != nil && verdict.Outcome == api.Unknown {
-		return &adviceError{err, strings.Join(append([]string{cmd.CommandPath(), id.String()}, changedFlags(cmd)...), " ")}
-	}
-	if err != nil {
-		return err
-	}
-	if err := printTransfer(p, &record); err != nil {
-		return err
-	}
-	switch capture := verb == "captured"; {
-	case capture && record.State == transfer.Aborted:
-		return &abortedError{id, api.RecordError(record)}
-	case !capture && record.State == transfer.Committed:
-		return &tooLateError{id, verb}
-	}
-	return nil
+	return withCluster(cmd, func(p *printer, c *caller) error {
+		record, err := end(c, id)
+		if _, verdict := api.Judge(err); err != nil && verdict.Outcome == api.Unknown {
+			return &adviceError{err, strings.Join(append([]string{cmd.CommandPath(), id.String()}, changedFlags(cmd)...), " ")}
+		}
+		if err != nil {
+			return err
+		}
+		if err := printTransfer(p, &record); err != nil {
+			return err
+		}
+		switch capture := verb == "captured"; {
+		case capture && record.State == transfer.Aborted:
+			return &abortedError{id, api.RecordError(record)}
+		case !capture && record.State == transfer.Committed:
+			return &tooLateError{id, verb}
+		}
+		return nil
+	})
 }
 
 // tooLateError says that a transfer couldn't be cancelled or voided: its money has moved.

@@ -51,22 +51,11 @@ func runClusterVerify(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	servers, err := serversOf(cmd)
+	servers, timeout, secure, err := wayTo(cmd, verifyTimeout)
 	if err != nil {
 		return err
-	}
-	timeout, err := timeoutOf(cmd)
-	if err != nil {
-		return err
-	}
-	if !cmd.Flags().Changed("timeout") {
-		timeout = verifyTimeout
 	}
 	scan, err := cmd.Flags().GetBool("scan")
-	if err != nil {
-		return err
-	}
-	secure, err := credentialsOf(cmd, servers)
 	if err != nil {
 		return err
 	}
