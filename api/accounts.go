@@ -107,11 +107,7 @@ func (s *accountService) GetStatement(ctx context.Context, r *quoratev1.GetState
 	if err != nil {
 		return nil, err
 	}
-	out := &quoratev1.GetStatementResponse{NextPageToken: next}
-	for i := range entries {
-		out.Entries = append(out.Entries, protoOfEntry(&entries[i]))
-	}
-	return out, nil
+	return &quoratev1.GetStatementResponse{Entries: protoOfEntries(entries), NextPageToken: next}, nil
 }
 
 // timeOfProto is the zero time for an unset one.
@@ -215,9 +211,5 @@ func (w *web) getStatement(ctx context.Context, in *statementInput) (*body[pageJ
 	if err != nil {
 		return nil, err
 	}
-	page := pageJSON[entryJSON]{Data: []entryJSON{}, HasMore: next != "", NextCursor: next}
-	for i := range entries {
-		page.Data = append(page.Data, entryToJSON(&entries[i]))
-	}
-	return &body[pageJSON[entryJSON]]{page}, nil
+	return pageOfEntries(entries, next), nil
 }

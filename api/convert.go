@@ -185,6 +185,13 @@ func protoOfAccountStatus(s bank.AccountStatus) quoratev1.AccountStatus {
 	return quoratev1.AccountStatus_ACCOUNT_STATUS_UNSPECIFIED
 }
 
+func protoOfEntries(entries []bank.Entry) (out []*quoratev1.Entry) {
+	for i := range entries {
+		out = append(out, protoOfEntry(&entries[i]))
+	}
+	return out
+}
+
 func protoOfEntry(e *bank.Entry) *quoratev1.Entry {
 	return &quoratev1.Entry{
 		Seq:          e.Seq,

@@ -149,11 +149,7 @@ func (s *accountService) ListEntries(ctx context.Context, r *quoratev1.ListEntri
 	if err != nil {
 		return nil, err
 	}
-	out := &quoratev1.ListEntriesResponse{NextPageToken: next}
-	for i := range entries {
-		out.Entries = append(out.Entries, protoOfEntry(&entries[i]))
-	}
-	return out, nil
+	return &quoratev1.ListEntriesResponse{Entries: protoOfEntries(entries), NextPageToken: next}, nil
 }
 
 type statusService struct {

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -16,8 +17,7 @@ import (
 func (w *web) register(api huma.API) {
 	add(w, api, http.MethodPost, "/v1/transfers", "submitTransfer", "Submit a transfer and wait for its outcome", http.StatusCreated, w.submitTransfer)
 	add(w, api, http.MethodGet, "/v1/transfers/{id}", "getTransfer", "What is known of a transfer", http.StatusOK, w.getTransfer)
-	add(w, api, http.MethodPost, verbPath("/v1/transfers/{id}", "cancel"), "cancelTransfer", "Abort a transfer unless it is too late, and wait for what became of it", http.StatusOK, w.cancelTransfer)
-	nameVerb(api, "/v1/transfers/{id}", "cancel")
+	addVerb(w, api, "/v1/transfers/{id}", "cancel", "cancelTransfer", "Abort a transfer unless it is too late, and wait for what became of it", w.cancelTransfer)
 	w.registerHolds(api)
 	add(w, api, http.MethodPost, "/v1/banks/{bank}/accounts", "openAccount", "Open an account, or find it with the same terms", http.StatusCreated, w.openAccount)
 	add(w, api, http.MethodGet, "/v1/banks/{bank}/accounts", "listAccounts", "List accounts by id", http.StatusOK, w.listAccounts)
@@ -229,11 +229,15 @@ func (w *web) listEntries(ctx context.Context, in *pageInput) (*body[pageJSON[en
 	if err != nil {
 		return nil, err
 	}
+	return pageOfEntries(entries, next), nil
+}
+
+func pageOfEntries(entries []bank.Entry, next string) *body[pageJSON[entryJSON]] {
 	page := pageJSON[entryJSON]{Data: []entryJSON{}, HasMore: next != "", NextCursor: next}
 	for i := range entries {
 		page.Data = append(page.Data, entryToJSON(&entries[i]))
 	}
-	return &body[pageJSON[entryJSON]]{page}, nil
+	return &body[pageJSON[entryJSON]]{page}
 }
 
 type bankInput struct {

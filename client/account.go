@@ -111,10 +111,22 @@ func (c *Client) Accounts(ctx context.Context, bank transfer.BankID) iter.Seq2[A
 
 // Entries lists a bank's journal in its order, page after page. After an error there is nothing more.
 func (c *Client) Entries(ctx context.Context, bank transfer.BankID) iter.Seq2[Entry, error] {
+	return c.entries(ctx, func(ctx context.Context, n *node, token string, options ...grpc.CallOption) (pageOfEntries, error) {
+		return n.accounts.ListEntries(ctx, &quoratev1.ListEntriesRequest{Bank: string(bank), PageSize: pageSize, PageToken: token}, options...)
+	})
+}
+
+// pageOfEntries is what a node answers with where it lists entries.
+type pageOfEntries interface {
+	GetEntries() []*quoratev1.Entry
+	GetNextPageToken() string
+}
+
+// entries is everything that a node lists, page after page.
+func (c *Client) entries(ctx context.Context, list func(ctx context.Context, n *node, token string, options ...grpc.CallOption) (pageOfEntries, error)) iter.Seq2[Entry, error] {
 	return pages(func(token string) (items []Entry, next string, err error) {
-		request := &quoratev1.ListEntriesRequest{Bank: string(bank), PageSize: pageSize, PageToken: token}
 		err = c.ask(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
-			answer, err := n.accounts.ListEntries(ctx, request, options...)
+			answer, err := list(ctx, n, token, options...)
 			if err != nil {
 				return err
 			}

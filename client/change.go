@@ -80,21 +80,11 @@ type Period struct{ Since, Until time.Time }
 // differ a little: an entry counts to the time that the bank had reached with it, so periods that follow one another have every entry
 // once. After an error there is nothing more.
 func (c *Client) Statement(ctx context.Context, bank transfer.BankID, id transfer.AccountID, period Period) iter.Seq2[Entry, error] {
-	return pages(func(token string) (items []Entry, next string, err error) {
-		request := &quoratev1.GetStatementRequest{
+	return c.entries(ctx, func(ctx context.Context, n *node, token string, options ...grpc.CallOption) (pageOfEntries, error) {
+		return n.accounts.GetStatement(ctx, &quoratev1.GetStatementRequest{
 			Bank: string(bank), Account: string(id), PageSize: pageSize, PageToken: token,
 			Since: timestampOf(period.Since), Until: timestampOf(period.Until),
-		}
-		err = c.ask(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
-			answer, err := n.accounts.GetStatement(ctx, request, options...)
-			if err != nil {
-				return err
-			}
-			next = answer.GetNextPageToken()
-			items, err = entriesOf(answer.GetEntries())
-			return err
-		})
-		return items, next, err
+		}, options...)
 	})
 }
 
