@@ -251,7 +251,7 @@ func (l *Ledger) storedEntry(seq uint64) (bank.Entry, error) {
 	return decodeEntry(key, value)
 }
 
-// checkLines compares the lines with the journal: none too many, and missing only those that memory stands for.
+// lines compares the lines with the journal: none too many, and missing only those that memory stands for.
 func (c *check) lines(entries []bank.Entry) error {
 	l := c.ledger
 	if l.reader == nil {

@@ -63,9 +63,9 @@ func forwardFromProto(p *peerv1.Forward) (lane.Message, error) {
 		}
 		m.Ask = lane.Submit{Transfer: &t}
 	case *peerv1.Forward_Capture:
-		id, err := transfer.IDFromBytes(a.Capture.GetId())
+		id, err := idFromProto(a.Capture.GetId())
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errMalformed, err)
+			return nil, err
 		}
 		amounts, err := amountsFromProto(a.Capture.GetAmountsMinor())
 		if err != nil {
@@ -73,21 +73,21 @@ func forwardFromProto(p *peerv1.Forward) (lane.Message, error) {
 		}
 		m.Ask = lane.CaptureTransfer{ID: id, AmountsMinor: amounts}
 	case *peerv1.Forward_Void:
-		id, err := transfer.IDFromBytes(a.Void)
+		id, err := idFromProto(a.Void)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errMalformed, err)
+			return nil, err
 		}
 		m.Ask = lane.VoidTransfer{ID: id}
 	case *peerv1.Forward_CancelTransfer:
-		id, err := transfer.IDFromBytes(a.CancelTransfer)
+		id, err := idFromProto(a.CancelTransfer)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errMalformed, err)
+			return nil, err
 		}
 		m.Ask = lane.CancelTransfer{ID: id}
 	case *peerv1.Forward_GetTransfer:
-		id, err := transfer.IDFromBytes(a.GetTransfer)
+		id, err := idFromProto(a.GetTransfer)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errMalformed, err)
+			return nil, err
 		}
 		m.Ask = lane.GetTransfer{ID: id}
 	case *peerv1.Forward_OpenAccount:
@@ -224,14 +224,22 @@ func forwardedError(code, detail string) error {
 	return &peerError{code: known, detail: detail}
 }
 
+func idFromProto(b []byte) (transfer.ID, error) {
+	id, err := transfer.IDFromBytes(b)
+	if err != nil {
+		return id, fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	return id, nil
+}
+
 func transferToProto(t *transfer.Transfer) *peerv1.Transfer {
 	return &peerv1.Transfer{Id: t.ID[:], Legs: legsToProto(t.Legs), DeadlineUnixNano: unixNano(t.Deadline), Reference: t.Reference, HoldUntilUnixNano: unixNano(t.HoldUntil)}
 }
 
 func transferFromProto(p *peerv1.Transfer) (transfer.Transfer, error) {
-	id, err := transfer.IDFromBytes(p.GetId())
+	id, err := idFromProto(p.GetId())
 	if err != nil {
-		return transfer.Transfer{}, fmt.Errorf("%w: %w", errMalformed, err)
+		return transfer.Transfer{}, err
 	}
 	legs, err := legsFromProto(p.GetLegs())
 	if err != nil {

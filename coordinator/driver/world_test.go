@@ -100,43 +100,41 @@ func (w *world) say(format string, args ...any) {
 	}
 }
 
-func (w *world) submit(n *node, t *transfer.Transfer) {
+// client is one more who waits at a node.
+func (w *world) client(n *node) driver.Waiter {
 	w.asked++
 	who := driver.Waiter{Node: n.id, Request: w.asked}
 	w.waiting[who] = fmt.Sprint("c", w.asked)
+	return who
+}
+
+func (w *world) submit(n *node, t *transfer.Transfer) {
+	who := w.client(n)
 	w.judge.submitted(who, t)
 	w.contents[t.ID] = t.Fingerprint()
 	n.driver.Submit(w.clock(n), who, t)
 }
 
 func (w *world) get(n *node, id transfer.ID) {
-	w.asked++
-	who := driver.Waiter{Node: n.id, Request: w.asked}
-	w.waiting[who] = fmt.Sprint("c", w.asked)
+	who := w.client(n)
 	w.judge.gets[who] = id
 	n.driver.Get(who, id)
 }
 
 func (w *world) cancel(n *node, id transfer.ID) {
-	w.asked++
-	who := driver.Waiter{Node: n.id, Request: w.asked}
-	w.waiting[who] = fmt.Sprint("c", w.asked)
+	who := w.client(n)
 	w.judge.cancels[who] = id
 	n.driver.Cancel(w.clock(n), who, id)
 }
 
 func (w *world) capture(n *node, id transfer.ID, amountsMinor ...int64) {
-	w.asked++
-	who := driver.Waiter{Node: n.id, Request: w.asked}
-	w.waiting[who] = fmt.Sprint("c", w.asked)
+	who := w.client(n)
 	w.judge.captures[who] = amountsMinor
 	n.driver.Capture(w.clock(n), who, id, amountsMinor)
 }
 
 func (w *world) void(n *node, id transfer.ID) {
-	w.asked++
-	who := driver.Waiter{Node: n.id, Request: w.asked}
-	w.waiting[who] = fmt.Sprint("c", w.asked)
+	who := w.client(n)
 	w.judge.cancels[who] = id
 	n.driver.Void(w.clock(n), who, id)
 }
