@@ -40,6 +40,9 @@ func TestTransferHistories(t *testing.T) {
 		{"a cancel that comes too late", [][]porcupine.Operation{submit(at(1, 4), c), cancel(at(2, 6), c)}, true},
 		{"a cancel that undoes", [][]porcupine.Operation{submit(at(1, 4), c), cancel(at(5, 6), a)}, false},
 		{"a cancel without an answer", [][]porcupine.Operation{cancelVain(at(1, 2)), submit(at(3, 4), a)}, true},
+		{"of two reads that saw the outcome, one ended before anybody asked", [][]porcupine.Operation{read(at(1, 3), a), read(at(2, 9), a), submit(at(5, 8), a)}, false},
+		{"of two reads that saw nothing, one began after the answer", [][]porcupine.Operation{read(at(1, 9), 0), submit(at(2, 5), c), read(at(7, 9), 0)}, false},
+		{"of two that got no answer, one came too late", [][]porcupine.Operation{vain(at(7, 9)), read(at(1, 6), c), vain(at(2, 3))}, true},
 		{"aborted for no reason at all", [][]porcupine.Operation{read(at(1, 2), 0), read(at(3, 4), a)}, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
