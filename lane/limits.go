@@ -35,7 +35,7 @@ type Limits struct {
 	CheckpointBytes  int
 	CheckpointLength int           // entries
 	LogBytesMax      int           // applied entries that the log keeps for a member that lacks them; beyond, the member gets a snapshot. At least one checkpoint's worth stays
-	CatchupBytesMax  int           // the same while the member is being brought up to date: more, or a busy group would never be caught
+	CatchupBytesMax  int           // the same while the member is being brought up to date: more, or a busy group would never be caught; and as much more as it has been sent
 	SnapshotChunk    int           // bytes of one chunk, about
 	HoldCommitsMax   time.Duration // how long a backup may have a bank wait with its commits
 	PageMax          int           // items in one listing
