@@ -7,3 +7,6 @@ func (n *Node) Inspect() []lane.Replica {
 	<-n.loopDone
 	return n.lane.Inspect(nil)
 }
+
+// NewLane builds what a node runs.
+var NewLane = newLane
