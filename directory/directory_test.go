@@ -57,6 +57,16 @@ func left(group string, node raft.NodeID) directory.Fact {
 	return directory.Fact{Left: &directory.Left{Group: group, Node: node}}
 }
 
+// TestAChangeOfNodeZeroIsRefused: it is a fact that says nothing.
+func TestAChangeOfNodeZeroIsRefused(t *testing.T) {
+	h := newHost(t)
+	for _, f := range []directory.Fact{promote(0), remove(0)} {
+		if err := h.Check(&f); !errors.Is(err, transfer.ErrUnknownNode) {
+			t.Errorf("%+v: %v", f, err)
+		}
+	}
+}
+
 // host applies facts one entry each, as the cluster's group would.
 type host struct {
 	*directory.Machine

@@ -85,8 +85,10 @@ func (m *Machine) Check(f *Fact) error {
 		return m.checkToken(f.AddToken)
 	case f.RevokeToken != "":
 		return m.checkRevoke(f.RevokeToken)
-	default:
+	case f.Left != nil:
 		return m.checkLeft(f.Left)
+	default: // what somebody asks for who names node 0
+		return fmt.Errorf("%w: node 0", transfer.ErrUnknownNode)
 	}
 }
 

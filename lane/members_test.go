@@ -132,6 +132,8 @@ func TestWhatWouldNotEndWellIsRefusedWithItsReason(t *testing.T) {
 			w.run(10 * time.Second)
 		},
 			lane.RemoveMember{Node: 2}, "bank/C would live on nodes [1 3], of which [3] don't answer: it would have no majority"},
+		{"a vote for no node at all", nil, lane.PromoteMember{}, "the cluster has no such node: node 0"},
+		{"no node at all, for ever", nil, lane.RemoveMember{}, "the cluster has no such node: node 0"},
 		{"a bank that only it holds", nil, lane.RemoveMember{Node: 2}, "bank/A lives on node 2 alone, and would be gone with it: move it first"},
 		{"a place with a dead node", func(w *world) { w.frozen[3] = true; w.run(10 * time.Second) },
 			lane.PlaceGroup{Group: "bank/A", Members: []raft.NodeID{2, 3}}, "node 3 doesn't answer"},
