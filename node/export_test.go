@@ -7,3 +7,10 @@ func (n *Node) Inspect() []lane.Replica {
 	<-n.loopDone
 	return n.lane.Inspect(nil)
 }
+
+// The codec of what nodes say to each other, for the fuzz test.
+var (
+	MessageToProto   = messageToProto
+	MessageFromProto = messageFromProto
+	ErrMalformed     = errMalformed
+)
