@@ -142,19 +142,24 @@ func (s *Server) openGRPC(cfg *Config, d *desk) {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: keepaliveWithoutUse}),
 		grpc.WaitForHandlers(true),
 	)
-	quoratev1.RegisterTransferServiceServer(s.grpc, &transferService{desk: d, guard: s.guard, door: s.door, draining: s.draining})
-	quoratev1.RegisterAccountServiceServer(s.grpc, &accountService{desk: d})
-	quoratev1.RegisterStatusServiceServer(s.grpc, &statusService{desk: d})
-	if cfg.Admin != nil {
-		adminv1.RegisterBackupServiceServer(s.grpc, &backupService{admin: cfg.Admin, guard: s.guard})
-		adminv1.RegisterVerifyServiceServer(s.grpc, &verifyService{verifier: cfg.Admin, guard: s.guard})
-	}
-	adminv1.RegisterClusterServiceServer(s.grpc, &clusterService{desk: d})
-	adminv1.RegisterTokenServiceServer(s.grpc, &tokenService{desk: d})
+	s.register(s.grpc, cfg, d)
 	healthv1.RegisterHealthServer(s.grpc, s.doctor.grpc)
 	if cfg.Reflection {
 		reflection.Register(s.grpc)
 	}
+}
+
+// register offers the services of ours.
+func (s *Server) register(r grpc.ServiceRegistrar, cfg *Config, d *desk) {
+	quoratev1.RegisterTransferServiceServer(r, &transferService{desk: d, guard: s.guard, door: s.door, draining: s.draining})
+	quoratev1.RegisterAccountServiceServer(r, &accountService{desk: d})
+	quoratev1.RegisterStatusServiceServer(r, &statusService{desk: d})
+	if cfg.Admin != nil {
+		adminv1.RegisterBackupServiceServer(r, &backupService{admin: cfg.Admin, guard: s.guard})
+		adminv1.RegisterVerifyServiceServer(r, &verifyService{verifier: cfg.Admin, guard: s.guard})
+	}
+	adminv1.RegisterClusterServiceServer(r, &clusterService{desk: d})
+	adminv1.RegisterTokenServiceServer(r, &tokenService{desk: d})
 }
 
 func (s *Server) openHTTP(cfg *Config, d *desk) error {

@@ -133,7 +133,7 @@ func splitVerb(r *http.Request) *http.Request {
 			id, verb = name[:at], name[at+1:]
 		}
 	}
-	if !found || parent == "/v1/" || !strings.HasPrefix(parent, "/v1/") { // the verbs of the cluster stand in their patterns
+	if !found || id == "" || parent == "/v1/" || !strings.HasPrefix(parent, "/v1/") { // the verbs of the cluster stand in their patterns
 		return r
 	}
 	r = r.WithContext(r.Context()) // a copy

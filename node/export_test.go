@@ -10,3 +10,10 @@ func (n *Node) Inspect() []lane.Replica {
 
 // NewLane builds what a node runs.
 var NewLane = newLane
+
+// The codec of what nodes say to each other, for the fuzz test.
+var (
+	MessageToProto   = messageToProto
+	MessageFromProto = messageFromProto
+	ErrMalformed     = errMalformed
+)
