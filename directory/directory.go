@@ -80,6 +80,7 @@ type Machine struct {
 	nodes   []Node  // by id
 	groups  []Group // by id
 	tokens  []Token // by name; never changed in place
+	level   Level
 	applied uint64
 	version uint64 // counts the changes since New
 	dirty   bool   // changed since the last Checkpoint
@@ -89,7 +90,7 @@ type Machine struct {
 
 // New makes the directory of a new cluster, or the one that the reader (nil: there is none) remembers.
 func New(f Founding, reader Reader) (*Machine, error) {
-	m := &Machine{}
+	m := &Machine{level: LevelFirst}
 	if reader != nil {
 		if found, err := m.load(reader); found || err != nil {
 			return m, err

@@ -280,6 +280,12 @@ func TestGoldenBytes(t *testing.T) {
 	}
 	h.checkpoint()
 	got["entry_v2"], got["state_v2"] = directory.Encode(withTokens), h.disk["d"]
+	raise := []directory.Fact{{Raise: directory.LevelHolds}}
+	if err := h.do(raise...); err != nil {
+		t.Fatal(err)
+	}
+	h.checkpoint()
+	got["entry_v3"], got["state_v3"] = directory.Encode(raise), h.disk["d"]
 	for name, data := range got {
 		file := filepath.Join("testdata", name+".hex")
 		if *rewrite {
@@ -302,7 +308,7 @@ func TestGoldenBytes(t *testing.T) {
 }
 
 func TestStrangeBytesAreErrors(t *testing.T) {
-	for name, data := range map[string][]byte{"none": nil, "newer": {0x08, 0x03}, "a token without a hash": {0x08, 0x02, 0x12, 0x02, 0x3a, 0x00}, "no fact": {0x08, 0x01, 0x12, 0x00}, "noise": {0xff}} {
+	for name, data := range map[string][]byte{"none": nil, "newer": {0x08, 0x04}, "a newer level": {0x08, 0x03, 0x12, 0x02, 0x48, 0x03}, "no level": {0x08, 0x03, 0x12, 0x02, 0x48, 0x01}, "a token without a hash": {0x08, 0x02, 0x12, 0x02, 0x3a, 0x00}, "no fact": {0x08, 0x01, 0x12, 0x00}, "noise": {0xff}} {
 		if _, err := directory.Decode(data); !errors.Is(err, directory.ErrDamaged) && !errors.Is(err, directory.ErrNewerFormat) {
 			t.Errorf("%s: %v", name, err)
 		}

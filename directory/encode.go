@@ -13,14 +13,21 @@ import (
 )
 
 // formatVersion is written into every entry and into the state. A reader refuses a newer one.
-const formatVersion = 2
+const formatVersion = 3
 
-// Version 2 knows tokens. What has none is written as version 1, and so is read by a program that doesn't know them.
-const formatPlain = 1
+// Version 2 knows tokens, and version 3 levels above the first. What has none is written as version 1, and so is read by a program that
+// doesn't know them.
+const (
+	formatPlain  = 1
+	formatTokens = 2
+)
 
-func versionWith(tokens bool) uint32 {
-	if tokens {
+func versionWith(tokens, levels bool) uint32 {
+	switch {
+	case levels:
 		return formatVersion
+	case tokens:
+		return formatTokens
 	}
 	return formatPlain
 }
@@ -36,7 +43,8 @@ var deterministic = proto.MarshalOptions{Deterministic: true}
 // Encode makes one log entry of facts.
 func Encode(facts []Fact) []byte {
 	tokens := slices.ContainsFunc(facts, func(f Fact) bool { return f.AddToken != nil || f.RevokeToken != "" })
-	entry := &storev1.DirectoryEntry{Version: versionWith(tokens)}
+	levels := slices.ContainsFunc(facts, func(f Fact) bool { return f.Raise != 0 })
+	entry := &storev1.DirectoryEntry{Version: versionWith(tokens, levels)}
 	for i := range facts {
 		entry.Facts = append(entry.Facts, factToProto(&facts[i]))
 	}
@@ -96,6 +104,8 @@ func factToProto(f *Fact) *storev1.DirectoryFact {
 		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_Place{Place: &storev1.PlaceFact{Group: f.Place.Group, Members: raft.Numbers(f.Place.Members)}}}
 	case f.AddToken != nil:
 		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_AddToken{AddToken: tokenToProto(f.AddToken)}}
+	case f.Raise != 0:
+		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_Raise{Raise: uint32(f.Raise)}}
 	case f.RevokeToken != "":
 		return &storev1.DirectoryFact{Fact: &storev1.DirectoryFact_RevokeToken{RevokeToken: f.RevokeToken}}
 	default:
@@ -126,6 +136,8 @@ func factFromProto(f *storev1.DirectoryFact) (Fact, error) {
 			return Fact{}, fmt.Errorf("%w: a token without a name", ErrDamaged)
 		}
 		return Fact{RevokeToken: f.RevokeToken}, nil
+	case *storev1.DirectoryFact_Raise:
+		return Fact{Raise: Level(f.Raise)}, readable(Level(f.Raise))
 	}
 	return Fact{}, fmt.Errorf("%w: a fact of no known kind", ErrDamaged)
 }
@@ -208,6 +220,9 @@ func (m *Machine) hashAnew() uint64 {
 		g := &m.groups[i]
 		fmt.Fprintf(h, "%s %t %v %v %v %v %v\n", g.ID, g.Coordinator, g.Founding, g.Audience, g.Members, g.Leaving, g.Left)
 	}
+	if m.level > LevelFirst { // others have kept the hash that they had before there were levels
+		fmt.Fprintf(h, "level %d\n", m.level)
+	}
 	for i := range m.tokens {
 		t := &m.tokens[i]
 		fmt.Fprintf(h, "%q %x %q %q %d %d\n", t.Name, t.Hash, t.Roles, t.Banks, t.Created, t.Expires)
@@ -216,7 +231,10 @@ func (m *Machine) hashAnew() uint64 {
 }
 
 func (m *Machine) encode() []byte {
-	state := &storev1.DirectoryState{Version: versionWith(len(m.tokens) > 0)}
+	state := &storev1.DirectoryState{Version: versionWith(len(m.tokens) > 0, m.level > LevelFirst)}
+	if m.level > LevelFirst {
+		state.Level = uint32(m.level)
+	}
 	for i := range m.tokens {
 		state.Tokens = append(state.Tokens, tokenToProto(&m.tokens[i]))
 	}
@@ -247,6 +265,11 @@ func (m *Machine) load(reader Reader) (found bool, err error) {
 	state := &storev1.DirectoryState{}
 	if err := unmarshal(data, state, state.GetVersion); err != nil {
 		return false, err
+	}
+	if state.Level != 0 {
+		if m.level = Level(state.Level); readable(m.level) != nil {
+			return false, readable(m.level)
+		}
 	}
 	for _, p := range state.Nodes {
 		n := Node{ID: raft.NodeID(p.GetId()), Addresses: addressesOf(p), Role: Role(p.GetRole()), Coordinator: p.GetCoordinator()}

@@ -21,6 +21,8 @@ type Fact struct {
 
 	AddToken    *Token
 	RevokeToken string // by name
+
+	Raise Level // every node can read what this level brings
 }
 
 // AddNode lets a node in, as a learner of the cluster's group and of every coordinator group.
@@ -84,6 +86,8 @@ func (m *Machine) Check(f *Fact) error {
 		return m.checkPlace(f.Place)
 	case f.AddToken != nil:
 		return m.checkToken(f.AddToken)
+	case f.Raise != 0:
+		return m.checkRaise(f.Raise)
 	case f.RevokeToken != "":
 		return m.checkRevoke(f.RevokeToken)
 	case f.Left != nil:
@@ -108,6 +112,8 @@ func (m *Machine) apply(f *Fact) {
 		m.place(m.Group(f.Place.Group), sorted(f.Place.Members))
 	case f.AddToken != nil:
 		m.addToken(f.AddToken)
+	case f.Raise != 0:
+		m.level = f.Raise
 	case f.RevokeToken != "":
 		m.revoke(f.RevokeToken)
 	default:

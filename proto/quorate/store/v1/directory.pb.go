@@ -26,7 +26,7 @@ const (
 // DirectoryEntry is one element of the log of the cluster's group.
 type DirectoryEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 2 if there are tokens in it, else 1.
+	// 3 if it raises the level, else 2 if there are tokens in it, else 1.
 	Version       uint32           `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	Facts         []*DirectoryFact `protobuf:"bytes,2,rep,name=facts,proto3" json:"facts,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -89,6 +89,7 @@ type DirectoryFact struct {
 	//	*DirectoryFact_Left
 	//	*DirectoryFact_AddToken
 	//	*DirectoryFact_RevokeToken
+	//	*DirectoryFact_Raise
 	Fact          isDirectoryFact_Fact `protobuf_oneof:"fact"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -203,6 +204,15 @@ func (x *DirectoryFact) GetRevokeToken() string {
 	return ""
 }
 
+func (x *DirectoryFact) GetRaise() uint32 {
+	if x != nil {
+		if x, ok := x.Fact.(*DirectoryFact_Raise); ok {
+			return x.Raise
+		}
+	}
+	return 0
+}
+
 type isDirectoryFact_Fact interface {
 	isDirectoryFact_Fact()
 }
@@ -240,6 +250,11 @@ type DirectoryFact_RevokeToken struct {
 	RevokeToken string `protobuf:"bytes,8,opt,name=revoke_token,json=revokeToken,proto3,oneof"`
 }
 
+type DirectoryFact_Raise struct {
+	// Since version 3: every node can read what this level brings.
+	Raise uint32 `protobuf:"varint,9,opt,name=raise,proto3,oneof"`
+}
+
 func (*DirectoryFact_AddNode) isDirectoryFact_Fact() {}
 
 func (*DirectoryFact_Register) isDirectoryFact_Fact() {}
@@ -255,6 +270,8 @@ func (*DirectoryFact_Left) isDirectoryFact_Fact() {}
 func (*DirectoryFact_AddToken) isDirectoryFact_Fact() {}
 
 func (*DirectoryFact_RevokeToken) isDirectoryFact_Fact() {}
+
+func (*DirectoryFact_Raise) isDirectoryFact_Fact() {}
 
 // Token is a credential of a client. What the client shows is not in it.
 type Token struct {
@@ -529,12 +546,14 @@ func (x *LeftFact) GetNode() uint64 {
 // DirectoryState is all of the directory at one index.
 type DirectoryState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 2 if there are tokens in it, else 1.
+	// 3 if the level is above 1, else 2 if there are tokens in it, else 1.
 	Version uint32            `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	Nodes   []*DirectoryNode  `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	Groups  []*DirectoryGroup `protobuf:"bytes,3,rep,name=groups,proto3" json:"groups,omitempty"`
 	// Since version 2.
-	Tokens        []*Token `protobuf:"bytes,4,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	Tokens []*Token `protobuf:"bytes,4,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	// Since version 3: what every node can read; zero: 1.
+	Level         uint32 `protobuf:"varint,5,opt,name=level,proto3" json:"level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -595,6 +614,13 @@ func (x *DirectoryState) GetTokens() []*Token {
 		return x.Tokens
 	}
 	return nil
+}
+
+func (x *DirectoryState) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
 }
 
 type DirectoryNode struct {
@@ -790,7 +816,7 @@ const file_quorate_store_v1_directory_proto_rawDesc = "" +
 	" quorate/store/v1/directory.proto\x12\x10quorate.store.v1\"a\n" +
 	"\x0eDirectoryEntry\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x125\n" +
-	"\x05facts\x18\x02 \x03(\v2\x1f.quorate.store.v1.DirectoryFactR\x05facts\"\x84\x03\n" +
+	"\x05facts\x18\x02 \x03(\v2\x1f.quorate.store.v1.DirectoryFactR\x05facts\"\x9c\x03\n" +
 	"\rDirectoryFact\x127\n" +
 	"\badd_node\x18\x01 \x01(\v2\x1a.quorate.store.v1.NodeFactH\x00R\aaddNode\x128\n" +
 	"\bregister\x18\x02 \x01(\v2\x1a.quorate.store.v1.NodeFactH\x00R\bregister\x12\x1a\n" +
@@ -799,7 +825,8 @@ const file_quorate_store_v1_directory_proto_rawDesc = "" +
 	"\x05place\x18\x05 \x01(\v2\x1b.quorate.store.v1.PlaceFactH\x00R\x05place\x120\n" +
 	"\x04left\x18\x06 \x01(\v2\x1a.quorate.store.v1.LeftFactH\x00R\x04left\x126\n" +
 	"\tadd_token\x18\a \x01(\v2\x17.quorate.store.v1.TokenH\x00R\baddToken\x12#\n" +
-	"\frevoke_token\x18\b \x01(\tH\x00R\vrevokeTokenB\x06\n" +
+	"\frevoke_token\x18\b \x01(\tH\x00R\vrevokeToken\x12\x16\n" +
+	"\x05raise\x18\t \x01(\rH\x00R\x05raiseB\x06\n" +
 	"\x04fact\"\x8f\x01\n" +
 	"\x05Token\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
@@ -819,12 +846,13 @@ const file_quorate_store_v1_directory_proto_rawDesc = "" +
 	"\amembers\x18\x02 \x03(\x04R\amembers\"4\n" +
 	"\bLeftFact\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
-	"\x04node\x18\x02 \x01(\x04R\x04node\"\xcc\x01\n" +
+	"\x04node\x18\x02 \x01(\x04R\x04node\"\xe2\x01\n" +
 	"\x0eDirectoryState\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x125\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x1f.quorate.store.v1.DirectoryNodeR\x05nodes\x128\n" +
 	"\x06groups\x18\x03 \x03(\v2 .quorate.store.v1.DirectoryGroupR\x06groups\x12/\n" +
-	"\x06tokens\x18\x04 \x03(\v2\x17.quorate.store.v1.TokenR\x06tokens\"\xa5\x01\n" +
+	"\x06tokens\x18\x04 \x03(\v2\x17.quorate.store.v1.TokenR\x06tokens\x12\x14\n" +
+	"\x05level\x18\x05 \x01(\rR\x05level\"\xa5\x01\n" +
 	"\rDirectoryNode\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04disk\x18\x02 \x01(\fR\x04disk\x12\x12\n" +
@@ -897,6 +925,7 @@ func file_quorate_store_v1_directory_proto_init() {
 		(*DirectoryFact_Left)(nil),
 		(*DirectoryFact_AddToken)(nil),
 		(*DirectoryFact_RevokeToken)(nil),
+		(*DirectoryFact_Raise)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
