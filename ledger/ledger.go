@@ -38,6 +38,7 @@ type Ledger struct {
 	hash     uint64
 
 	stored  uint64 // index of the last Checkpoint
+	written uint64 // the version of the state that a Checkpoint writes
 	sealed  bool   // that Checkpoint isn't confirmed yet
 	atNanos int64  // time of the log entry under way
 	decoder decoder
@@ -67,6 +68,9 @@ func (l *Ledger) apply(index uint64, data []byte) ([]Result, error) {
 	at, commands, err := l.decoder.decode(data)
 	if err != nil {
 		return nil, err
+	}
+	if l.written < stateVersion && versionOf(commands) == entryVersionHold {
+		l.written = stateVersion
 	}
 	l.index, l.atNanos = index, at.UnixNano()
 	l.results = slices.Grow(l.results[:0], len(commands))[:len(commands)]

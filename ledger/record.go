@@ -31,7 +31,8 @@ const (
 	keyTotal    = 't'
 )
 
-// The versions of the state: the first has no lines, and its meta record neither of the last two fields. The second has no clients' holds.
+// The versions of the state: the first has no lines, and its meta record neither of the last two fields. The second has no
+// clients' holds, and is written until there was one: a build that knows none can read it.
 const (
 	stateVersionFirst = 1
 	stateVersionLines = 2
@@ -291,7 +292,7 @@ func decodeTotal(currency transfer.Currency, value []byte) (bank.Total, error) {
 }
 
 func appendMeta(b []byte, l *Ledger) []byte {
-	b = wire.AppendUint(b, 1, stateVersion)
+	b = wire.AppendUint(b, 1, l.written)
 	b = wire.AppendUint(b, 2, l.index)
 	b = wire.AppendUint(b, 3, l.journal.last)
 	b = wire.AppendFixed(b, 4, l.hash)
@@ -329,6 +330,7 @@ func (l *Ledger) decodeMeta(value []byte) error {
 		}
 		j.startLines(j.last + 1)
 	case stateVersionLines, stateVersion:
+		l.written = version
 		if j.linesFrom == 0 || j.linesFrom-1 > j.last {
 			c.Damage("lines from entry %d, the last is %d", j.linesFrom, j.last)
 		}

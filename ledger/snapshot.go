@@ -29,6 +29,7 @@ type KV = struct{ Key, Value []byte }
 // A nil reader is an empty bank that lives in memory only: it can't make checkpoints.
 func New(reader Reader) (*Ledger, error) {
 	l := &Ledger{
+		written:  stateVersionLines,
 		reader:   reader,
 		holds:    holds{byID: map[transfer.ID]*hold{}},
 		finished: barrier{fresh: newGeneration(), sealed: newGeneration()},
