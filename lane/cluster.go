@@ -113,7 +113,7 @@ func (c *clusterHost) lose(waiters []waiter) {
 	}
 }
 
-func (c *clusterHost) tick() {}
+func (c *clusterHost) tick() { c.raise() }
 
 // idle is never: the beats of this one group tell its leader which nodes are alive.
 func (c *clusterHost) idle() bool { return false }
@@ -290,7 +290,10 @@ func (l *Lane) receiveRegister(from raft.NodeID, m Register) {
 }
 
 // receiveGroupReport takes what the leader of a group says about members on their way in or out.
-func (l *Lane) receiveGroupReport(m GroupReport) {
+func (l *Lane) receiveGroupReport(from raft.NodeID, m GroupReport) {
+	if m.Level > 0 {
+		l.levels[from] = told{m.Level, l.now}
+	}
 	c := l.cluster
 	if !c.group.leading {
 		return

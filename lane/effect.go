@@ -125,11 +125,12 @@ type Register struct {
 	Addresses directory.Addresses
 }
 
-// GroupReport tells the leader of the cluster's group what the leader of another knows.
+// GroupReport tells the leader of the cluster's group what the leader of another knows; or every node what the sender can read.
 type GroupReport struct {
 	Group  GroupID
 	Behind []Behind      // who doesn't vote yet
 	Absent []raft.NodeID // who should leave the group, and is out of it
+	Level  directory.Level
 }
 
 // Behind says how many entries a node lacks.

@@ -29,6 +29,7 @@ type openAsk struct {
 	Asked
 	group  GroupID
 	target raft.NodeID // who was asked last; zero: nobody yet
+	since  time.Time   // it came
 	sentAt time.Time
 	sent   int // how often somebody was asked: from then on something may have happened
 	closed bool
@@ -43,7 +44,7 @@ func (w *gateway) add(l *Lane, asked Asked) {
 		l.answerHere(asked.Request, Answer{Status: &status})
 		return
 	}
-	a := &openAsk{Asked: asked, group: l.groupOf(asked.Ask)}
+	a := &openAsk{Asked: asked, group: l.groupOf(asked.Ask), since: l.now}
 	if get, ok := asked.Ask.(GetTransfer); ok && get.Stale && l.groups[a.group] != nil {
 		l.answerHere(asked.Request, l.answerStale(l.groups[a.group], get))
 		return
@@ -81,6 +82,9 @@ func (w *gateway) dispatch(l *Lane, a *openAsk) {
 		l.askOwnReplica(a)
 		return
 	}
+	if l.early(a.Ask) {
+		return
+	}
 	leader := l.leaderOf(a.group)
 	if leader == l.node && !l.leads(a.group) {
 		leader = 0 // elected, but not ready to answer
@@ -106,7 +110,7 @@ func (w *gateway) dispatch(l *Lane, a *openAsk) {
 func (w *gateway) tick(l *Lane) {
 	kept := w.order[:0]
 	for _, a := range w.order {
-		if !a.closed && !a.Until.After(l.now) {
+		if !a.closed && !w.expireEarly(l, a) && !a.Until.After(l.now) {
 			w.expire(l, a)
 		}
 		if a.closed {

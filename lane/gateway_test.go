@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
@@ -17,6 +18,7 @@ import (
 func newLane(t *testing.T) *lane.Lane {
 	t.Helper()
 	l, err := lane.New(lane.Config{
+		Level:     directory.LevelFirst, // it has nothing to say of itself
 		Node:      9,
 		Directory: lane.Directory{Coordinators: [][]raft.NodeID{{1}}, Banks: []lane.BankPlace{{Bank: "A", Members: []raft.NodeID{1}}, {Bank: "B", Members: []raft.NodeID{1, 2}}}},
 		Limits:    lane.DefaultLimits(),
@@ -182,6 +184,7 @@ func (unsafeEngine) Step(raft.Message) error { return fmt.Errorf("%w: two leader
 
 func TestASecondLeaderInATermStopsTheNode(t *testing.T) {
 	l, err := lane.New(lane.Config{
+		Level:     directory.LevelFirst, // it has nothing to say of itself
 		Node:      1,
 		Directory: lane.Directory{Coordinators: [][]raft.NodeID{{1, 2, 3}}},
 		Limits:    lane.DefaultLimits(),

@@ -20,6 +20,7 @@ type Config struct {
 	Disk      directory.Disk      // of this node; zero: it never registers
 	Addresses directory.Addresses // of this node
 	Limits    Limits
+	Level     directory.Level // what this build can read; zero: LevelNewest. Another one makes it a build of before, for simulators and tests
 	// NewEngine makes the consensus engine of a group.
 	NewEngine func(raft.Config) (replica.Engine, error)
 	// Restore says what the disk remembers of a group; a zero State for a new one, ErrRetired for one whose replica here was ended. It is called
@@ -45,6 +46,9 @@ type Lane struct {
 	followed directoryVersion // the version of the directory that the replicas here are made by
 	retired  map[GroupID]bool // replicas that were ended here
 	heard    map[raft.NodeID]time.Time
+
+	levels    map[raft.NodeID]told // what other nodes can read (level.go)
+	toldLevel time.Time
 
 	groups  map[GroupID]*group // the replicas on this node
 	order   []*group           // the same, in the order of their coming
@@ -75,6 +79,9 @@ func New(cfg Config) (*Lane, error) {
 	if err := cfg.Directory.Validate(); err != nil {
 		return nil, err
 	}
+	if cfg.Level == 0 {
+		cfg.Level = directory.LevelNewest
+	}
 	l := &Lane{
 		cfg:     cfg,
 		node:    cfg.Node,
@@ -82,6 +89,7 @@ func New(cfg Config) (*Lane, error) {
 		banks:   map[transfer.BankID]GroupID{},
 		retired: map[GroupID]bool{},
 		heard:   map[raft.NodeID]time.Time{},
+		levels:  map[raft.NodeID]told{},
 		groups:  map[GroupID]*group{},
 		hints:   map[GroupID]raft.NodeID{},
 		owing:   map[GroupID]time.Time{},
@@ -176,6 +184,7 @@ func (l *Lane) tick() (counted int) {
 		l.enqueue(g)
 	}
 	l.register()
+	l.tellLevel()
 	l.giveUpSilent()
 	l.gateway.tick(l)
 	if l.now.Sub(l.lastInquiry) >= l.limits.InquireEvery {
@@ -206,7 +215,7 @@ func (l *Lane) receive(from raft.NodeID, message Message) {
 	case Register:
 		l.receiveRegister(from, m)
 	case GroupReport:
-		l.receiveGroupReport(m)
+		l.receiveGroupReport(from, m)
 	default:
 		invariant.Fail("unknown message %T", message)
 	}

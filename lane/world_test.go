@@ -35,6 +35,7 @@ type world struct {
 	disks   map[raft.NodeID]map[lane.GroupID]*shelf
 	stalled raft.NodeID                       // its disk stands still: it confirms nothing
 	writing map[raft.NodeID][]lane.GroupWrite // what the disks haven't confirmed
+	levels  map[raft.NodeID]directory.Level   // what a lane that is made now can read; zero: everything
 	lost    map[lane.GroupID]raft.Term        // what a lane that is made now has lost what it promised in
 }
 
@@ -49,7 +50,7 @@ func newWorld(t *testing.T, engine string, d lane.Directory, limits lane.Limits)
 		disk := map[lane.GroupID]*shelf{}
 		w.disks[id] = disk
 		l, err := lane.New(lane.Config{
-			Node: id, Seed: uint64(id), Directory: d, Disk: directory.Disk{byte(id)}, Limits: limits, NewEngine: engines[engine],
+			Node: id, Seed: uint64(id), Directory: d, Disk: directory.Disk{byte(id)}, Limits: limits, Level: w.levels[id], NewEngine: engines[engine],
 			Restore: func(g lane.GroupID) (raft.State, lane.Reader, error) {
 				disk[g] = newShelf()
 				if lost := w.lost[g]; lost > 0 {

@@ -94,6 +94,9 @@ func (j *answerJudge) heard(q *question, a *lane.Answer) {
 	if errors.Is(a.Err, transfer.ErrInternal) && !errors.Is(a.Err, errRotten) {
 		j.w.fail("no answer is an internal error", "%T: %v", q.ask, a.Err)
 	}
+	if errors.Is(a.Err, transfer.ErrNotYet) {
+		j.w.counts.Early++
+	}
 	switch ask := q.ask.(type) {
 	case lane.Submit:
 		j.submitted(q, ask.Transfer, a)
@@ -138,7 +141,7 @@ func (j *answerJudge) submitted(q *question, asked *transfer.Transfer, a *lane.A
 		if len(f.contents) < 2 || (f.content != nil && *f.content == fingerprint) {
 			j.w.fail("only another content conflicts", "transfer %s, submitted with %d contents: %v", asked.ID, len(f.contents), a.Err)
 		}
-	case errors.As(a.Err, &code) && (code.Kind == transfer.KindUnavailable || code.Kind == transfer.KindExhausted || code.Kind == transfer.KindInvalid):
+	case errors.As(a.Err, &code) && (nothingHappened(code) || code.Kind == transfer.KindInvalid):
 		f.open-- // nothing happened, it says
 		q.told.end(j.w.now, refusal, 0)
 	default:
@@ -146,10 +149,15 @@ func (j *answerJudge) submitted(q *question, asked *transfer.Transfer, a *lane.A
 	}
 }
 
+// nothingHappened says whether an error promises that.
+func nothingHappened(code *transfer.Error) bool {
+	return code.Kind == transfer.KindUnavailable || code.Kind == transfer.KindExhausted || code == transfer.ErrNotYet
+}
+
 // ended: a cancel, a void and a capture are answered with an outcome, which stands as any other: what was heard to be cancelled never commits.
 func (j *answerJudge) ended(q *question, id transfer.ID, a *lane.Answer) {
 	var code *transfer.Error
-	if errors.As(a.Err, &code) && (code.Kind == transfer.KindUnavailable || code.Kind == transfer.KindExhausted) {
+	if errors.As(a.Err, &code) && nothingHappened(code) {
 		q.told.end(j.w.now, refusal, 0)
 	}
 	if a.Err != nil {

@@ -97,6 +97,7 @@ const (
 	streamTraffic
 	streamOperator
 	streamStranger
+	streamUpgrade
 	streamHosts   = 1 << 8
 	streamBounds  = 1 << 9
 	streamStrikes = 1 << 32

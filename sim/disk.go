@@ -119,6 +119,7 @@ func (d *disk) write(writes []lane.GroupWrite) {
 	for i := range writes {
 		d.pending = append(d.pending, writes[i])
 		d.sums = append(d.sums, sumOf(&writes[i].Write))
+		d.h.w.judge.versions.onWrite(d.h, &writes[i])
 		d.h.w.trace.note(d.h.w.now, "writes", d.h.id, 0, &writes[i], d.sums[len(d.sums)-1])
 	}
 	d.start()

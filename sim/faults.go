@@ -39,6 +39,7 @@ type Faults struct {
 	DamagedChunk float64       // of a piece of a snapshot: one bit of it arrives wrong, and the receiver has to see it
 	Operator     time.Duration // mean time between two changes of the cluster that somebody asks for; zero: none
 	Foreign      float64       // there is a foreign bank, and this is the chance that a batch of requests finds it in a bad mood; zero: there is none
+	Upgrade      time.Duration // the world begins with the version before, and this is the mean time between two nodes' upgrades; zero: all run the newest
 	EagerReaders bool          // readers show a checkpoint while its sync is still under way, as the production store may
 }
 
@@ -76,6 +77,9 @@ func DrawFaults(seed uint64) *Faults {
 	if f.Operator == 0 && rng.IntN(2) == 0 {
 		f.Foreign = 0.01 + 0.3*rng.Float64()
 	}
+	if rng.IntN(3) == 0 {
+		f.Upgrade = time.Duration(100+rng.IntN(2500)) * time.Millisecond
+	}
 	return f
 }
 
@@ -96,6 +100,7 @@ func (f *Faults) knobs() []knob {
 		{"crash-point", &f.CrashPoint}, {"clock-drift", &f.ClockDrift}, {"clock-skew", &f.ClockSkew},
 		{"lost-answers", &f.LostAnswers}, {"impatience", &f.Impatience}, {"new-bounds", &f.NewBounds}, {"quiet", &f.Quiet},
 		{"damaged-chunk", &f.DamagedChunk}, {"eager-readers", &f.EagerReaders}, {"operator", &f.Operator}, {"foreign", &f.Foreign},
+		{"upgrade", &f.Upgrade},
 	}
 }
 
@@ -233,10 +238,11 @@ const (
 	rebound   // a start with other bounds
 	change    // of the cluster
 	moody     // a batch of requests that a foreign bank doesn't just answer
+	upgraded  // a node that is restarted with the newest version
 	kinds
 )
 
-var kindNames = [kinds]string{"strike", "lost", "doubled", "reordered", "damaged", "spoiled", "crash-point", "unheard", "impatient", "rebound", "change", "moody"}
+var kindNames = [kinds]string{"strike", "lost", "doubled", "reordered", "damaged", "spoiled", "crash-point", "unheard", "impatient", "rebound", "change", "moody", "upgraded"}
 
 func (k kind) String() string { return kindNames[k] }
 

@@ -27,6 +27,7 @@ type host struct {
 	clock clock
 	disk  *disk
 
+	level     directory.Level // what its build can read
 	limits    lane.Limits
 	life      uint64     // counts starts: what an earlier life has begun never reaches a later one
 	lane      *lane.Lane // nil: the process is down
@@ -54,6 +55,7 @@ func newHost(w *world, id raft.NodeID) *host {
 	h := &host{w: w, id: id, rng: stream(w.cfg.Seed, streamHosts+uint64(id))}
 	h.clock = newClock(h.rng, w.faults)
 	h.limits = w.limits
+	h.level = w.upgrade.levelOf(h)
 	h.disk = newDisk(h, h.rng)
 	h.stepCost = time.Duration(10+h.rng.IntN(200)) * time.Microsecond
 	h.doStep, h.doTick, h.doFinish = h.step, h.tick, h.disk.finish
@@ -64,7 +66,7 @@ func newHost(w *world, id raft.NodeID) *host {
 func (h *host) start() {
 	limits := h.bounds()
 	l, err := lane.New(lane.Config{
-		Node: h.id, Seed: h.rng.Uint64(), Directory: h.w.shape.directory, Limits: limits, Disk: directory.Disk{byte(h.id)}, Addresses: addressesOf(h.id),
+		Node: h.id, Seed: h.rng.Uint64(), Directory: h.w.shape.directory, Limits: limits, Level: h.level, Disk: directory.Disk{byte(h.id)}, Addresses: addressesOf(h.id),
 		NewEngine: h.newEngine, Restore: h.disk.restore,
 	})
 	if errors.Is(err, errRotten) || h.w.now < h.disk.full {

@@ -17,6 +17,7 @@ type judge struct {
 	banks    *bankJudge
 	reads    *readJudge
 	queues   *queueJudge
+	versions *versionJudge
 	lookedAt time.Duration
 	turn     int                       // whose books are gone through next
 	checked  map[*ledger.Ledger]uint64 // how long each journal was when its books were last gone through
@@ -25,7 +26,7 @@ type judge struct {
 const lookEvery = 150 * time.Millisecond
 
 func newJudge(w *world) *judge {
-	return &judge{w: w, money: newMoneyJudge(w), answers: newAnswerJudge(w), raft: newRaftJudge(w), banks: newBankJudge(w), reads: &readJudge{w: w}, queues: &queueJudge{w: w}, checked: map[*ledger.Ledger]uint64{}}
+	return &judge{w: w, money: newMoneyJudge(w), answers: newAnswerJudge(w), raft: newRaftJudge(w), banks: newBankJudge(w), reads: &readJudge{w: w}, queues: &queueJudge{w: w}, versions: &versionJudge{w: w}, checked: map[*ledger.Ledger]uint64{}}
 }
 
 // asked sees every question of a client.

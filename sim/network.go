@@ -116,6 +116,7 @@ func (n *network) deliver(from, to raft.NodeID, at time.Duration, packet []lane.
 			return
 		}
 		for _, m := range packet {
+			n.w.judge.versions.onReceive(h, from, m)
 			h.inbox = append(h.inbox, lane.Received{From: from, Message: m})
 		}
 		h.poke()
@@ -265,6 +266,8 @@ func digest(message lane.Message) uint64 {
 		for _, q := range m.Quiesced {
 			h = mix(h, hashString(string(q.Group))^uint64(q.Term)<<32^uint64(q.Last))
 		}
+	case lane.GroupReport:
+		h = mix(hashString(string(m.Group)), uint64(m.Level)<<32^uint64(len(m.Behind))<<16^uint64(len(m.Absent)))
 	case lane.Forward:
 		h = mix(hashString(string(m.Group)), m.Request)
 	case lane.ForwardReply:

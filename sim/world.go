@@ -25,6 +25,7 @@ type world struct {
 	nemesis  *nemesis
 	traffic  *traffic
 	operator *operator
+	upgrade  *upgrade
 	stranger *stranger // nil: there is none
 	judge    *judge
 	trace    trace
@@ -58,6 +59,8 @@ type Counts struct {
 	Repaired           uint64 // they vote again
 	Changes            uint64 // of the cluster, that were accepted
 	Joined             uint64 // machines that were let in
+	Upgraded           uint64 // nodes
+	Early              uint64 // requests that were refused because of a node that wasn't yet
 	Left               uint64 // machines that were removed and know it
 	Moods              uint64 // batches that the foreign bank did not just answer
 	SnapshotsBegun     uint64
@@ -91,6 +94,8 @@ func (c *Counts) Add(o *Counts) {
 	c.Changes += o.Changes
 	c.Joined += o.Joined
 	c.Left += o.Left
+	c.Upgraded += o.Upgraded
+	c.Early += o.Early
 	c.Moods += o.Moods
 }
 
@@ -153,6 +158,7 @@ func newWorld(cfg Config) *world {
 	w.nemesis = newNemesis(w)
 	w.traffic = newTraffic(w)
 	w.operator = newOperator(w)
+	w.upgrade = newUpgrade(w)
 	for i := range w.shape.nodes {
 		w.hosts = append(w.hosts, newHost(w, raft.NodeID(i+1)))
 	}
@@ -184,13 +190,28 @@ func (w *world) run() {
 	w.traffic.begin()
 	w.nemesis.begin()
 	w.operator.begin()
+	w.upgrade.begin()
 	w.until(w.cfg.Duration, nil)
 	w.nemesis.end()
 	w.traffic.end()
-	w.until(w.cfg.Duration+settleWithin, w.judge.settled)
+	w.until(w.cfg.Duration+settleWithin+w.clocksApart(), w.judge.settled)
 	if w.failure == nil {
 		w.judge.end()
 	}
+}
+
+// clocksApart is how far the slowest clock is behind the fastest: what lasts until a time that one node has named may last so much longer for another.
+func (w *world) clocksApart() time.Duration {
+	first, last := w.hosts[0].clock.at(w.now), w.hosts[0].clock.at(w.now)
+	for _, h := range w.hosts {
+		switch at := h.clock.at(w.now); {
+		case at.Before(first):
+			first = at
+		case at.After(last):
+			last = at
+		}
+	}
+	return last.Sub(first)
 }
 
 // until lives on to a moment, or to the first failure, or until done says so: it is asked now and then.

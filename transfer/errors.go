@@ -89,10 +89,11 @@ var (
 	ErrOrphaned          = newError("orphaned", KindRejected, "a bank asked for this id, no coordinator knew it, and it was closed for ever")
 )
 
-// What a change of the cluster's members may be refused with. Nothing was changed.
+// What may be refused for how the cluster is now. Nothing was changed.
 var (
 	ErrUnknownNode       = newError("unknown_node", KindNotFound, "the cluster has no such node")
 	ErrUnknownGroup      = newError("unknown_group", KindNotFound, "the cluster has no such group")
+	ErrNotYet            = newError("not_yet", KindRejected, "a node of the cluster runs a version that doesn't know this; nothing was changed")
 	ErrMembershipRefused = newError("membership_refused", KindRejected, "the cluster can't be changed that way")
 )
 

@@ -50,4 +50,5 @@ const (
 	LeadTooSoon
 	DropSettle
 	NeverInquire
+	IgnoreLevel
 )

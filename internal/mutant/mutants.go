@@ -54,4 +54,5 @@ var All = []Bug{
 	{LeadTooSoon, "lead-too-soon", "lane", "a leader works before it has applied what was committed before its time", 20},
 	{DropSettle, "drop-settle", "lane", "what is settled is written down only when something else is", 20},
 	{NeverInquire, "never-inquire", "lane", "banks never ask about old holds", 20},
+	{IgnoreLevel, "ignore-level", "lane", "holds are taken while a node runs a version that doesn't know them", 20},
 }

@@ -2005,14 +2005,16 @@ func (x *RegisterNode) GetHttp() string {
 	return ""
 }
 
-// GroupReport tells the leader of the cluster's group what the leader of another knows.
+// GroupReport tells the leader of the cluster's group what the leader of another knows; or every node what the sender's build can read.
 type GroupReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Group string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
 	// How far those are who don't vote yet.
 	Behind []*Behind `protobuf:"bytes,2,rep,name=behind,proto3" json:"behind,omitempty"`
 	// Who should leave the group, and is out of it.
-	Absent        []uint64 `protobuf:"varint,3,rep,packed,name=absent,proto3" json:"absent,omitempty"`
+	Absent []uint64 `protobuf:"varint,3,rep,packed,name=absent,proto3" json:"absent,omitempty"`
+	// What the sender's build can read, in a report of its own; zero: it says nothing about that.
+	Level         uint32 `protobuf:"varint,4,opt,name=level,proto3" json:"level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2066,6 +2068,13 @@ func (x *GroupReport) GetAbsent() []uint64 {
 		return x.Absent
 	}
 	return nil
+}
+
+func (x *GroupReport) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
 }
 
 type Behind struct {
@@ -3191,11 +3200,12 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\x04disk\x18\x01 \x01(\fR\x04disk\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x12\n" +
 	"\x04grpc\x18\x03 \x01(\tR\x04grpc\x12\x12\n" +
-	"\x04http\x18\x04 \x01(\tR\x04http\"l\n" +
+	"\x04http\x18\x04 \x01(\tR\x04http\"\x82\x01\n" +
 	"\vGroupReport\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12/\n" +
 	"\x06behind\x18\x02 \x03(\v2\x17.quorate.peer.v1.BehindR\x06behind\x12\x16\n" +
-	"\x06absent\x18\x03 \x03(\x04R\x06absent\"6\n" +
+	"\x06absent\x18\x03 \x03(\x04R\x06absent\x12\x14\n" +
+	"\x05level\x18\x04 \x01(\rR\x05level\"6\n" +
 	"\x06Behind\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\x04R\x04node\x12\x18\n" +
 	"\aentries\x18\x02 \x01(\x04R\aentries\";\n" +

@@ -1,0 +1,99 @@
+package sim
+
+import (
+	"strings"
+
+	"github.com/quorate/quorate/directory"
+	"github.com/quorate/quorate/internal/wire"
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/raft"
+)
+
+// versionJudge: a node never meets what its build can't read, in a message, an entry or a snapshot. The build before the newest knew no
+// holds; the versions of what it read stand here and never change.
+type versionJudge struct{ w *world }
+
+// readBefore is the newest version of entries, and of the records of a state, that the build before could read, for a group.
+func readBefore(g lane.GroupID) (entry, record uint64) {
+	switch {
+	case g == lane.ClusterGroup, lane.BankOf(g) != "":
+		return 2, 2
+	default: // a coordinator's
+		return 1, 1
+	}
+}
+
+// versionOf is the version that bytes begin with: every format has it in its first field.
+func versionOf(data []byte) uint64 {
+	c := wire.NewCursor(data)
+	if c.Next() && c.Number == 1 {
+		return c.Uint()
+	}
+	return 0
+}
+
+// onReceive sees what arrives at a node.
+func (j *versionJudge) onReceive(h *host, from raft.NodeID, message lane.Message) {
+	if h.level >= directory.LevelHolds {
+		return
+	}
+	newer := false
+	switch m := message.(type) {
+	case lane.RaftMessage:
+		newer = newerEntries(m.Group, m.Message.Entries)
+	case lane.BankRequests:
+		for i := range m.Requests {
+			newer = newer || !m.Requests[i].HoldUntil.IsZero() || m.Requests[i].CapturedMinor != nil
+		}
+	case lane.Forward:
+		switch ask := m.Ask.(type) {
+		case lane.Submit:
+			newer = ask.Transfer.IsHold()
+		case lane.CaptureTransfer, lane.VoidTransfer:
+			newer = true
+		}
+	}
+	if newer {
+		j.fail(h, "gets from node %d: %s", from, describe(message))
+	}
+}
+
+// onWrite sees what a node writes: a snapshot comes by here, too.
+func (j *versionJudge) onWrite(h *host, w *lane.GroupWrite) {
+	if h.level >= directory.LevelHolds {
+		return
+	}
+	_, most := readBefore(w.Group)
+	newer := newerEntries(w.Group, w.Write.Entries)
+	for _, kv := range append(w.Write.State[:len(w.Write.State):len(w.Write.State)], w.Write.Stage...) {
+		newer = newer || isVersioned(w.Group, kv.Key) && versionOf(kv.Value) > most
+	}
+	if newer {
+		j.fail(h, "writes %s", describe(w))
+	}
+}
+
+func (j *versionJudge) fail(h *host, format string, args ...any) {
+	j.w.fail("no node meets what its build can't read", "node %d runs level %d and "+format, append([]any{h.id, h.level}, args...)...)
+}
+
+func newerEntries(g lane.GroupID, entries []raft.Entry) bool {
+	most, _ := readBefore(g)
+	for i := range entries {
+		if e := &entries[i]; e.Kind == raft.Normal && versionOf(e.Data) > most {
+			return true
+		}
+	}
+	return false
+}
+
+// isVersioned says which keys of a state hold a version: the meta record of a bank, the records of a coordinator, the whole directory.
+func isVersioned(g lane.GroupID, key []byte) bool {
+	switch {
+	case g == lane.ClusterGroup:
+		return string(key) == "d"
+	case lane.BankOf(g) != "":
+		return string(key) == "m"
+	}
+	return strings.HasPrefix(string(key), "u") || strings.HasPrefix(string(key), "r")
+}
