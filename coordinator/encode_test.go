@@ -200,7 +200,7 @@ func FuzzRecord(f *testing.F) {
 		f.Add(w.Value)
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
-		hash := make([]byte, 8)
+		hash := make([]byte, 40) // no transfer has a place
 		alive, err := coordinator.New(memory{"h": hash, string(unsettledKey(1)): value})
 		if err == nil && alive.UnsettledCount() != 1 {
 			t.Fatalf("%d unsettled, want the one that is stored", alive.UnsettledCount())
@@ -208,6 +208,14 @@ func FuzzRecord(f *testing.F) {
 		checkKind(t, err)
 		finished := newMachine(t, memory{"h": hash, string(settledKey(1)): value})
 		_, err = finished.Lookup(id(1))
+		checkKind(t, err)
+		hash[15], hash[31] = 1, 1 // one has
+		place := "p\xff\xff\xff\xff\xff\xff\xff\xfe"
+		_, err = newMachine(t, memory{"h": hash, place: value}).List(&coordinator.Filter{}, 0, 1, 1, asItIs)
+		checkKind(t, err)
+		_, err = newMachine(t, memory{"h": hash, "d" + place[1:]: value, string(settledKey(1)): value}).DecidedAfter(&coordinator.Filter{}, 0, 1, 1)
+		checkKind(t, err)
+		_, err = coordinator.Scan(memory{"h": hash, place: value, string(settledKey(1)): value})
 		checkKind(t, err)
 	})
 }

@@ -29,6 +29,8 @@ type Machine struct {
 	flushing []*Record               // in the last Checkpoint, not yet reported durable
 	absent   map[transfer.ID]bool    // looked up, and in no record: most are staged next. Not state: forgotten at will
 
+	noted   order // transfers by when the group took note of them …
+	decided order // … and by when it decided them
 	applied uint64
 	hash    uint64 // sum of the records' hashes
 	staged  int    // undecided
@@ -37,7 +39,7 @@ type Machine struct {
 
 // New makes a machine from what the reader shows. Only unsettled records are loaded; finished ones are read when asked for.
 func New(reader Reader) (*Machine, error) {
-	m := &Machine{reader: reader, records: map[transfer.ID]*Record{}, absent: map[transfer.ID]bool{}}
+	m := &Machine{reader: reader, records: map[transfer.ID]*Record{}, absent: map[transfer.ID]bool{}, noted: newOrder(keyPlace), decided: newOrder(keyDecided)}
 	if reader == nil {
 		return m, nil
 	}
@@ -139,6 +141,7 @@ func (m *Machine) decide(d *Decision) (Applied, error) {
 		invariant.Holds(d.State == transfer.Aborted, "transfer %s is decided %s but was never staged", d.ID, d.State)
 		r = &Record{Transfer: transfer.Transfer{ID: d.ID}, State: transfer.Aborted, Reason: d.Reason, Settled: true, CreatedAt: d.At, DecidedAt: d.At}
 		m.add(r)
+		m.decided.add(d.ID, d.At)
 		return Applied{ID: d.ID, Kind: Decided, Record: r}, nil
 	}
 	if r.State.Decided() {
@@ -160,6 +163,7 @@ func (m *Machine) decide(d *Decision) (Applied, error) {
 		m.staged--
 	}
 	m.change(r, func() { r.State, r.Reason, r.DecidedAt, r.CapturedMinor = d.State, d.Reason, d.At, d.CapturedMinor })
+	m.decided.add(d.ID, d.At)
 	return Applied{ID: d.ID, Kind: Decided, Record: r}, nil
 }
 
@@ -183,6 +187,7 @@ func (m *Machine) add(r *Record) {
 	delete(m.absent, r.Transfer.ID)
 	r.digest = r.hash()
 	m.hash += r.digest
+	m.noted.add(r.Transfer.ID, r.CreatedAt)
 	m.touch(r)
 }
 

@@ -200,17 +200,26 @@ func (c *coordinatorHost) serve(w waiter, ask Ask) {
 	case CancelTransfer:
 		c.driver.Cancel(c.lane.now, driver.Waiter(w), a.ID)
 		c.lane.touch(c.group)
-	case GetTransfer:
+	case GetTransfer, ListTransfers, ListInDoubt:
 		c.lane.read(c.group, w, ask)
+	case ReadDecisions: // from another node: what is applied here is committed
+		c.lane.answer(w, c.decisions(&a))
 	default:
 		c.lane.answer(w, Answer{Err: fmt.Errorf("%w: a coordinator doesn't answer %T", transfer.ErrInvalidRequest, ask)})
 	}
 }
 
 func (c *coordinatorHost) answerRead(w waiter, ask Ask) {
-	get, ok := ask.(GetTransfer)
-	invariant.Holds(ok, "a coordinator reads transfers only, not %T", ask)
-	c.driver.Get(driver.Waiter(w), get.ID)
+	switch a := ask.(type) {
+	case GetTransfer:
+		c.driver.Get(driver.Waiter(w), a.ID)
+	case ListTransfers:
+		c.lane.answer(w, c.list(&a))
+	case ListInDoubt:
+		c.lane.answer(w, c.inDoubt(&a))
+	default:
+		invariant.Fail("a coordinator reads transfers only, not %T", ask)
+	}
 }
 
 // answerStale says what this replica has applied, without asking anybody whether that is still so.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/coordinator"
 	"github.com/quorate/quorate/coordinator/driver"
 	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/raft"
@@ -57,19 +58,22 @@ type Answered struct {
 
 // Answer is what a client is told: Err, or the field that fits what it asked.
 type Answer struct {
-	Err      error
-	Transfer transfer.Record
-	Accounts []bank.Account
-	Entries  []bank.Entry
-	LastSeq  uint64 // of a statement: where the next page begins …
-	More     bool   // … if there is one
-	Audit    bank.Audit
-	Status   *Status
-	Hash     StateHash
-	Examined *Examined
-	Found    []bank.Result // one for each content; zero: nothing is known of it
-	Members  []MemberStatus
-	Tokens   []directory.Token
+	Err       error
+	Transfer  transfer.Record
+	Accounts  []bank.Account
+	Entries   []bank.Entry
+	Page      coordinator.Page
+	Decisions coordinator.Decisions
+	Doubts    []driver.Doubt
+	LastSeq   uint64 // of a statement: where the next page begins …
+	More      bool   // … if there is one
+	Audit     bank.Audit
+	Status    *Status
+	Hash      StateHash
+	Examined  *Examined
+	Found     []bank.Result // one for each content; zero: nothing is known of it
+	Members   []MemberStatus
+	Tokens    []directory.Token
 }
 
 // Message is what lanes say to each other: RaftMessage, BankRequests, BankAnswers, Inquiry, Forward, ForwardReply, Pulse, Register

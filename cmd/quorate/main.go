@@ -87,6 +87,7 @@ func newRoot() *cobra.Command {
 		newVersion(),
 		newTransfer(),
 		newAccount(),
+		newBank(),
 		newConfig(),
 		newCluster(),
 		newCert(),

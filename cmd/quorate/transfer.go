@@ -16,7 +16,8 @@ import (
 const answerGrace = 3 * time.Second
 
 func newTransfer() *cobra.Command {
-	return newGroup("transfer", "Move money across banks", newTransferCreate(), newTransferGet(), newTransferCapture(), newTransferVoid(), newTransferCancel(), newTransferImport())
+	return newGroup("transfer", "Move money across banks", newTransferCreate(), newTransferGet(), newTransferList(), newTransferInDoubt(), newTransferWatch(),
+		newTransferCapture(), newTransferVoid(), newTransferCancel(), newTransferImport(), newTransferExport())
 }
 
 // createOptions are the flags of `quorate transfer create`.

@@ -757,6 +757,69 @@ func (x *CoordinatorRecord) GetCapturedMinor() []int64 {
 	return nil
 }
 
+// CoordinatorPlace is a transfer's place in the order in which its group took note of transfers. Its number is its key.
+type CoordinatorPlace struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Version uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// 16 bytes.
+	Id []byte `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// The latest time of this transfer and all before it.
+	ReachedUnixNano int64 `protobuf:"zigzag64,3,opt,name=reached_unix_nano,json=reachedUnixNano,proto3" json:"reached_unix_nano,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *CoordinatorPlace) Reset() {
+	*x = CoordinatorPlace{}
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CoordinatorPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CoordinatorPlace) ProtoMessage() {}
+
+func (x *CoordinatorPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CoordinatorPlace.ProtoReflect.Descriptor instead.
+func (*CoordinatorPlace) Descriptor() ([]byte, []int) {
+	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CoordinatorPlace) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CoordinatorPlace) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *CoordinatorPlace) GetReachedUnixNano() int64 {
+	if x != nil {
+		return x.ReachedUnixNano
+	}
+	return 0
+}
+
 var File_quorate_store_v1_coordinator_proto protoreflect.FileDescriptor
 
 const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
@@ -823,7 +886,11 @@ const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
 	"\x11decided_unix_nano\x18\n" +
 	" \x01(\x12R\x0fdecidedUnixNano\x12F\n" +
 	"\x10reason_shortfall\x18\v \x01(\v2\x1b.quorate.store.v1.ShortfallR\x0freasonShortfall\x12)\n" +
-	"\x0ecaptured_minor\x18\f \x03(\x03B\x02\x10\x00R\rcapturedMinorB;Z9github.com/quorate/quorate/proto/quorate/store/v1;storev1b\x06proto3"
+	"\x0ecaptured_minor\x18\f \x03(\x03B\x02\x10\x00R\rcapturedMinor\"h\n" +
+	"\x10CoordinatorPlace\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\fR\x02id\x12*\n" +
+	"\x11reached_unix_nano\x18\x03 \x01(\x12R\x0freachedUnixNanoB;Z9github.com/quorate/quorate/proto/quorate/store/v1;storev1b\x06proto3"
 
 var (
 	file_quorate_store_v1_coordinator_proto_rawDescOnce sync.Once
@@ -837,7 +904,7 @@ func file_quorate_store_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_quorate_store_v1_coordinator_proto_rawDescData
 }
 
-var file_quorate_store_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_quorate_store_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_quorate_store_v1_coordinator_proto_goTypes = []any{
 	(*CoordinatorEntry)(nil),  // 0: quorate.store.v1.CoordinatorEntry
 	(*CoordinatorFact)(nil),   // 1: quorate.store.v1.CoordinatorFact
@@ -848,6 +915,7 @@ var file_quorate_store_v1_coordinator_proto_goTypes = []any{
 	(*HeldTransfer)(nil),      // 6: quorate.store.v1.HeldTransfer
 	(*Settlement)(nil),        // 7: quorate.store.v1.Settlement
 	(*CoordinatorRecord)(nil), // 8: quorate.store.v1.CoordinatorRecord
+	(*CoordinatorPlace)(nil),  // 9: quorate.store.v1.CoordinatorPlace
 }
 var file_quorate_store_v1_coordinator_proto_depIdxs = []int32{
 	1, // 0: quorate.store.v1.CoordinatorEntry.facts:type_name -> quorate.store.v1.CoordinatorFact
@@ -883,7 +951,7 @@ func file_quorate_store_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_store_v1_coordinator_proto_rawDesc), len(file_quorate_store_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

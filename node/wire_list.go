@@ -1,0 +1,103 @@
+package node
+
+import (
+	"fmt"
+
+	"github.com/quorate/quorate/coordinator"
+	"github.com/quorate/quorate/coordinator/driver"
+	"github.com/quorate/quorate/lane"
+	peerv1 "github.com/quorate/quorate/proto/quorate/peer/v1"
+	"github.com/quorate/quorate/transfer"
+)
+
+func transferPageToProto(a *lane.ListTransfers) *peerv1.TransferPage {
+	return &peerv1.TransferPage{
+		Below: a.Below, Limit: uint32(a.Limit), State: uint32(a.Filter.State), Bank: string(a.Filter.Bank), Account: string(a.Filter.Account),
+		Reference: a.Filter.Reference, SinceUnixNano: unixNano(a.Filter.Since), UntilUnixNano: unixNano(a.Filter.Until),
+	}
+}
+
+func transferPageFromProto(group lane.GroupID, p *peerv1.TransferPage) (lane.ListTransfers, error) {
+	if p.GetState() > uint32(transfer.Held) {
+		return lane.ListTransfers{}, fmt.Errorf("%w: a list of transfers in state %d", errMalformed, p.GetState())
+	}
+	return lane.ListTransfers{Group: group, Below: p.GetBelow(), Limit: int(p.GetLimit()), Filter: coordinator.Filter{
+		State: transfer.State(p.GetState()), Bank: transfer.BankID(p.GetBank()), Account: transfer.AccountID(p.GetAccount()),
+		Reference: p.GetReference(), Since: fromUnixNano(p.GetSinceUnixNano()), Until: fromUnixNano(p.GetUntilUnixNano()),
+	}}, nil
+}
+
+func decisionPageToProto(a *lane.ReadDecisions) *peerv1.DecisionPage {
+	return &peerv1.DecisionPage{
+		After: a.After, Newest: a.Newest, Limit: uint32(a.Limit),
+		State: uint32(a.Filter.State), Bank: string(a.Filter.Bank), Account: string(a.Filter.Account), Reference: a.Filter.Reference,
+	}
+}
+
+func decisionPageFromProto(group lane.GroupID, p *peerv1.DecisionPage) (lane.ReadDecisions, error) {
+	if p.GetState() > uint32(transfer.Held) {
+		return lane.ReadDecisions{}, fmt.Errorf("%w: decisions in state %d", errMalformed, p.GetState())
+	}
+	return lane.ReadDecisions{Group: group, After: p.GetAfter(), Newest: p.GetNewest(), Limit: int(p.GetLimit()), Filter: coordinator.Filter{
+		State: transfer.State(p.GetState()), Bank: transfer.BankID(p.GetBank()), Account: transfer.AccountID(p.GetAccount()), Reference: p.GetReference(),
+	}}, nil
+}
+
+// listToProto adds what an answer lists to its reply: a page, decisions, or what is in doubt.
+func listToProto(a *lane.Answer, p *peerv1.ForwardReply) {
+	for i := range a.Page.Listed {
+		l := &a.Page.Listed[i]
+		p.Listed = append(p.Listed, &peerv1.ListedTransfer{Record: recordToProto(&l.Record), Number: l.Number, ReachedUnixNano: unixNano(l.ReachedAt)})
+	}
+	if a.Page.Last != 0 {
+		p.LastSeq, p.More, p.ReachedUnixNano = a.Page.Last, a.Page.More, unixNano(a.Page.ReachedAt)
+	}
+	if d := &a.Decisions; d.Last != 0 {
+		p.LastSeq, p.More = d.Last, d.More
+		for i := range d.Decided {
+			p.Decided = append(p.Decided, &peerv1.ListedTransfer{Record: recordToProto(&d.Decided[i].Record), Number: d.Decided[i].Number})
+		}
+	}
+	for i := range a.Doubts {
+		listed := &peerv1.ListedTransfer{Record: recordToProto(&a.Doubts[i].Record)}
+		for _, at := range a.Doubts[i].Waiting {
+			listed.Waiting = append(listed.Waiting, string(at))
+		}
+		p.Listed = append(p.Listed, listed)
+	}
+}
+
+// listFromProto reads them back: what is in doubt has no number.
+func listFromProto(p *peerv1.ForwardReply, a *lane.Answer) error {
+	a.Page.Last, a.Page.More, a.Page.ReachedAt = p.LastSeq, p.More, fromUnixNano(p.ReachedUnixNano)
+	for _, l := range p.Listed {
+		if l.GetRecord() == nil {
+			return fmt.Errorf("%w: a list with an empty item", errMalformed)
+		}
+		record, err := recordFromProto(l.GetRecord())
+		if err != nil {
+			return err
+		}
+		if l.GetNumber() != 0 {
+			a.Page.Listed = append(a.Page.Listed, coordinator.Listed{Record: record, Number: l.GetNumber(), ReachedAt: fromUnixNano(l.GetReachedUnixNano())})
+			continue
+		}
+		doubt := driver.Doubt{Record: record}
+		for _, at := range l.GetWaiting() {
+			doubt.Waiting = append(doubt.Waiting, transfer.BankID(at))
+		}
+		a.Doubts = append(a.Doubts, doubt)
+	}
+	a.Decisions.Last, a.Decisions.More = p.LastSeq, p.More
+	for _, l := range p.Decided {
+		if l.GetRecord() == nil {
+			return fmt.Errorf("%w: a decision of no transfer", errMalformed)
+		}
+		record, err := recordFromProto(l.GetRecord())
+		if err != nil {
+			return err
+		}
+		a.Decisions.Decided = append(a.Decisions.Decided, coordinator.Numbered{Record: record, Number: l.GetNumber()})
+	}
+	return nil
+}
