@@ -65,7 +65,7 @@ func (b *Backend) listParts(ctx context.Context, filter coordinator.Filter, belo
 		if a.Err != nil {
 			return nil, onlyRead(a.Err, "the coordinators")
 		}
-		parts[asked[i]] = a.Page
+		parts[asked[i]] = a.Listed().Page
 	}
 	return parts, nil
 }
@@ -123,8 +123,8 @@ func (b *Backend) InDoubt(ctx context.Context, limit int) (doubts []api.Doubt, e
 		if a.Err != nil {
 			return nil, onlyRead(a.Err, "the coordinators")
 		}
-		for i := range a.Doubts {
-			doubts = append(doubts, api.Doubt{Record: a.Doubts[i].Record, Waiting: a.Doubts[i].Waiting})
+		for _, d := range a.Listed().Doubts {
+			doubts = append(doubts, api.Doubt{Record: d.Record, Waiting: d.Waiting})
 		}
 	}
 	slices.SortStableFunc(doubts, func(a, b api.Doubt) int { return a.Record.CreatedAt.Compare(b.Record.CreatedAt) })
@@ -158,10 +158,11 @@ func (b *Backend) Decisions(ctx context.Context, q api.DecisionQuery) (page api.
 		if a.Err != nil {
 			return api.DecisionPage{}, onlyRead(a.Err, "the coordinators")
 		}
-		for i := range a.Decisions.Decided {
-			page.Decided = append(page.Decided, api.Decision{Record: a.Decisions.Decided[i].Record, Group: group, Number: a.Decisions.Decided[i].Number})
+		d := a.Listed().Decisions
+		for i := range d.Decided {
+			page.Decided = append(page.Decided, api.Decision{Record: d.Decided[i].Record, Group: group, Number: d.Decided[i].Number})
 		}
-		page.After, page.More = append(page.After, a.Decisions.Last), page.More || a.Decisions.More
+		page.After, page.More = append(page.After, d.Last), page.More || d.More
 	}
 	return page, nil
 }

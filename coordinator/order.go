@@ -13,7 +13,7 @@ import (
 )
 
 // There are two orders of transfers: by when this group took note of them, and by when it decided them, both in its log. Each transfer has its
-// number in them, from 1 and without gaps, for ever and on every replica. So a list that is read from the newest down is neither shifted by new
+// number in them, from 1 and without gaps, for ever and on every replica, from the entry on that begins it. So a list that is read from the newest down is neither shifted by new
 // transfers nor by what becomes of old ones, and whoever follows the decisions goes on behind the last number it has seen.
 
 // place is one transfer's place in an order.
@@ -93,7 +93,7 @@ func decodePlace(key, value []byte) (number uint64, p place, err error) {
 		switch c.Number {
 		case 1:
 			if version = c.Uint(); version > formatVersion {
-				return 0, place{}, checkVersion(version)
+				return 0, place{}, checkVersion(version, formatVersion)
 			}
 		case 2:
 			p.id = c.ID()
@@ -108,28 +108,40 @@ func decodePlace(key, value []byte) (number uint64, p place, err error) {
 	} else {
 		number = ^binary.BigEndian.Uint64(key[1:])
 	}
-	return number, p, failure(&c, version)
+	return number, p, failure(&c, version, formatVersion)
 }
 
-// The value under keyHash: the state hash and, of each order that there is, its last number and the time reached, 8 bytes each.
+// hash is what a place adds to the state hash: replicas that number differently are told apart like those that decided differently.
+func (p *place) hash(prefix byte, number uint64) uint64 {
+	h := uint64(fnvOffset) ^ uint64(prefix)
+	for _, word := range [...]uint64{number, binary.BigEndian.Uint64(p.id[:8]), binary.BigEndian.Uint64(p.id[8:]), uint64(p.reachedNanos)} {
+		h = (h ^ word) * fnvPrime
+		h ^= h >> 32
+	}
+	return h
+}
+
+// The value under keyHash: the state hash and, if transfers are numbered, of each order its last number and the time reached, 8 bytes each.
 const (
-	stateBytesFirst  = 8
-	stateBytesListed = 24 // with the order of taking note
-	stateBytes       = 40 // and the order of decisions
+	stateBytesUnnumbered = 8
+	stateBytes           = 40
 )
 
 // state is what is stored of a group as a whole.
 type state struct {
 	hash           uint64
+	numbered       bool
 	noted, decided order
-	lacksNoted     bool // it was stored by a release that had no such order
-	lacksDecided   bool
 }
 
 func emptyState() state { return state{noted: newOrder(keyPlace), decided: newOrder(keyDecided)} }
 
+// encodeState writes what an older release reads, until transfers are numbered.
 func (m *Machine) encodeState() []byte {
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, stateBytes), m.hash)
+	if !m.numbered {
+		return b
+	}
 	for _, o := range []*order{&m.noted, &m.decided} {
 		b = binary.BigEndian.AppendUint64(b, o.last)
 		b = binary.BigEndian.AppendUint64(b, uint64(o.reachedNanos))
@@ -139,36 +151,59 @@ func (m *Machine) encodeState() []byte {
 
 func decodeState(value []byte) (state, error) {
 	s := emptyState()
-	if len(value) != stateBytesFirst && len(value) != stateBytesListed && len(value) != stateBytes {
+	if len(value) != stateBytesUnnumbered && len(value) != stateBytes {
 		return s, fmt.Errorf("%w: a state of %d bytes", ErrDamaged, len(value))
 	}
-	s.lacksNoted, s.lacksDecided = len(value) < stateBytesListed, len(value) < stateBytes
 	s.hash = binary.BigEndian.Uint64(value)
-	if !s.lacksNoted {
+	if s.numbered = len(value) == stateBytes; s.numbered {
 		s.noted.last, s.noted.reachedNanos = binary.BigEndian.Uint64(value[8:]), int64(binary.BigEndian.Uint64(value[16:]))
-	}
-	if !s.lacksDecided {
 		s.decided.last, s.decided.reachedNanos = binary.BigEndian.Uint64(value[24:]), int64(binary.BigEndian.Uint64(value[32:]))
 	}
 	return s, nil
 }
 
-// putInOrder gives places to the transfers of a state that lacks an order, by their times. They are written with
-// the next checkpoint. It reads all there is, once in the life of a group that an older release has begun. Replicas that are upgraded
-// one after the other may differ in the order of what came meanwhile, in the same moment or from leaders whose clocks
-// differ: everything later has the same number on all of them.
-func (m *Machine) putInOrder(lacksNoted, lacksDecided bool) error {
+// Numbered says whether transfers have numbers, without which they can't be listed. IsEmpty says that there is none yet.
+func (m *Machine) Numbered() bool { return m.numbered }
+
+// IsEmpty says that the group has never taken note of a transfer.
+func (m *Machine) IsEmpty() bool { return len(m.records) == 0 && m.hash == 0 }
+
+// place gives a transfer its number in an order, if numbers are given.
+func (m *Machine) place(o *order, id transfer.ID, at time.Time) {
+	if m.numbered {
+		o.add(id, at)
+		p := o.inMemory(o.last)
+		m.hash += p.hash(o.prefix, o.last)
+	}
+}
+
+// number begins to give numbers. What there is gets its own in the order of its times, for a group that an older release has begun has kept
+// no other. That this is a fact in the log, and not done when such a state is opened, makes it the same on every replica: each has the same transfers here,
+// and whenever it was upgraded. It reads all of them, once in the life of a group.
+func (m *Machine) number() error {
+	if m.numbered {
+		return nil
+	}
+	m.numbered = true
 	var noted, decided []place
-	for _, prefix := range []byte{keySettled, keyUnsettled} {
+	take := func(r *Record) {
+		noted = append(noted, place{r.Transfer.ID, r.CreatedAt.UnixNano()})
+		if r.State.Decided() {
+			decided = append(decided, place{r.Transfer.ID, r.DecidedAt.UnixNano()})
+		}
+	}
+	for _, r := range m.records {
+		take(r)
+	}
+	if m.reader != nil {
 		var damage error
-		err := m.reader.Scan([]byte{prefix}, []byte{prefix + 1}, func(_, value []byte) bool {
+		err := m.reader.Scan([]byte{keySettled}, []byte{keySettled + 1}, func(_, value []byte) bool {
 			var r *Record
 			if r, damage = decodeRecord(value); damage != nil {
 				return false
 			}
-			noted = append(noted, place{r.Transfer.ID, r.CreatedAt.UnixNano()})
-			if r.State.Decided() {
-				decided = append(decided, place{r.Transfer.ID, r.DecidedAt.UnixNano()})
+			if m.records[r.Transfer.ID] == nil { // or it was taken already
+				take(r)
 			}
 			return true
 		})
@@ -176,26 +211,23 @@ func (m *Machine) putInOrder(lacksNoted, lacksDecided bool) error {
 			err = damage
 		}
 		if err != nil {
-			return fmt.Errorf("put transfers in order: %w", err)
+			return fmt.Errorf("number transfers: %w", err)
 		}
 	}
-	if lacksNoted {
-		m.noted.begin(noted)
-	}
-	if lacksDecided {
-		m.decided.begin(decided)
-	}
+	m.begin(&m.noted, noted)
+	m.begin(&m.decided, decided)
 	return nil
 }
 
 // begin fills an empty order.
-func (o *order) begin(all []place) {
+func (m *Machine) begin(o *order, all []place) {
 	slices.SortFunc(all, func(a, b place) int {
 		return cmp.Or(cmp.Compare(a.reachedNanos, b.reachedNanos), slices.Compare(a.id[:], b.id[:]))
 	})
 	o.fresh, o.last = all, uint64(len(all))
-	if len(all) > 0 {
-		o.reachedNanos = all[len(all)-1].reachedNanos
+	for i := range all {
+		o.reachedNanos = all[i].reachedNanos
+		m.hash += all[i].hash(o.prefix, uint64(i)+1)
 	}
 }
 

@@ -28,15 +28,15 @@ func Scan(reader Reader) (s Scanned, err error) {
 		}
 	}
 	noted := s.Records
-	if err := s.readOrder(reader, &stored.noted, stored.lacksNoted, noted); err != nil {
+	if err := s.readOrder(reader, &stored.noted, !stored.numbered, noted); err != nil {
 		return s, err
 	}
-	return s, s.readOrder(reader, &stored.decided, stored.lacksDecided, decided)
+	return s, s.readOrder(reader, &stored.decided, !stored.numbered, decided)
 }
 
 // readOrder looks at every place from the newest down: the numbers have no gaps, times don't go back, and each is of a transfer that is there.
-func (s *Scanned) readOrder(reader Reader, o *order, lacking bool, transfers uint64) error {
-	if !lacking && o.last != transfers {
+func (s *Scanned) readOrder(reader Reader, o *order, unnumbered bool, transfers uint64) error {
+	if !unnumbered && o.last != transfers {
 		return fmt.Errorf("%w: order %c has %d places for %d transfers", ErrDamaged, o.prefix, o.last, transfers)
 	}
 	next, reached := o.last, o.reachedNanos
@@ -47,10 +47,11 @@ func (s *Scanned) readOrder(reader Reader, o *order, lacking bool, transfers uin
 		switch {
 		case err != nil:
 			damage = err
-		case lacking || number != next || p.reachedNanos > reached || (number == o.last && p.reachedNanos != reached):
+		case unnumbered || number != next || p.reachedNanos > reached || (number == o.last && p.reachedNanos != reached):
 			damage = fmt.Errorf("%w: place %c%d has reached %d; place %d should come, and %d is the latest time", ErrDamaged, o.prefix, number, p.reachedNanos, next, reached)
 		default:
 			damage = mustHave(reader, p.id)
+			s.Computed += p.hash(o.prefix, number)
 		}
 		next, reached = next-1, p.reachedNanos
 		return damage == nil

@@ -16,7 +16,7 @@ func stored(t *testing.T) (*coordinator.Machine, memory) {
 	disk := memory{}
 	m := newMachine(t, disk)
 	for i, facts := range [][]coordinator.Fact{
-		{stage(payment(1, 1)), stage(payment(2, 1)), stage(payment(3, 1))},
+		{number, stage(payment(1, 1)), stage(payment(2, 1)), stage(payment(3, 1))},
 		{commit(2), abort(3, transfer.ErrInsufficientFunds), abort(4, transfer.ErrOrphaned)},
 		{settle(2)},
 	} {

@@ -12,7 +12,7 @@ type KV = struct{ Key, Value []byte }
 
 // The keys of a coordinator's stored state:
 //
-//	'h'        the state: its hash and, of both orders, the last number and the time reached, 8 bytes big endian each
+//	'h'        the state: its hash and, once transfers are numbered, the last number and the time reached of both orders, 8 bytes big endian each
 //	'd' + n    the place with number n of the order of decisions, its bits turned over: read when somebody follows them
 //	'p' + n    likewise of the order of taking note: read when transfers are listed
 //	'u' + id   an unsettled record: all of them are loaded at start
@@ -99,12 +99,7 @@ func (m *Machine) load() error {
 	if err != nil || !ok {
 		return err
 	}
-	m.hash, m.noted, m.decided = stored.hash, stored.noted, stored.decided
-	if stored.lacksDecided {
-		if err := m.putInOrder(stored.lacksNoted, stored.lacksDecided); err != nil {
-			return err
-		}
-	}
+	m.hash, m.numbered, m.noted, m.decided = stored.hash, stored.numbered, stored.noted, stored.decided
 	var failed error
 	err = m.reader.Scan([]byte{keyUnsettled}, []byte{keyUnsettled + 1}, func(_, value []byte) bool {
 		r, err := decodeRecord(value)

@@ -22,7 +22,7 @@ func TestCheckpointWritesOnlyWhatChanged(t *testing.T) {
 		want  []string
 	}{
 		{"nothing happened", nil, []string{"put h"}},
-		{"two are staged", []coordinator.Fact{stage(payment(1, 1)), stage(payment(2, 1))}, []string{"put h", "put p254", "put p253", "put u1", "put u2"}},
+		{"two are staged", []coordinator.Fact{number, stage(payment(1, 1)), stage(payment(2, 1))}, []string{"put h", "put p254", "put p253", "put u1", "put u2"}},
 		{"one is decided", []coordinator.Fact{commit(2)}, []string{"put h", "put d254", "put u2"}},
 		{"it is settled", []coordinator.Fact{settle(2)}, []string{"put h", "delete u2", "put r2"}},
 		{"one lives its whole life between two checkpoints", []coordinator.Fact{stage(payment(3, 1)), commit(3), settle(3)}, []string{"put h", "put p252", "put d253", "put r3"}},
@@ -152,6 +152,9 @@ func drawFacts(t *rapid.T, m *coordinator.Machine, ids int) []coordinator.Fact {
 		choices = append(choices, settle(n), settle(n), settle(n, n))
 	}
 	facts = append(facts, rapid.SampledFrom(choices).Draw(t, "fact"))
+	if rapid.IntRange(0, 9).Draw(t, "number") == 0 {
+		facts = append(facts, number)
+	}
 	if rapid.Bool().Draw(t, "two in one entry") {
 		facts = append(facts, stage(payment(rapid.IntRange(1, ids).Draw(t, "second id"), 100)))
 	}

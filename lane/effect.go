@@ -58,22 +58,35 @@ type Answered struct {
 
 // Answer is what a client is told: Err, or the field that fits what it asked.
 type Answer struct {
-	Err       error
-	Transfer  transfer.Record
-	Accounts  []bank.Account
-	Entries   []bank.Entry
+	Err      error
+	Transfer transfer.Record
+	Accounts []bank.Account
+	Entries  []bank.Entry
+	LastSeq  uint64 // of a statement: where the next page begins …
+	More     bool   // … if there is one
+	Listing  *Listing
+	Audit    bank.Audit
+	Status   *Status
+	Hash     StateHash
+	Examined *Examined
+	Found    []bank.Result // one for each content; zero: nothing is known of it
+	Members  []MemberStatus
+	Tokens   []directory.Token
+}
+
+// Listing is what a coordinator group lists: of ListTransfers a Page, of ReadDecisions Decisions, of ListInDoubt Doubts. Most answers have none.
+type Listing struct {
 	Page      coordinator.Page
 	Decisions coordinator.Decisions
 	Doubts    []driver.Doubt
-	LastSeq   uint64 // of a statement: where the next page begins …
-	More      bool   // … if there is one
-	Audit     bank.Audit
-	Status    *Status
-	Hash      StateHash
-	Examined  *Examined
-	Found     []bank.Result // one for each content; zero: nothing is known of it
-	Members   []MemberStatus
-	Tokens    []directory.Token
+}
+
+// Listed is the Listing, or an empty one: another node says nothing of what is empty.
+func (a *Answer) Listed() Listing {
+	if a.Listing == nil {
+		return Listing{}
+	}
+	return *a.Listing
 }
 
 // Message is what lanes say to each other: RaftMessage, BankRequests, BankAnswers, Inquiry, Forward, ForwardReply, Pulse, Register

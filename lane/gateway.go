@@ -49,7 +49,7 @@ func (w *gateway) add(l *Lane, asked Asked) {
 		return
 	}
 	if read, ok := asked.Ask.(ReadDecisions); ok && l.groups[a.group] != nil {
-		if c, is := l.groups[a.group].host.(*coordinatorHost); is {
+		if c, is := l.groups[a.group].host.(*coordinatorHost); is && c.canList() {
 			l.answerHere(asked.Request, c.decisions(&read))
 			return
 		}

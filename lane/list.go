@@ -36,27 +36,47 @@ func (ListTransfers) isAsk() {}
 func (ListInDoubt) isAsk()   {}
 func (ReadDecisions) isAsk() {}
 
+// canList: what there is has its numbers.
+func (c *coordinatorHost) canList() bool { return c.machine.Numbered() || c.machine.IsEmpty() }
+
+// beginToNumber puts the transfers of a group that an older release has begun in their order, through the log. That waits until somebody asks, for a replica
+// of that release stops at such an entry. Only the leader is asked.
+func (c *coordinatorHost) beginToNumber() Answer {
+	if !c.numbering {
+		c.numbering = true
+		c.facts = append(c.facts, coordinator.Fact{Number: true})
+		c.lane.touch(c.group)
+	}
+	return Answer{Err: fmt.Errorf("%w: %s is putting its transfers in order, for the first time. Ask again in a moment", transfer.ErrBusy, c.group.id)}
+}
+
 func (c *coordinatorHost) list(a *ListTransfers) Answer {
+	if !c.canList() {
+		return c.beginToNumber()
+	}
 	limits := &c.lane.limits
 	page, err := c.machine.List(&a.Filter, a.Below, min(max(a.Limit, 1), limits.PageMax), limits.ListLookMax, c.driver.View)
 	if err != nil {
 		return Answer{Err: fmt.Errorf("%w: %w", transfer.ErrInternal, err)}
 	}
-	return Answer{Page: page}
+	return Answer{Listing: &Listing{Page: page}}
 }
 
 func (c *coordinatorHost) inDoubt(a *ListInDoubt) Answer {
-	return Answer{Doubts: c.driver.InDoubt(min(max(a.Limit, 1), c.lane.limits.PageMax))}
+	return Answer{Listing: &Listing{Doubts: c.driver.InDoubt(min(max(a.Limit, 1), c.lane.limits.PageMax))}}
 }
 
 func (c *coordinatorHost) decisions(a *ReadDecisions) Answer {
+	if !c.canList() {
+		return c.beginToNumber()
+	}
 	if a.Newest {
-		return Answer{Decisions: coordinator.Decisions{Last: c.machine.LastDecision()}}
+		return Answer{Listing: &Listing{Decisions: coordinator.Decisions{Last: c.machine.LastDecision()}}}
 	}
 	limits := &c.lane.limits
 	d, err := c.machine.DecidedAfter(&a.Filter, a.After, min(max(a.Limit, 1), limits.PageMax), limits.ListLookMax)
 	if err != nil {
 		return Answer{Err: fmt.Errorf("%w: %w", transfer.ErrInternal, err)}
 	}
-	return Answer{Decisions: d}
+	return Answer{Listing: &Listing{Decisions: d}}
 }

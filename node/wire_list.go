@@ -45,22 +45,26 @@ func decisionPageFromProto(group lane.GroupID, p *peerv1.DecisionPage) (lane.Rea
 
 // listToProto adds what an answer lists to its reply: a page, decisions, or what is in doubt.
 func listToProto(a *lane.Answer, p *peerv1.ForwardReply) {
-	for i := range a.Page.Listed {
-		l := &a.Page.Listed[i]
+	if a.Listing == nil {
+		return
+	}
+	page := &a.Listing.Page
+	for i := range page.Listed {
+		l := &page.Listed[i]
 		p.Listed = append(p.Listed, &peerv1.ListedTransfer{Record: recordToProto(&l.Record), Number: l.Number, ReachedUnixNano: unixNano(l.ReachedAt)})
 	}
-	if a.Page.Last != 0 {
-		p.LastSeq, p.More, p.ReachedUnixNano = a.Page.Last, a.Page.More, unixNano(a.Page.ReachedAt)
+	if page.Last != 0 {
+		p.LastSeq, p.More, p.ReachedUnixNano = page.Last, page.More, unixNano(page.ReachedAt)
 	}
-	if d := &a.Decisions; d.Last != 0 {
+	if d := &a.Listing.Decisions; d.Last != 0 {
 		p.LastSeq, p.More = d.Last, d.More
 		for i := range d.Decided {
 			p.Decided = append(p.Decided, &peerv1.ListedTransfer{Record: recordToProto(&d.Decided[i].Record), Number: d.Decided[i].Number})
 		}
 	}
-	for i := range a.Doubts {
-		listed := &peerv1.ListedTransfer{Record: recordToProto(&a.Doubts[i].Record)}
-		for _, at := range a.Doubts[i].Waiting {
+	for i := range a.Listing.Doubts {
+		listed := &peerv1.ListedTransfer{Record: recordToProto(&a.Listing.Doubts[i].Record)}
+		for _, at := range a.Listing.Doubts[i].Waiting {
 			listed.Waiting = append(listed.Waiting, string(at))
 		}
 		p.Listed = append(p.Listed, listed)
@@ -69,7 +73,11 @@ func listToProto(a *lane.Answer, p *peerv1.ForwardReply) {
 
 // listFromProto reads them back: what is in doubt has no number.
 func listFromProto(p *peerv1.ForwardReply, a *lane.Answer) error {
-	a.Page.Last, a.Page.More, a.Page.ReachedAt = p.LastSeq, p.More, fromUnixNano(p.ReachedUnixNano)
+	if len(p.Listed) == 0 && len(p.Decided) == 0 && p.LastSeq == 0 {
+		return nil
+	}
+	list := &lane.Listing{}
+	list.Page.Last, list.Page.More, list.Page.ReachedAt = p.LastSeq, p.More, fromUnixNano(p.ReachedUnixNano)
 	for _, l := range p.Listed {
 		if l.GetRecord() == nil {
 			return fmt.Errorf("%w: a list with an empty item", errMalformed)
@@ -79,16 +87,16 @@ func listFromProto(p *peerv1.ForwardReply, a *lane.Answer) error {
 			return err
 		}
 		if l.GetNumber() != 0 {
-			a.Page.Listed = append(a.Page.Listed, coordinator.Listed{Record: record, Number: l.GetNumber(), ReachedAt: fromUnixNano(l.GetReachedUnixNano())})
+			list.Page.Listed = append(list.Page.Listed, coordinator.Listed{Record: record, Number: l.GetNumber(), ReachedAt: fromUnixNano(l.GetReachedUnixNano())})
 			continue
 		}
 		doubt := driver.Doubt{Record: record}
 		for _, at := range l.GetWaiting() {
 			doubt.Waiting = append(doubt.Waiting, transfer.BankID(at))
 		}
-		a.Doubts = append(a.Doubts, doubt)
+		list.Doubts = append(list.Doubts, doubt)
 	}
-	a.Decisions.Last, a.Decisions.More = p.LastSeq, p.More
+	list.Decisions.Last, list.Decisions.More = p.LastSeq, p.More
 	for _, l := range p.Decided {
 		if l.GetRecord() == nil {
 			return fmt.Errorf("%w: a decision of no transfer", errMalformed)
@@ -97,7 +105,8 @@ func listFromProto(p *peerv1.ForwardReply, a *lane.Answer) error {
 		if err != nil {
 			return err
 		}
-		a.Decisions.Decided = append(a.Decisions.Decided, coordinator.Numbered{Record: record, Number: l.GetNumber()})
+		list.Decisions.Decided = append(list.Decisions.Decided, coordinator.Numbered{Record: record, Number: l.GetNumber()})
 	}
+	a.Listing = list
 	return nil
 }

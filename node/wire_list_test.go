@@ -51,14 +51,16 @@ func TestListsCrossTheWireAsTheyAre(t *testing.T) {
 		}
 	}
 	for _, answer := range []lane.Answer{
-		{Page: coordinator.Page{Listed: []coordinator.Listed{{Record: someRecord(), Number: 8, ReachedAt: at}}, Last: 6, ReachedAt: at.Add(-1), More: true}},
-		{Decisions: coordinator.Decisions{Decided: []coordinator.Numbered{{Record: someRecord(), Number: 8}}, Last: 9, More: true}},
-		{Doubts: []driver.Doubt{{Record: someRecord(), Waiting: []transfer.BankID{"CITY"}}, {Record: someRecord()}}},
+		{Listing: &lane.Listing{Page: coordinator.Page{Listed: []coordinator.Listed{{Record: someRecord(), Number: 8, ReachedAt: at}}, Last: 6, ReachedAt: at.Add(-1), More: true}}},
+		{Listing: &lane.Listing{Decisions: coordinator.Decisions{Decided: []coordinator.Numbered{{Record: someRecord(), Number: 8}}, Last: 9, More: true}}},
+		{Listing: &lane.Listing{Doubts: []driver.Doubt{{Record: someRecord(), Waiting: []transfer.BankID{"CITY"}}, {Record: someRecord()}}}},
+		{},
 	} {
 		got, err := forwardReplyFromProto(forwardReplyToProto(&lane.ForwardReply{Request: 4, Answer: answer}))
 		reply, is := got.(lane.ForwardReply)
-		if err != nil || !is || (answer.Page.Last != 0 && cmp.Diff(answer.Page, reply.Answer.Page) != "") ||
-			(answer.Decisions.Last != 0 && cmp.Diff(answer.Decisions, reply.Answer.Decisions) != "") || cmp.Diff(answer.Doubts, reply.Answer.Doubts) != "" {
+		want, back := answer.Listed(), reply.Answer.Listed()
+		if err != nil || !is || (want.Page.Last != 0 && cmp.Diff(want.Page, back.Page) != "") || (answer.Listing == nil) != (reply.Answer.Listing == nil) ||
+			(want.Decisions.Last != 0 && cmp.Diff(want.Decisions, back.Decisions) != "") || cmp.Diff(want.Doubts, back.Doubts) != "" {
 			t.Errorf("%+v arrives as %+v, %v", answer, got, err)
 		}
 	}

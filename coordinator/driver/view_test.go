@@ -13,6 +13,10 @@ import (
 // A list must not say "pending" of what a client has been told: between the answer and its Decide only the driver knows.
 func TestAListKnowsWhatWasTold(t *testing.T) {
 	d := newDesk(time.Second)
+	if _, err := d.machine.Apply(1, coordinator.Encode(d.now, []coordinator.Fact{{Number: true}})); err != nil {
+		t.Fatal(err)
+	}
+	d.index = 1
 	d.lead()
 	one := theTransfer()
 	d.submit(one)
