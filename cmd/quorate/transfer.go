@@ -218,7 +218,7 @@ func (e *abortedError) Unwrap() error { return e.reason }
 
 // rerunFlags are those that a re-run has to repeat, in the order of people.
 var rerunFlags = []string{
-	"from", "to", "amount", "currency", "leg", "reference", "hold", "hold-for", "transfer-timeout", "timeout", "server", "ca", "cert", "key", "token-file", "output", "no-headers", "quiet",
+	"from", "to", "amount", "currency", "leg", "reference", "hold", "hold-for", "transfer-timeout", "timeout", "context", "server", "ca", "cert", "key", "token-file", "output", "no-headers", "quiet",
 }
 
 // rerunLine is this command once more, with the transfer's id.
