@@ -19,7 +19,7 @@ transfers (breaker closed: yes; open: no; half_open: one, to find out), which no
 		Example: "  quorate bank list\n  quorate bank list -q",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := newPrinter(cmd, "jsonl")
+			p, err := newPrinter(cmd)
 			if err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,20 +40,23 @@ func offered(more cobra.ShellCompDirective, ask func(c *caller, typed string) ([
 	}
 }
 
-// firstOnly is for commands that take one argument.
-func firstOnly(complete completion) completion {
+// inTurn is for commands with several arguments: each has what is offered for it. Behind the last one nothing is.
+func inTurn(each ...completion) completion {
 	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 {
+		if len(args) >= len(each) {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return complete(cmd, args, typed)
+		return each[len(args)](cmd, args, typed)
 	}
 }
 
 var (
-	completeBank     = firstOnly(offered(0, banksLike))
-	completeAccount  = firstOnly(offered(cobra.ShellCompDirectiveNoSpace, placesLike))
-	completeTransfer = firstOnly(offered(0, transfersLike))
+	completeBank     = offered(0, banksLike)
+	completeAccount  = offered(cobra.ShellCompDirectiveNoSpace, placesLike)
+	completeTransfer = offered(0, transfersLike)
+	completeMember   = offered(0, membersLike)
+	completeGroup    = offered(0, groupsLike)
+	completeToken    = offered(0, tokensLike)
 )
 
 func banksLike(c *caller, typed string) (names []string, err error) {
@@ -103,9 +107,44 @@ func transfersLike(c *caller, typed string) (ids []string, err error) {
 	return ids, nil
 }
 
-func completeContext(_ *cobra.Command, args []string, typed string) (names []string, _ cobra.ShellCompDirective) {
+// membersLike offers the nodes that are there, each with what it is.
+func membersLike(c *caller, typed string) (ids []string, err error) {
+	members, err := c.Members(c.ctx)
+	for _, m := range members {
+		if id := strconv.FormatUint(m.Node, 10); m.Role != "removed" && strings.HasPrefix(id, typed) {
+			ids = append(ids, id+"\t"+m.Role+" "+m.Peer)
+		}
+	}
+	return ids, err
+}
+
+// groupsLike offers the groups that members have replicas of.
+func groupsLike(c *caller, typed string) (groups []string, err error) {
+	members, err := c.Members(c.ctx)
+	for _, m := range members {
+		for _, g := range m.Groups {
+			if strings.HasPrefix(g, typed) && !slices.Contains(groups, g) {
+				groups = append(groups, g)
+			}
+		}
+	}
+	slices.Sort(groups)
+	return groups, err
+}
+
+func tokensLike(c *caller, typed string) (names []string, err error) {
+	tokens, err := c.Tokens(c.ctx)
+	for _, t := range tokens {
+		if strings.HasPrefix(t.Name, typed) {
+			names = append(names, t.Name)
+		}
+	}
+	return names, err
+}
+
+func completeContext(_ *cobra.Command, _ []string, typed string) (names []string, _ cobra.ShellCompDirective) {
 	all, err := loadContexts()
-	if err != nil || len(args) > 0 {
+	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	for _, name := range slices.Sorted(maps.Keys(all.Contexts)) {
@@ -116,21 +155,29 @@ func completeContext(_ *cobra.Command, args []string, typed string) (names []str
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// argumentsOf says what is offered for a command's argument, by its path without "quorate".
+// argumentsOf says what is offered for a command's arguments, by its path without "quorate". What isn't here are names of files, or nothing.
 var argumentsOf = map[string]completion{
-	"transfer get": completeTransfer, "transfer watch": completeTransfer, "transfer cancel": completeTransfer,
-	"account get": completeAccount, "account freeze": completeAccount, "account unfreeze": completeAccount, "account limit": completeAccount,
-	"account close": completeAccount, "account statement": completeAccount, "account list": completeBank, "account open": completeAccount,
+	"transfer get": inTurn(completeTransfer), "transfer watch": inTurn(completeTransfer), "transfer cancel": inTurn(completeTransfer),
+	"transfer capture": inTurn(completeTransfer), "transfer void": inTurn(completeTransfer),
+	"account get": inTurn(completeAccount), "account freeze": inTurn(completeAccount), "account unfreeze": inTurn(completeAccount),
+	"account limit": inTurn(completeAccount), "account close": inTurn(completeAccount), "account statement": inTurn(completeAccount),
+	"account list": inTurn(completeBank), "account open": inTurn(completeAccount),
+	"cluster member promote": inTurn(completeMember), "cluster member remove": inTurn(completeMember),
+	"cluster transfer-leader": inTurn(completeGroup, completeMember),
+	"cluster place-bank": func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return completeBank(cmd, args, typed)
+		}
+		return completeMember(cmd, args, typed)
+	},
+	"token revoke": inTurn(completeToken), "context use": inTurn(completeContext), "context remove": inTurn(completeContext),
 }
 
 // flagsOf says what is offered for a flag, wherever it is.
 var flagsOf = map[string]completion{
-	"bank": offered(0, banksLike), "account": offered(cobra.ShellCompDirectiveNoSpace, placesLike),
-	"from": offered(cobra.ShellCompDirectiveNoSpace, placesLike), "to": offered(cobra.ShellCompDirectiveNoSpace, placesLike),
-	"context": func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-		return completeContext(cmd, nil, typed)
-	},
-	"output": words("table", "json", "jsonl"), "state": words("pending", "committed", "aborted"), "format": words("csv", "jsonl"),
+	"bank": completeBank, "account": completeAccount, "from": completeAccount, "to": completeAccount, "context": completeContext,
+	"output": words(outputFormats...), "state": words("pending", "held", "committed", "aborted"), "format": words("csv", "jsonl"),
+	"role": words("submit", "read", "operate", "admin"),
 }
 
 func words(all ...string) completion {

@@ -27,6 +27,7 @@ type place struct {
 	CA     string `koanf:"ca" json:"ca"`
 	Cert   string `koanf:"cert" json:"cert"`
 	Key    string `koanf:"key" json:"key"`
+	Token  string `koanf:"token-file" json:"token_file"`
 }
 
 // of is what a context says for a flag.
@@ -40,6 +41,8 @@ func (p *place) of(flag string) string {
 		return p.Cert
 	case "key":
 		return p.Key
+	case "token-file":
+		return p.Token
 	}
 	return ""
 }
@@ -115,7 +118,7 @@ func (c *contexts) save() error {
 }
 
 // placeFlags are the flags that a context may stand for.
-var placeFlags = []string{"server", "ca", "cert", "key"}
+var placeFlags = []string{"server", "ca", "cert", "key", "token-file"}
 
 // chosenContext is the context that a command works with; the zero value if it works with none. Who names servers by flag or by environment means
 // those and nothing of the current context: no certificate goes to a cluster that it isn't for.
@@ -179,7 +182,7 @@ func newContextAdd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "add NAME",
 		Short: "Remember a cluster under a name, and use it from now on",
-		Long: `Remember the values of --server, --ca, --cert and --key under a name, in a file of yours (contexts.yaml below your configuration
+		Long: `Remember the values of --server, --ca, --cert, --key and --token-file under a name, in a file of yours (contexts.yaml below your configuration
 directory, ~/.config/quorate on Linux), and use them from now on. A name that is there already gets the new values. Names of files become
 absolute; the files themselves stay where they are.
 
@@ -202,7 +205,7 @@ the current context at all, only one that --context or $QUORATE_CONTEXT names.`,
 }
 
 func placeOfFlags(cmd *cobra.Command) (p place, err error) {
-	for flag, value := range map[string]*string{"server": &p.Server, "ca": &p.CA, "cert": &p.Cert, "key": &p.Key} {
+	for flag, value := range map[string]*string{"server": &p.Server, "ca": &p.CA, "cert": &p.Cert, "key": &p.Key, "token-file": &p.Token} {
 		if *value, err = cmd.Flags().GetString(flag); err != nil {
 			return p, err
 		}
@@ -233,7 +236,7 @@ func placeOfFlags(cmd *cobra.Command) (p place, err error) {
 
 // changeContexts changes the file, and prints the context that was meant.
 func changeContexts(cmd *cobra.Command, name string, change func(*contexts) error) error {
-	p, err := newPrinter(cmd, "jsonl")
+	p, err := newPrinter(cmd)
 	if err != nil {
 		return err
 	}
@@ -255,11 +258,10 @@ func changeContexts(cmd *cobra.Command, name string, change func(*contexts) erro
 
 func newContextUse() *cobra.Command {
 	return &cobra.Command{
-		Use:               "use NAME",
-		Short:             "Use a context from now on",
-		Example:           "  quorate context use prod",
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeContext,
+		Use:     "use NAME",
+		Short:   "Use a context from now on",
+		Example: "  quorate context use prod",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return changeContexts(cmd, args[0], func(all *contexts) error {
 				if _, known := all.Contexts[args[0]]; !known {
@@ -274,12 +276,11 @@ func newContextUse() *cobra.Command {
 
 func newContextRemove() *cobra.Command {
 	return &cobra.Command{
-		Use:               "remove NAME",
-		Short:             "Forget a context",
-		Long:              "Forget a context. The files of certificates that it names stay.",
-		Example:           "  quorate context remove prod",
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeContext,
+		Use:     "remove NAME",
+		Short:   "Forget a context",
+		Long:    "Forget a context. The files of certificates that it names stay.",
+		Example: "  quorate context remove prod",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return changeContexts(cmd, args[0], func(all *contexts) error {
 				if _, known := all.Contexts[args[0]]; !known {
@@ -302,7 +303,7 @@ func newContextList() *cobra.Command {
 		Example: "  quorate context list\n  quorate context list -q",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := newPrinter(cmd, "jsonl")
+			p, err := newPrinter(cmd)
 			if err != nil {
 				return err
 			}
@@ -322,7 +323,7 @@ type contextJSON struct {
 }
 
 func printContexts(p *printer, all *contexts) error {
-	t := table{header: []string{"", "NAME", "SERVER", "CA", "CERT"}}
+	t := table{header: []string{"", "NAME", "SERVER", "CA", "CERT", "TOKEN-FILE"}}
 	var objects []contextJSON
 	for _, name := range slices.Sorted(maps.Keys(all.Contexts)) {
 		c := contextJSON{name, name == all.Current, all.Contexts[name]}
@@ -331,7 +332,7 @@ func printContexts(p *printer, all *contexts) error {
 			star = "*"
 		}
 		objects = append(objects, c)
-		t.rows = append(t.rows, []string{star, name, c.Server, orDash(c.CA), orDash(c.Cert)})
+		t.rows = append(t.rows, []string{star, name, c.Server, orDash(c.CA), orDash(c.Cert), orDash(c.Token)})
 	}
 	return printAll(p, objects, func(c contextJSON) string { return c.Name }, t)
 }

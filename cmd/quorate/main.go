@@ -69,7 +69,7 @@ func newRoot() *cobra.Command {
 		RunE:          showHelp,
 	}
 	flags := root.PersistentFlags()
-	flags.StringP("output", "o", "table", "format of the data: table or json; lists also jsonl")
+	flags.StringP("output", "o", "table", "format of the data: table, json or jsonl")
 	flags.String("server", "", "nodes to ask, as host:port[,host:port…] (default $"+serverEnv+", else the context's, else "+serverDefault+")")
 	flags.String("context", "", "the cluster that is remembered under this name (default $"+contextEnv+", else the one in use)")
 	flags.String("ca", "", "certificate of the cluster's authority (default $"+caEnv+"); without it connections are plain TCP, to loopback addresses only")

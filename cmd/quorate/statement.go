@@ -51,7 +51,7 @@ RFC 3339 (2026-11-01T12:00:00Z) or how long ago (24h).`,
 			if err != nil {
 				return err
 			}
-			return withCluster(cmd, func(p *printer, c *caller) error { return printStatement(p, c, at, id, period) }, "jsonl")
+			return withCluster(cmd, func(p *printer, c *caller) error { return printStatement(p, c, at, id, period) })
 		},
 	}
 	addPeriodFlags(cmd, &since, &until)

@@ -38,7 +38,7 @@ type view struct {
 }
 
 func runStatus(cmd *cobra.Command, _ []string) error {
-	p, err := newPrinter(cmd, "jsonl")
+	p, err := newPrinter(cmd)
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ period, so a filter that lets few through is faster with a --since. --timeout is
 }
 
 func printTransfers(cmd *cobra.Command, filter client.Filter, limit int) error {
-	p, err := newPrinter(cmd, "jsonl")
+	p, err := newPrinter(cmd)
 	if err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ them. On a healthy cluster a transfer stays here for milliseconds; one that stay
 		Example: "  quorate transfer in-doubt\n  quorate transfer in-doubt -o jsonl",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := newPrinter(cmd, "jsonl")
+			p, err := newPrinter(cmd)
 			if err != nil {
 				return err
 			}

@@ -54,7 +54,7 @@ committed, 4 aborted, 3 nobody knows it.`,
 }
 
 func (o *watchOptions) run(cmd *cobra.Command) error {
-	p, err := newPrinter(cmd, "jsonl")
+	p, err := newPrinter(cmd)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func dialForWatch(cmd *cobra.Command) (c *client.Client, ctx context.Context, en
 const watchOneEvery = 200 * time.Millisecond
 
 func watchOne(cmd *cobra.Command, text string) error {
-	p, err := newPrinter(cmd, "jsonl")
+	p, err := newPrinter(cmd)
 	if err != nil {
 		return err
 	}
