@@ -7,7 +7,7 @@ import (
 )
 
 func newBank() *cobra.Command {
-	return newGroup("bank", "See the banks of the cluster", newBankList())
+	return newGroup("bank", "See the banks of the cluster", newBankList(), newBankAudit(), newBankEntries())
 }
 
 func newBankList() *cobra.Command {

@@ -161,7 +161,7 @@ var argumentsOf = map[string]completion{
 	"transfer capture": inTurn(completeTransfer), "transfer void": inTurn(completeTransfer),
 	"account get": inTurn(completeAccount), "account freeze": inTurn(completeAccount), "account unfreeze": inTurn(completeAccount),
 	"account limit": inTurn(completeAccount), "account close": inTurn(completeAccount), "account statement": inTurn(completeAccount),
-	"account list": inTurn(completeBank), "account open": inTurn(completeAccount),
+	"account list": inTurn(completeBank), "bank audit": inTurn(completeBank), "bank entries": inTurn(completeBank), "account open": inTurn(completeAccount),
 	"cluster member promote": inTurn(completeMember), "cluster member remove": inTurn(completeMember),
 	"cluster transfer-leader": inTurn(completeGroup, completeMember),
 	"cluster place-bank": func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
