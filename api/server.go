@@ -123,7 +123,9 @@ func Serve(cfg Config, backend Backend) (*Server, error) {
 		cfg.owedMax = owedBytesMax
 	}
 	s.draining, s.drain = context.WithCancel(context.Background())
-	d := &desk{backend: backend, timeouts: cfg.Timeouts.filled(), pace: s.door.pace, count: cfg.Metrics}
+	d := &desk{
+		backend: backend, timeouts: cfg.Timeouts.filled(), pace: s.door.pace, count: cfg.Metrics, draining: s.draining, watchers: make(chan struct{}, watchersMax),
+	}
 	if cfg.HTTP != nil {
 		if err := s.openHTTP(&cfg, d); err != nil {
 			return nil, err

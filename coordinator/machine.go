@@ -29,15 +29,18 @@ type Machine struct {
 	flushing []*Record               // in the last Checkpoint, not yet reported durable
 	absent   map[transfer.ID]bool    // looked up, and in no record: most are staged next. Not state: forgotten at will
 
-	applied uint64
-	hash    uint64 // sum of the records' hashes
-	staged  int    // undecided
-	alive   int    // unsettled
+	numbered bool  // a Number fact has come: the two orders have all transfers. Before, they have none
+	noted    order // transfers by when the group took note of them …
+	decided  order // … and by when it decided them
+	applied  uint64
+	hash     uint64 // sum of the hashes of records and places
+	staged   int    // undecided
+	alive    int    // unsettled
 }
 
 // New makes a machine from what the reader shows. Only unsettled records are loaded; finished ones are read when asked for.
 func New(reader Reader) (*Machine, error) {
-	m := &Machine{reader: reader, records: map[transfer.ID]*Record{}, absent: map[transfer.ID]bool{}}
+	m := &Machine{reader: reader, records: map[transfer.ID]*Record{}, absent: map[transfer.ID]bool{}, noted: newOrder(keyPlace), decided: newOrder(keyDecided)}
 	if reader == nil {
 		return m, nil
 	}
@@ -79,6 +82,8 @@ func (m *Machine) applyFact(results []Applied, at time.Time, f *Fact) ([]Applied
 	case f.Decide != nil:
 		r, err := m.decide(f.Decide)
 		return append(results, r), err
+	case f.Number:
+		return results, m.number()
 	default:
 		for _, id := range f.Settle {
 			r, err := m.settle(id)
@@ -139,6 +144,7 @@ func (m *Machine) decide(d *Decision) (Applied, error) {
 		invariant.Holds(d.State == transfer.Aborted, "transfer %s is decided %s but was never staged", d.ID, d.State)
 		r = &Record{Transfer: transfer.Transfer{ID: d.ID}, State: transfer.Aborted, Reason: d.Reason, Settled: true, CreatedAt: d.At, DecidedAt: d.At}
 		m.add(r)
+		m.place(&m.decided, d.ID, d.At)
 		return Applied{ID: d.ID, Kind: Decided, Record: r}, nil
 	}
 	if r.State.Decided() {
@@ -160,6 +166,7 @@ func (m *Machine) decide(d *Decision) (Applied, error) {
 		m.staged--
 	}
 	m.change(r, func() { r.State, r.Reason, r.DecidedAt, r.CapturedMinor = d.State, d.Reason, d.At, d.CapturedMinor })
+	m.place(&m.decided, d.ID, d.At)
 	return Applied{ID: d.ID, Kind: Decided, Record: r}, nil
 }
 
@@ -183,6 +190,7 @@ func (m *Machine) add(r *Record) {
 	delete(m.absent, r.Transfer.ID)
 	r.digest = r.hash()
 	m.hash += r.digest
+	m.place(&m.noted, r.Transfer.ID, r.CreatedAt)
 	m.touch(r)
 }
 

@@ -39,6 +39,7 @@ type Limits struct {
 	SnapshotChunk    int           // bytes of one chunk, about
 	HoldCommitsMax   time.Duration // how long a backup may have a bank wait with its commits
 	PageMax          int           // items in one listing
+	ListLookMax      int           // transfers that one page of a list looks at: each may be a read of its own
 	StatementMax     int           // entries in one page of a statement: each is a read of its own
 
 	ReportEvery time.Duration // how often a group's leader tells the cluster's about members on their way in or out
@@ -79,6 +80,7 @@ func DefaultLimits() Limits {
 		SnapshotChunk:    256 << 10,
 		HoldCommitsMax:   30 * time.Second,
 		PageMax:          1000,
+		ListLookMax:      500,
 		StatementMax:     250,
 
 		ReportEvery: 500 * time.Millisecond,
