@@ -78,6 +78,10 @@ var grants = map[string]grant{
 	"streamTransfers": {RoleSubmit, itsLegs, false},
 	"cancelTransfer":  {RoleSubmit, itsLegs, false},
 	"getTransfer":     {RoleSubmit | RoleRead | RoleOperate, itsLegs, false},
+	"listTransfers":   {RoleRead | RoleOperate, itsLegs, false},
+	"watchTransfers":  {RoleRead | RoleOperate, itsLegs, false},
+	"listInDoubt":     {RoleRead | RoleOperate, unbound, false},
+	"listBanks":       {RoleSubmit | RoleRead | RoleOperate, noMoney, false},
 	"openAccount":     {RoleOperate, oneBank, true},
 	"freezeAccount":   {RoleOperate, oneBank, true},
 	"unfreezeAccount": {RoleOperate, oneBank, true},
@@ -215,4 +219,16 @@ func maySee(ctx context.Context, record *transfer.Record) error {
 		}
 	}
 	return c.outOfReach(string(record.Transfer.Legs[0].Bank))
+}
+
+// mayList says why a caller may not see all transfers that touch a bank; no bank stands for all of them.
+func mayList(ctx context.Context, bank transfer.BankID) error {
+	c := callerOf(ctx)
+	if c == nil || len(c.Banks) == 0 || slices.Contains(c.Banks, string(bank)) {
+		return nil
+	}
+	if bank == "" {
+		return fmt.Errorf("%w: %s %q is bound to %s, and this is about all banks; name one as bank", transfer.ErrForbidden, c.How, c.Name, c.boundTo())
+	}
+	return c.outOfReach(string(bank))
 }

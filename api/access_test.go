@@ -183,6 +183,27 @@ var asks = map[string]struct {
 		_, err := quoratev1.NewTransferServiceClient(c).CancelTransfer(ctx, &quoratev1.CancelTransferRequest{Id: idText})
 		return err
 	}, [3]string{"POST", "/v1/transfers/" + idText + ":cancel", ""}},
+	"listTransfers": {func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := quoratev1.NewTransferServiceClient(c).ListTransfers(ctx, &quoratev1.ListTransfersRequest{Bank: "HOME"})
+		return err
+	}, [3]string{"GET", "/v1/transfers?bank=HOME", ""}},
+	"watchTransfers": {func(ctx context.Context, c *grpc.ClientConn) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stream, err := quoratev1.NewTransferServiceClient(c).WatchTransfers(ctx, &quoratev1.WatchTransfersRequest{Bank: "HOME"})
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		return err
+	}, [3]string{"GET", "/v1/events?bank=HOME&position=nonsense", ""}}, // who may ask for it hears that this is no position
+	"listInDoubt": {func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := quoratev1.NewTransferServiceClient(c).ListInDoubt(ctx, &quoratev1.ListInDoubtRequest{})
+		return err
+	}, [3]string{"GET", "/v1/in-doubt", ""}},
+	"listBanks": {func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := quoratev1.NewStatusServiceClient(c).ListBanks(ctx, &quoratev1.ListBanksRequest{})
+		return err
+	}, [3]string{"GET", "/v1/banks", ""}},
 	"openAccount": {func(ctx context.Context, c *grpc.ClientConn) error {
 		_, err := quoratev1.NewAccountServiceClient(c).OpenAccount(ctx, &quoratev1.OpenAccountRequest{Bank: "HOME", Account: "x", Currency: "CZK"})
 		return err
@@ -257,10 +278,10 @@ func TestRolesDecide(t *testing.T) {
 	for name := range asks {
 		everything = append(everything, name)
 	}
-	aboutAllBanks := map[string]bool{"holdCommits": true, "addMember": true, "promoteMember": true, "removeMember": true, "placeBank": true, "transferLeader": true, "createToken": true, "listTokens": true}
+	aboutAllBanks := map[string]bool{"listInDoubt": true, "holdCommits": true, "addMember": true, "promoteMember": true, "removeMember": true, "placeBank": true, "transferLeader": true, "createToken": true, "listTokens": true}
 	operating := []string{"openAccount", "freezeAccount", "transferLeader", "holdCommits", "listTokens"}
-	looking := []string{"getTransfer", "getStatus", "a path that leads to nothing", "/openapi.json"}
-	reading := append([]string{"getAccount", "getStatement", "listEntries", "auditBank", "listMembers"}, looking...)
+	looking := []string{"getTransfer", "getStatus", "listBanks", "a path that leads to nothing", "/openapi.json"}
+	reading := append([]string{"getAccount", "getStatement", "listEntries", "auditBank", "listMembers", "listTransfers", "watchTransfers", "listInDoubt"}, looking...)
 	unbound := slices.DeleteFunc(slices.Clone(everything), func(name string) bool { return aboutAllBanks[name] })
 	g := openGuarded(t, nil)
 	for name, c := range map[string]struct {
@@ -279,7 +300,7 @@ func TestRolesDecide(t *testing.T) {
 		"submit and read":            {pki.Identity{Client: "c", Roles: []string{"submit", "read"}}, append([]string{"submitTransfer", "cancelTransfer"}, reading...), codes.PermissionDenied},
 		"admin bound to both banks":  {pki.Identity{Client: "c", Roles: []string{"admin"}, Banks: []string{"HOME", "CITY"}}, unbound, codes.PermissionDenied},
 		"submit bound to one":        {pki.Identity{Client: "c", Roles: []string{"submit"}, Banks: []string{"HOME"}}, looking, codes.PermissionDenied},
-		"read bound to another bank": {pki.Identity{Client: "c", Roles: []string{"read"}, Banks: []string{"OTHER"}}, []string{"getStatus", "listMembers", "a path that leads to nothing", "/openapi.json"}, codes.PermissionDenied},
+		"read bound to another bank": {pki.Identity{Client: "c", Roles: []string{"read"}, Banks: []string{"OTHER"}}, []string{"getStatus", "listMembers", "listBanks", "a path that leads to nothing", "/openapi.json"}, codes.PermissionDenied},
 	} {
 		t.Run(name, func(t *testing.T) {
 			who := g.as(t, c.id)
@@ -517,4 +538,20 @@ func TestABatchCountsAsItsTransfers(t *testing.T) {
 		}
 	}
 	t.Error(errors.New("never refused"))
+}
+
+// A caller who is bound to banks lists and watches what touches one of them, and has to say which.
+func TestABoundCallerListsItsBanks(t *testing.T) {
+	g := openGuarded(t, nil)
+	who := g.as(t, pki.Identity{Client: "c", Roles: []string{"read"}, Banks: []string{"HOME"}})
+	for query, want := range map[string]int{"": 403, "?bank=CITY": 403, "?account=alice": 403, "?bank=HOME": 200, "?bank=HOME&account=alice": 200} {
+		if r := who.web.do("GET", "/v1/transfers"+query, ""); r.status != want {
+			t.Errorf("/v1/transfers%s: %d %s", query, r.status, r.body)
+		}
+	}
+	for _, query := range []string{"", "?bank=CITY"} {
+		if r := who.web.do("GET", "/v1/events"+query, ""); r.status != 403 {
+			t.Errorf("/v1/events%s: %d %s", query, r.status, r.body)
+		}
+	}
 }

@@ -38,8 +38,8 @@ func (d *desk) statement(ctx context.Context, bankID transfer.BankID, q Statemen
 	if err := checkNames(bankID, q.Account); err != nil {
 		return nil, "", err
 	}
-	if !q.Since.IsZero() && !q.Until.IsZero() && q.Until.Before(q.Since) {
-		return nil, "", fmt.Errorf("%w: the period ends at %s, before it begins at %s", transfer.ErrInvalidRequest, q.Until.Format(time.RFC3339), q.Since.Format(time.RFC3339))
+	if err := checkPeriod(q.Since, q.Until); err != nil {
+		return nil, "", err
 	}
 	ctx, cancel := withDefaultTimeout(ctx, readTimeout)
 	defer cancel()
@@ -202,11 +202,6 @@ type statementInput struct {
 
 func (w *web) getStatement(ctx context.Context, in *statementInput) (*body[pageJSON[entryJSON]], error) {
 	q := StatementQuery{Account: transfer.AccountID(in.ID), Since: in.Since, Until: in.Until, Limit: in.Limit}
-	for _, t := range []time.Time{q.Since, q.Until} {
-		if _, err := checkTime(t); err != nil && !t.IsZero() {
-			return nil, err
-		}
-	}
 	entries, next, err := w.desk.statement(ctx, transfer.BankID(in.Bank), q, in.Cursor)
 	if err != nil {
 		return nil, err

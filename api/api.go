@@ -29,6 +29,12 @@ type Backend interface {
 	Transfer(ctx context.Context, id transfer.ID) (transfer.Record, error)
 	// StaleTransfer reads one transfer as this node knows it, without asking others.
 	StaleTransfer(ctx context.Context, id transfer.ID) (transfer.Record, error)
+	// Transfers lists transfers from new to old, linearizably.
+	Transfers(ctx context.Context, q TransferQuery) (TransferPage, error)
+	// Decisions lists what was decided behind a position, of each coordinator group in the order of its log. It may be a moment old, and never in another order.
+	Decisions(ctx context.Context, q DecisionQuery) (DecisionPage, error)
+	// InDoubt lists up to limit transfers whose outcome isn't known yet, the oldest first.
+	InDoubt(ctx context.Context, limit int) ([]Doubt, error)
 	// OpenAccount opens an account, or returns the one that exists with the same terms.
 	OpenAccount(ctx context.Context, bank transfer.BankID, terms bank.Terms) (bank.Account, error)
 	// Account reads one account, linearizably; ErrAccountNotFound.
@@ -51,6 +57,30 @@ type Backend interface {
 	ChangeCluster(ctx context.Context, change ClusterChange) error
 
 	Tokens
+}
+
+// TransferQuery asks for up to Limit transfers. A field that isn't set lets all through.
+type TransferQuery struct {
+	State        transfer.State
+	Bank         transfer.BankID    // has a leg there …
+	Account      transfer.AccountID // … and, if both are set, the same leg is of this account
+	Reference    string             // the whole of it
+	Since, Until time.Time          // by when a coordinator took note of it: from Since up to, but without, Until
+	Below        []uint64           // where the page before has ended, one for each coordinator group; nil: the first page
+	Limit        int
+}
+
+// TransferPage is a part of a list. It may have fewer than were asked for, or none, and still not be the last.
+type TransferPage struct {
+	Records []transfer.Record
+	Below   []uint64
+	More    bool
+}
+
+// Doubt is a transfer whose outcome isn't known yet.
+type Doubt struct {
+	Record  transfer.Record
+	Waiting []transfer.BankID // have not said yet that they hold it
 }
 
 // StatementQuery asks for up to Limit entries of an account after a sequence number, in the period from Since up to, but without, Until (zero: no bound).

@@ -27,6 +27,8 @@ type desk struct {
 	timeouts Timeouts
 	pace     *pace
 	count    *Metrics
+	draining context.Context // ends when the node begins to stop
+	watchers chan struct{}   // one place for each watcher
 }
 
 // order is one transfer as it was asked for. err says why it can't be one.

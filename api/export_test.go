@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -25,6 +26,12 @@ func HandlerForTest(cfg Config, backend Backend) (handler http.Handler, stop fun
 func TransferServiceForTest(backend Backend) quoratev1.TransferServiceServer {
 	return &transferService{desk: &desk{backend: backend, timeouts: DefaultTimeouts(), pace: newPace(0), count: NewMetrics()}}
 }
+
+// Hurry shortens the time that a message may take to be read and an answer to be taken.
+func (c *Config) Hurry(read, take time.Duration) { c.readWithin, c.takeWithin = read, take }
+
+// OweAtMost bounds the answers that a connection's client hasn't taken.
+func (c *Config) OweAtMost(bytes int) { c.owedMax = bytes }
 
 // ServicesForTest are all services of gRPC without a network, as a server registers them.
 func ServicesForTest(r grpc.ServiceRegistrar, cfg Config, backend Backend) {

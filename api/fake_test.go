@@ -43,6 +43,9 @@ type fake struct {
 	members []api.Member
 	tokens  map[api.TokenHash]api.Token
 	changes []api.ClusterChange // what ChangeCluster was given
+	queries []api.TransferQuery // what Transfers was given
+
+	watchFails int // so many times nobody can say what was decided
 
 	submit func(ctx context.Context, t transfer.Transfer) (transfer.Record, error)
 }

@@ -91,6 +91,10 @@ func TestAnswersLookLikeThis(t *testing.T) {
 		{name: "account_frozen", method: "POST", path: "/v1/banks/HOME/accounts/alice:freeze"},
 		{name: "account_not_empty", method: "POST", path: "/v1/banks/HOME/accounts/alice:close"},
 		{name: "statement", method: "GET", path: "/v1/banks/HOME/accounts/alice/entries?limit=1"},
+		{name: "transfers_empty_page", method: "GET", path: "/v1/transfers?state=pending"},
+		{name: "transfers_page", method: "GET", path: "/v1/transfers?limit=1"},
+		{name: "in_doubt", method: "GET", path: "/v1/in-doubt?limit=1"},
+		{name: "banks", method: "GET", path: "/v1/banks"},
 		{name: "audit", method: "GET", path: "/v1/banks/HOME/audit"},
 		{name: "status", method: "GET", path: "/v1/status"},
 	}

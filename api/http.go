@@ -24,6 +24,8 @@ func (w *web) register(api huma.API) {
 	add(w, api, http.MethodGet, "/v1/banks/{bank}/accounts/{id}", "getAccount", "Read one account", http.StatusOK, w.getAccount)
 	w.registerAccounts(api)
 	w.registerTokens(api)
+	w.registerLists(api)
+	w.registerEvents(api)
 	add(w, api, http.MethodGet, "/v1/banks/{bank}/entries", "listEntries", "List a bank's journal in its order", http.StatusOK, w.listEntries)
 	add(w, api, http.MethodGet, "/v1/banks/{bank}/audit", "auditBank", "A bank's totals, all at one moment", http.StatusOK, w.auditBank)
 	add(w, api, http.MethodGet, "/v1/status", "getStatus", "What this node knows of the cluster", http.StatusOK, w.getStatus)
@@ -45,9 +47,9 @@ func nameVerb(api huma.API, path, verb string) {
 	delete(paths, verbPath(path, verb))
 }
 
-// add registers one operation. What it answers with instead of an output becomes a problem here.
-func add[I, O any](w *web, api huma.API, method, path, id, summary string, status int, handle func(context.Context, *I) (*O, error)) {
-	operation := huma.Operation{
+// operation is how one is told to the router and the document. Who may not ask for it is refused here.
+func (w *web) operation(method, path, id, summary string, status int) huma.Operation {
+	return huma.Operation{
 		OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status,
 		SkipValidateBody: true, // UnmarshalStrict and Validate give exacter codes
 		BodyReadTimeout:  -1,   // the body is here already
@@ -61,7 +63,11 @@ func add[I, O any](w *web, api huma.API, method, path, id, summary string, statu
 			next(c)
 		}},
 	}
-	huma.Register(api, operation, func(ctx context.Context, in *I) (*O, error) {
+}
+
+// add registers one operation. What it answers with instead of an output becomes a problem here.
+func add[I, O any](w *web, api huma.API, method, path, id, summary string, status int, handle func(context.Context, *I) (*O, error)) {
+	huma.Register(api, w.operation(method, path, id, summary, status), func(ctx context.Context, in *I) (*O, error) {
 		began := time.Now()
 		out, err := handle(ctx, in)
 		w.door.note(ctx, id, pathOf(ctx), err)

@@ -5,7 +5,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -248,9 +247,7 @@ func (b *Backend) ask(ctx context.Context, ask lane.Ask) lane.Answer {
 // read asks a bank for something that changes nothing: when no answer comes, nothing is in doubt, and asking again is safe.
 func (b *Backend) read(ctx context.Context, at transfer.BankID, ask lane.Ask) lane.Answer {
 	a := b.ask(ctx, ask)
-	if errors.Is(a.Err, transfer.ErrOutcomeUnknown) {
-		a.Err = fmt.Errorf("%w: bank %s didn't answer in time", transfer.ErrNoLeader, at)
-	}
+	a.Err = onlyRead(a.Err, "bank "+string(at))
 	return a
 }
 

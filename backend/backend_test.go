@@ -17,7 +17,7 @@ import (
 )
 
 // startBackend starts node 1 of a cluster whose other nodes never come.
-func startBackend(t *testing.T, nodes int) api.Backend {
+func startBackend(t *testing.T, nodes int, changes ...func(*node.Config)) api.Backend {
 	t.Helper()
 	c := node.Config{Cluster: "test", Node: 1, DataDir: filepath.Join(t.TempDir(), "data")}
 	bankNodes := []uint64{}
@@ -31,6 +31,9 @@ func startBackend(t *testing.T, nodes int) api.Backend {
 	}
 	for _, id := range []string{"north", "south"} {
 		c.Banks = append(c.Banks, node.BankConfig{ID: id, Nodes: bankNodes})
+	}
+	for _, change := range changes {
+		change(&c)
 	}
 	n, err := node.Start(c, node.Options{})
 	if err != nil {

@@ -126,6 +126,20 @@ func TestTriesAgainWithTheSameID(t *testing.T) {
 	}
 }
 
+// Whoever has the wrong port, or a newer client than the server, must not hear of a fault inside Quorate, and not wait for it either.
+func TestAServerOfAnotherKindIsNamed(t *testing.T) {
+	n := startNode(t)
+	ctx, c := dial(t, n.address)
+	n.fail = status.Error(codes.Unimplemented, "unknown method GetTransfer")
+	if _, err := c.Get(ctx, client.NewID()); !errors.Is(err, transfer.ErrInvalidRequest) || !strings.Contains(err.Error(), "older version") {
+		t.Errorf("an older node: %v", err)
+	}
+	n.fail = status.Error(codes.Unimplemented, "unexpected HTTP status code received from server: 404 (Not Found)")
+	if _, err := c.Get(ctx, client.NewID()); !errors.Is(err, client.ErrUnreachable) || !strings.Contains(err.Error(), "it answers HTTP, not gRPC") {
+		t.Errorf("a port for HTTP: %v", err)
+	}
+}
+
 func TestADeadNodeIsPassedOver(t *testing.T) {
 	n := startNode(t)
 	ctx, c := dial(t, nobody(t), n.address)

@@ -43,6 +43,7 @@ type fakeNode struct {
 	fail   error // of reads
 	door   error // refuses every stream
 	leader string
+	breaks *breaks // of watches; nil: they go on
 }
 
 func startNode(t *testing.T) *fakeNode {

@@ -152,8 +152,13 @@ func statusOf(s *quoratev1.Status) Status {
 			Commit: g.GetCommit(), Applied: g.GetApplied(), Members: g.GetMembers(),
 		})
 	}
-	for _, b := range s.GetBanks() {
-		out.Banks = append(out.Banks, BankStatus{ID: transfer.BankID(b.GetId()), Nodes: b.GetNodes(), Leader: b.GetLeader(), Up: b.GetUp(), Breaker: b.GetBreaker()})
+	out.Banks = banksOf(s.GetBanks())
+	return out
+}
+
+func banksOf(in []*quoratev1.BankStatus) (out []BankStatus) {
+	for _, b := range in {
+		out = append(out, BankStatus{ID: transfer.BankID(b.GetId()), Nodes: b.GetNodes(), Leader: b.GetLeader(), Up: b.GetUp(), Breaker: b.GetBreaker()})
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -106,6 +107,11 @@ func failureOf(err error, sent bool) failure {
 			return failure{err: fmt.Errorf("%w: %s", ErrUnreachable, s.Message()), happen: true, again: true, another: true}
 		}
 		return failure{err: fmt.Errorf("%w: %s", transfer.ErrInvalidRequest, s.Message())} // it couldn't be written
+	case codes.Unimplemented:
+		if strings.Contains(s.Message(), "unexpected HTTP status code") {
+			return failure{err: fmt.Errorf("%w: it answers HTTP, not gRPC", ErrUnreachable)}
+		}
+		return failure{err: fmt.Errorf("%w: the node doesn't know it, so it is of an older version: %s", transfer.ErrInvalidRequest, s.Message())}
 	case codes.ResourceExhausted: // gRPC's word for a message above its limit
 		return failure{err: fmt.Errorf("%w: %s", transfer.ErrInvalidRequest, s.Message())}
 	}

@@ -11,19 +11,24 @@ import (
 
 // The versions that entries and records may have, as proto/quorate/store/v1/coordinator.proto describes them. A reader refuses a newer one,
 // and skips fields that it doesn't know. What holds need has a version of its own, for a build that knows none would
-// commit one; everything else stays as it was.
+// commit one, and so has the entry that begins to number transfers, for a build that doesn't number would lose count. Everything else stays as it was.
 const (
-	formatVersion = 1
-	holdsVersion  = 2
+	formatVersion  = 1
+	holdsVersion   = 2
+	numbersVersion = 3 // of entries only
 )
 
 func versionOf(facts []Fact) uint64 {
+	version := uint64(formatVersion)
 	for i := range facts {
-		if f := &facts[i]; f.Hold != nil || f.Stage != nil && f.Stage.IsHold() || f.Decide != nil && f.Decide.CapturedMinor != nil {
-			return holdsVersion
+		switch f := &facts[i]; {
+		case f.Number:
+			return numbersVersion
+		case f.Hold != nil || f.Stage != nil && f.Stage.IsHold() || f.Decide != nil && f.Decide.CapturedMinor != nil:
+			version = holdsVersion
 		}
 	}
-	return formatVersion
+	return version
 }
 
 // ErrDamaged says that stored bytes can't be what was written.
@@ -58,6 +63,8 @@ func appendFact(b []byte, f *Fact) []byte {
 	case f.Hold != nil:
 		b, mark = wire.OpenMessage(b, 4)
 		b = wire.AppendBytes(b, 1, f.Hold[:])
+	case f.Number:
+		b, mark = wire.OpenMessage(b, 5)
 	default:
 		b, mark = wire.OpenMessage(b, 3)
 		for i := range f.Settle {
@@ -119,8 +126,8 @@ func Decode(data []byte) (at time.Time, facts []Fact, err error) {
 	for c.Next() {
 		switch c.Number {
 		case 1:
-			if version = c.Uint(); version > holdsVersion {
-				return time.Time{}, nil, checkVersion(version) // what follows may mean anything
+			if version = c.Uint(); version > numbersVersion {
+				return time.Time{}, nil, checkVersion(version, numbersVersion) // what follows may mean anything
 			}
 		case 2:
 			at = timeOf(c.Sint())
@@ -132,28 +139,28 @@ func Decode(data []byte) (at time.Time, facts []Fact, err error) {
 			c.Skip()
 		}
 	}
-	if err := failure(&c, version); err != nil {
+	if err := failure(&c, version, numbersVersion); err != nil {
 		return time.Time{}, nil, err
 	}
 	return at, facts, nil
 }
 
-// failure says what is wrong with an entry or a record that has been read.
-func failure(c *wire.Cursor, version uint64) error {
+// failure says what is wrong with an entry, a record or a place that has been read, of which this build reads versions up to newest.
+func failure(c *wire.Cursor, version, newest uint64) error {
 	if c.Err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, c.Err)
 	}
-	return checkVersion(version)
+	return checkVersion(version, newest)
 }
 
-func checkVersion(version uint64) error {
-	if version == formatVersion || version == holdsVersion {
-		return nil
+func checkVersion(version, newest uint64) error {
+	if version > newest {
+		return fmt.Errorf("%w: version %d, this build reads %d", ErrNewerFormat, version, newest)
 	}
-	if version > holdsVersion {
-		return fmt.Errorf("%w: version %d, this build reads %d", ErrNewerFormat, version, holdsVersion)
+	if version == 0 {
+		return fmt.Errorf("%w: version %d", ErrDamaged, version)
 	}
-	return fmt.Errorf("%w: version %d", ErrDamaged, version)
+	return nil
 }
 
 func timeOf(unixNano int64) time.Time { return time.Unix(0, unixNano).UTC() }
@@ -171,6 +178,11 @@ func decodeFact(c *wire.Cursor) (f Fact) {
 			f.Settle = decodeSettlement(&m)
 		case 4:
 			f.Hold = decodeHeld(&m)
+		case 5:
+			f.Number = true
+			for m.Next() {
+				m.Skip()
+			}
 		default:
 			c.Damage("a fact of kind %d", c.Number)
 		}
@@ -342,7 +354,7 @@ func decodeRecord(data []byte) (*Record, error) {
 		switch c.Number {
 		case 1:
 			if version = c.Uint(); version > holdsVersion {
-				return nil, checkVersion(version)
+				return nil, checkVersion(version, holdsVersion)
 			}
 		case 2:
 			m := c.Message()
@@ -383,7 +395,7 @@ func decodeRecord(data []byte) (*Record, error) {
 	if r.State < transfer.Pending || !marked || r.Transfer.ID == (transfer.ID{}) {
 		c.Damage("a record of %s in state %d, fingerprint: %t", r.Transfer.ID, r.State, marked)
 	}
-	if err := failure(&c, version); err != nil {
+	if err := failure(&c, version, holdsVersion); err != nil {
 		return nil, err
 	}
 	r.digest = r.hash()

@@ -141,7 +141,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}{
 		{"nothing", nil, coordinator.ErrDamaged},
 		{"text", []byte("hello"), coordinator.ErrDamaged},
-		{"a newer version", append([]byte{0x08, 3}, sound[2:]...), coordinator.ErrNewerFormat},
+		{"a newer version", append([]byte{0x08, 4}, sound[2:]...), coordinator.ErrNewerFormat},
 		{"no version", sound[2:], coordinator.ErrDamaged},
 		{"half an entry", sound[:len(sound)-3], coordinator.ErrDamaged},
 		{"a fact of no kind", []byte{0x08, 1, 0x1a, 0}, coordinator.ErrDamaged},
@@ -200,7 +200,7 @@ func FuzzRecord(f *testing.F) {
 		f.Add(w.Value)
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
-		hash := make([]byte, 8)
+		hash := make([]byte, 40) // no transfer has a place
 		alive, err := coordinator.New(memory{"h": hash, string(unsettledKey(1)): value})
 		if err == nil && alive.UnsettledCount() != 1 {
 			t.Fatalf("%d unsettled, want the one that is stored", alive.UnsettledCount())
@@ -208,6 +208,14 @@ func FuzzRecord(f *testing.F) {
 		checkKind(t, err)
 		finished := newMachine(t, memory{"h": hash, string(settledKey(1)): value})
 		_, err = finished.Lookup(id(1))
+		checkKind(t, err)
+		hash[15], hash[31] = 1, 1 // one has
+		place := "p\xff\xff\xff\xff\xff\xff\xff\xfe"
+		_, err = newMachine(t, memory{"h": hash, place: value}).List(&coordinator.Filter{}, 0, 1, 1, asItIs)
+		checkKind(t, err)
+		_, err = newMachine(t, memory{"h": hash, "d" + place[1:]: value, string(settledKey(1)): value}).DecidedAfter(&coordinator.Filter{}, 0, 1, 1)
+		checkKind(t, err)
+		_, err = coordinator.Scan(memory{"h": hash, place: value, string(settledKey(1)): value})
 		checkKind(t, err)
 	})
 }
@@ -239,7 +247,7 @@ func TestEntriesAreTheMessagesOfTheProto(t *testing.T) {
 	endless.Deadline = time.Time{}
 	no := abort(8, transfer.ErrInsufficientFunds)
 	no.Decide.Reason.Shortfall = &transfer.Shortfall{Account: "alice", Currency: "CZK", AvailableMinor: math.MinInt64, NeededMinor: math.MaxInt64}
-	facts := append(everyFact(), stage(holdOf(10, 1)), hold(10), capture(10, 1, math.MaxInt64), stage(long), stage(endless), no, tombstone(9, transfer.ErrCancelled), settle())
+	facts := append(everyFact(), stage(holdOf(10, 1)), hold(10), capture(10, 1, math.MaxInt64), number, stage(long), stage(endless), no, tombstone(9, transfer.ErrCancelled), settle())
 	for _, at := range []time.Time{at(1), time.Unix(0, 0), time.Unix(0, math.MinInt64)} {
 		written := coordinator.Encode(at, facts)
 		entry := &storev1.CoordinatorEntry{}

@@ -12,6 +12,8 @@ type Fact struct {
 	Hold   *transfer.ID       // every bank has reserved its part of a hold, and it waits for its client
 	Decide *Decision          // its outcome is known from here on
 	Settle []transfer.ID      // every bank has confirmed the outcome
+	// Number has transfers and decisions numbered from here on (order.go); all that there are get their numbers now.
+	Number bool
 }
 
 // Decision is the outcome of one transfer. An Aborted decision on an id that nobody has staged is a

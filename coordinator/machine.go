@@ -28,16 +28,20 @@ type Machine struct {
 	dirty    []*Record               // changed since the last Checkpoint, in the order of the first change
 	flushing []*Record               // in the last Checkpoint, not yet reported durable
 	absent   map[transfer.ID]bool    // looked up, and in no record: most are staged next. Not state: forgotten at will
+	newest   transfer.ID             // no settled record that only the reader knows has a higher id: clients number in the order of time, so most new ones needn't be looked for
 
-	applied uint64
-	hash    uint64 // sum of the records' hashes
-	staged  int    // undecided
-	alive   int    // unsettled
+	numbered bool  // a Number fact has come: the two orders have all transfers. Before, they have none
+	noted    order // transfers by when the group took note of them …
+	decided  order // … and by when it decided them
+	applied  uint64
+	hash     uint64 // sum of the hashes of records and places
+	staged   int    // undecided
+	alive    int    // unsettled
 }
 
 // New makes a machine from what the reader shows. Only unsettled records are loaded; finished ones are read when asked for.
 func New(reader Reader) (*Machine, error) {
-	m := &Machine{reader: reader, records: map[transfer.ID]*Record{}, absent: map[transfer.ID]bool{}}
+	m := &Machine{reader: reader, records: map[transfer.ID]*Record{}, absent: map[transfer.ID]bool{}, noted: newOrder(keyPlace), decided: newOrder(keyDecided)}
 	if reader == nil {
 		return m, nil
 	}
@@ -79,6 +83,8 @@ func (m *Machine) applyFact(results []Applied, at time.Time, f *Fact) ([]Applied
 	case f.Decide != nil:
 		r, err := m.decide(f.Decide)
 		return append(results, r), err
+	case f.Number:
+		return results, m.number()
 	default:
 		for _, id := range f.Settle {
 			r, err := m.settle(id)
@@ -139,6 +145,7 @@ func (m *Machine) decide(d *Decision) (Applied, error) {
 		invariant.Holds(d.State == transfer.Aborted, "transfer %s is decided %s but was never staged", d.ID, d.State)
 		r = &Record{Transfer: transfer.Transfer{ID: d.ID}, State: transfer.Aborted, Reason: d.Reason, Settled: true, CreatedAt: d.At, DecidedAt: d.At}
 		m.add(r)
+		m.place(&m.decided, d.ID, d.At)
 		return Applied{ID: d.ID, Kind: Decided, Record: r}, nil
 	}
 	if r.State.Decided() {
@@ -160,6 +167,7 @@ func (m *Machine) decide(d *Decision) (Applied, error) {
 		m.staged--
 	}
 	m.change(r, func() { r.State, r.Reason, r.DecidedAt, r.CapturedMinor = d.State, d.Reason, d.At, d.CapturedMinor })
+	m.place(&m.decided, d.ID, d.At)
 	return Applied{ID: d.ID, Kind: Decided, Record: r}, nil
 }
 
@@ -183,6 +191,7 @@ func (m *Machine) add(r *Record) {
 	delete(m.absent, r.Transfer.ID)
 	r.digest = r.hash()
 	m.hash += r.digest
+	m.place(&m.noted, r.Transfer.ID, r.CreatedAt)
 	m.touch(r)
 }
 
@@ -204,16 +213,21 @@ func (m *Machine) touch(r *Record) {
 // find looks a record up in memory, then in what is stored; nil if the id is unknown. What only the reader
 // knows is settled and will never change again.
 func (m *Machine) find(id transfer.ID) (*Record, error) {
-	if r, ok := m.records[id]; ok || m.reader == nil || m.absent[id] || mutant.On(mutant.ForgetFinished) {
+	if r, ok := m.records[id]; ok || m.isNew(id) || m.absent[id] || mutant.On(mutant.ForgetFinished) {
 		return r, nil
 	}
 	return m.readFinished(id)
 }
 
+// isNew says that the reader can't know a settled record of this id.
+func (m *Machine) isNew(id transfer.ID) bool {
+	return m.reader == nil || bytes.Compare(id[:], m.newest[:]) > 0
+}
+
 // Lookup reads one record; nil if the id is unknown. The record is shared: read only, and only until the next Apply.
 func (m *Machine) Lookup(id transfer.ID) (*Record, error) {
 	r, err := m.find(id)
-	if r == nil && err == nil && m.reader != nil {
+	if r == nil && err == nil && !m.isNew(id) {
 		if len(m.absent) >= absentMax {
 			clear(m.absent)
 		}

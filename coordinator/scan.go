@@ -16,18 +16,65 @@ type Scanned struct {
 // Scan reads all records as they are stored, in constant memory, and computes the state hash anew. An error that wraps ErrDamaged says which record
 // can't be right; any other is a reader that failed.
 func Scan(reader Reader) (s Scanned, err error) {
-	if s.Recorded, _, err = storedHash(reader); err != nil {
+	stored, _, err := storedState(reader)
+	if err != nil {
 		return s, err
 	}
+	s.Recorded = stored.hash
+	decided := uint64(0)
 	for _, prefix := range []byte{keySettled, keyUnsettled} {
-		if err := s.read(reader, prefix); err != nil {
+		if err := s.read(reader, prefix, &decided); err != nil {
 			return s, err
 		}
 	}
-	return s, nil
+	noted := s.Records
+	if err := s.readOrder(reader, &stored.noted, !stored.numbered, noted); err != nil {
+		return s, err
+	}
+	return s, s.readOrder(reader, &stored.decided, !stored.numbered, decided)
 }
 
-func (s *Scanned) read(reader Reader, prefix byte) error {
+// readOrder looks at every place from the newest down: the numbers have no gaps, times don't go back, and each is of a transfer that is there.
+func (s *Scanned) readOrder(reader Reader, o *order, unnumbered bool, transfers uint64) error {
+	if !unnumbered && o.last != transfers {
+		return fmt.Errorf("%w: order %c has %d places for %d transfers", ErrDamaged, o.prefix, o.last, transfers)
+	}
+	next, reached := o.last, o.reachedNanos
+	var damage error
+	err := reader.Scan([]byte{o.prefix}, []byte{o.prefix + 1}, func(key, value []byte) bool {
+		s.Records++
+		number, p, err := decodePlace(key, value)
+		switch {
+		case err != nil:
+			damage = err
+		case unnumbered || number != next || p.reachedNanos > reached || (number == o.last && p.reachedNanos != reached):
+			damage = fmt.Errorf("%w: place %c%d has reached %d; place %d should come, and %d is the latest time", ErrDamaged, o.prefix, number, p.reachedNanos, next, reached)
+		default:
+			damage = mustHave(reader, p.id)
+			s.Computed += p.hash(o.prefix, number)
+		}
+		next, reached = next-1, p.reachedNanos
+		return damage == nil
+	})
+	if err != nil {
+		return fmt.Errorf("read places %c: %w", o.prefix, err)
+	}
+	if damage == nil && next != 0 {
+		damage = fmt.Errorf("%w: order %c begins with place %d", ErrDamaged, o.prefix, next+1)
+	}
+	return damage
+}
+
+func mustHave(reader Reader, id transfer.ID) error {
+	for _, prefix := range []byte{keySettled, keyUnsettled} {
+		if _, ok, err := reader.Get(recordKey(prefix, id)); ok || err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: transfer %s has a place in an order and no record", ErrDamaged, id)
+}
+
+func (s *Scanned) read(reader Reader, prefix byte, decided *uint64) error {
 	var damage error
 	err := reader.Scan([]byte{prefix}, []byte{prefix + 1}, func(key, value []byte) bool {
 		s.Records++
@@ -37,6 +84,9 @@ func (s *Scanned) read(reader Reader, prefix byte) error {
 		}
 		if damage = r.checkStored(prefix, key[1:]); damage != nil {
 			return false
+		}
+		if r.State.Decided() {
+			*decided++
 		}
 		s.Computed += r.hash()
 		return true

@@ -16,7 +16,7 @@ func stored(t *testing.T) (*coordinator.Machine, memory) {
 	disk := memory{}
 	m := newMachine(t, disk)
 	for i, facts := range [][]coordinator.Fact{
-		{stage(payment(1, 1)), stage(payment(2, 1)), stage(payment(3, 1))},
+		{number, stage(payment(1, 1)), stage(payment(2, 1)), stage(payment(3, 1))},
 		{commit(2), abort(3, transfer.ErrInsufficientFunds), abort(4, transfer.ErrOrphaned)},
 		{settle(2)},
 	} {
@@ -30,7 +30,7 @@ func stored(t *testing.T) (*coordinator.Machine, memory) {
 func TestAScanFindsWhatTheCoordinatorRecorded(t *testing.T) {
 	m, disk := stored(t)
 	s, err := coordinator.Scan(disk)
-	if want := (coordinator.Scanned{Records: 4, Recorded: m.Hash(), Computed: m.Hash()}); err != nil || s != want {
+	if want := (coordinator.Scanned{Records: 11, Recorded: m.Hash(), Computed: m.Hash()}); err != nil || s != want {
 		t.Errorf("got %+v, %v, want %+v", s, err, want)
 	}
 	if s, err := coordinator.Scan(memory{}); err != nil || s != (coordinator.Scanned{}) {

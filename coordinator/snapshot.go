@@ -1,7 +1,6 @@
 package coordinator
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"github.com/quorate/quorate/internal/invariant"
@@ -13,11 +12,15 @@ type KV = struct{ Key, Value []byte }
 
 // The keys of a coordinator's stored state:
 //
-//	'h'        state hash, 8 bytes big endian
+//	'h'        the state: its hash and, once transfers are numbered, the last number and the time reached of both orders, 8 bytes big endian each
+//	'd' + n    the place with number n of the order of decisions, its bits turned over: read when somebody follows them
+//	'p' + n    likewise of the order of taking note: read when transfers are listed
 //	'u' + id   an unsettled record: all of them are loaded at start
 //	'r' + id   a settled record: read when asked for
 const (
 	keyHash      = 'h'
+	keyDecided   = 'd'
+	keyPlace     = 'p'
 	keyUnsettled = 'u'
 	keySettled   = 'r'
 )
@@ -51,8 +54,9 @@ func cut(chunk []byte, prefix byte, r *Record, left int) (KV, []byte) {
 // applied index and calls Checkpointed before the next Checkpoint.
 func (m *Machine) Checkpoint() []KV {
 	invariant.Holds(m.flushing == nil, "a checkpoint of %d records is still under way", len(m.flushing))
-	writes := make([]KV, 0, len(m.dirty)+1)
-	writes = append(writes, KV{Key: []byte{keyHash}, Value: binary.BigEndian.AppendUint64(nil, m.hash)})
+	writes := make([]KV, 0, len(m.dirty)+len(m.noted.fresh)+len(m.decided.fresh)+1)
+	writes = append(writes, KV{Key: []byte{keyHash}, Value: m.encodeState()})
+	writes = m.decided.checkpoint(m.noted.checkpoint(writes))
 	var chunk []byte
 	var kv KV
 	for i, r := range m.dirty {
@@ -83,18 +87,26 @@ func (m *Machine) Checkpointed() {
 	for _, r := range m.flushing {
 		if r.Settled && !r.dirty {
 			delete(m.records, r.Transfer.ID)
+			if m.isNew(r.Transfer.ID) {
+				m.newest = r.Transfer.ID
+			}
 		}
 	}
 	m.flushing = nil
+	m.noted.checkpointed()
+	m.decided.checkpointed()
 }
 
 // load brings the unsettled records and the hash back.
 func (m *Machine) load() error {
-	hash, ok, err := storedHash(m.reader)
+	stored, ok, err := storedState(m.reader)
 	if err != nil || !ok {
 		return err
 	}
-	m.hash = hash
+	m.hash, m.numbered, m.noted, m.decided = stored.hash, stored.numbered, stored.noted, stored.decided
+	if err := m.findNewest(); err != nil {
+		return fmt.Errorf("read the newest settled transfer: %w", err)
+	}
 	var failed error
 	err = m.reader.Scan([]byte{keyUnsettled}, []byte{keyUnsettled + 1}, func(_, value []byte) bool {
 		r, err := decodeRecord(value)
@@ -119,18 +131,38 @@ func (m *Machine) load() error {
 	return nil
 }
 
-// storedHash reads the state hash that was stored with the records; ok is false if nothing was ever stored.
-func storedHash(reader Reader) (hash uint64, ok bool, err error) {
-	value, ok, err := reader.Get([]byte{keyHash})
-	switch {
-	case err != nil:
-		return 0, false, fmt.Errorf("read coordinator state: %w", err)
-	case !ok:
-		return 0, false, nil
-	case len(value) != 8:
-		return 0, false, fmt.Errorf("%w: state hash of %d bytes", ErrDamaged, len(value))
+// findNewest looks for the highest settled id bit by bit: a reader only reads forwards.
+func (m *Machine) findNewest() error {
+	for bit := range 8 * len(m.newest) {
+		at, mask := bit/8, byte(0x80)>>(bit%8)
+		from := m.newest
+		if from[at]&mask != 0 {
+			continue
+		}
+		from[at] = from[at]&-mask | mask
+		clear(from[at+1:])
+		err := m.reader.Scan(recordKey(keySettled, from), []byte{keySettled + 1}, func(key, _ []byte) bool {
+			copy(m.newest[:], key[1:])
+			return false
+		})
+		if err != nil {
+			return err
+		}
 	}
-	return binary.BigEndian.Uint64(value), true, nil
+	return nil
+}
+
+// storedState reads what is stored of the group as a whole; ok is false if nothing was ever stored.
+func storedState(reader Reader) (s state, ok bool, err error) {
+	value, ok, err := reader.Get([]byte{keyHash})
+	if err != nil {
+		return s, false, fmt.Errorf("read coordinator state: %w", err)
+	}
+	if !ok {
+		return emptyState(), false, nil
+	}
+	s, err = decodeState(value)
+	return s, true, err
 }
 
 // readFinished reads a settled record; nil if there is none.

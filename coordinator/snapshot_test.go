@@ -22,11 +22,11 @@ func TestCheckpointWritesOnlyWhatChanged(t *testing.T) {
 		want  []string
 	}{
 		{"nothing happened", nil, []string{"put h"}},
-		{"two are staged", []coordinator.Fact{stage(payment(1, 1)), stage(payment(2, 1))}, []string{"put h", "put u1", "put u2"}},
-		{"one is decided", []coordinator.Fact{commit(2)}, []string{"put h", "put u2"}},
+		{"two are staged", []coordinator.Fact{number, stage(payment(1, 1)), stage(payment(2, 1))}, []string{"put h", "put p254", "put p253", "put u1", "put u2"}},
+		{"one is decided", []coordinator.Fact{commit(2)}, []string{"put h", "put d254", "put u2"}},
 		{"it is settled", []coordinator.Fact{settle(2)}, []string{"put h", "delete u2", "put r2"}},
-		{"one lives its whole life between two checkpoints", []coordinator.Fact{stage(payment(3, 1)), commit(3), settle(3)}, []string{"put h", "put r3"}},
-		{"a tombstone", []coordinator.Fact{abort(4, transfer.ErrOrphaned)}, []string{"put h", "put r4"}},
+		{"one lives its whole life between two checkpoints", []coordinator.Fact{stage(payment(3, 1)), commit(3), settle(3)}, []string{"put h", "put p252", "put d253", "put r3"}},
+		{"a tombstone", []coordinator.Fact{abort(4, transfer.ErrOrphaned)}, []string{"put h", "put p251", "put d252", "put r4"}},
 		{"duplicates", []coordinator.Fact{stage(payment(1, 1)), stage(payment(3, 1)), settle(2)}, []string{"put h"}},
 	}
 	for i, step := range steps {
@@ -152,6 +152,9 @@ func drawFacts(t *rapid.T, m *coordinator.Machine, ids int) []coordinator.Fact {
 		choices = append(choices, settle(n), settle(n), settle(n, n))
 	}
 	facts = append(facts, rapid.SampledFrom(choices).Draw(t, "fact"))
+	if rapid.IntRange(0, 9).Draw(t, "number") == 0 {
+		facts = append(facts, number)
+	}
 	if rapid.Bool().Draw(t, "two in one entry") {
 		facts = append(facts, stage(payment(rapid.IntRange(1, ids).Draw(t, "second id"), 100)))
 	}
@@ -193,6 +196,14 @@ func compare(t *rapid.T, plain, checkpointed *coordinator.Machine, ids int) {
 		if diff := cmp.Diff(public(want), public(got)); diff != "" {
 			t.Fatalf("transfer %d (-plain +checkpointed):\n%s", n, diff)
 		}
+	}
+	want, _, err := numbersOf(plain, coordinator.Filter{}, 100, 100)
+	got, _, err2 := numbersOf(checkpointed, coordinator.Filter{}, 2, 3)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil || err2 != nil {
+		t.Fatalf("listed (-plain +checkpointed), %v, %v:\n%s", err, err2, diff)
+	}
+	if diff := cmp.Diff(followed(t, plain, 0, 100, 100), followed(t, checkpointed, 0, 2, 3)); diff != "" {
+		t.Fatalf("decided (-plain +checkpointed):\n%s", diff)
 	}
 	if diff := cmp.Diff(publicAll(plain), publicAll(checkpointed)); diff != "" {
 		t.Fatalf("unsettled (-plain +checkpointed):\n%s", diff)
@@ -303,4 +314,65 @@ func TestLookupRemembersNoAbsenceTooLong(t *testing.T) {
 			t.Fatalf("staged again: %+v", a)
 		}
 	}
+}
+
+// counting is a disk that counts how often it was asked for one key.
+type counting struct {
+	memory
+	gets int
+}
+
+func (c *counting) Get(key []byte) ([]byte, bool, error) {
+	c.gets++
+	return c.memory.Get(key)
+}
+
+func TestAnIDAboveAllOthersIsNotLookedFor(t *testing.T) {
+	disk := &counting{memory: memory{}}
+	m := newMachine(t, disk)
+	apply(t, m, 1, abort(7, transfer.ErrOrphaned), abort(3, transfer.ErrOrphaned))
+	disk.store(m.Checkpoint())
+	m.Checkpointed()
+	for _, m := range []*coordinator.Machine{m, newMachine(t, disk)} {
+		for n, want := range map[int]int{8: 0, 5: 1, 7: 1, 3: 1} {
+			disk.gets = 0
+			if r := lookup(t, m, n); (r != nil) != (n == 7 || n == 3) || disk.gets != want {
+				t.Errorf("transfer %d: found %t with %d reads, want %d", n, r != nil, disk.gets, want)
+			}
+		}
+	}
+}
+
+func TestWhatIsSettledIsKnownWhateverItsID(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		disk, index := memory{}, uint64(0)
+		m, err := coordinator.New(disk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := rapid.SliceOfN(rapid.SliceOfN(rapid.ByteRange(0, 255), 16, 16), 1, 12).Draw(t, "ids")
+		for i, raw := range ids {
+			id := transfer.ID(raw)
+			id[15] |= 1 // not zero
+			ids[i] = id[:]
+			index++
+			if _, err := m.Apply(index, coordinator.Encode(at(1), []coordinator.Fact{{Decide: &coordinator.Decision{ID: id, State: transfer.Aborted, At: at(2), Tombstone: true}}})); err != nil {
+				t.Fatal(err)
+			}
+			if rapid.Bool().Draw(t, "checkpoint") {
+				disk.store(m.Checkpoint())
+				m.Checkpointed()
+				if rapid.Bool().Draw(t, "restart") {
+					if m, err = coordinator.New(disk); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			for _, known := range ids[:i+1] {
+				if r, err := m.Lookup(transfer.ID(known)); r == nil || err != nil {
+					t.Fatalf("%x is forgotten: %v", known, err)
+				}
+			}
+		}
+	})
 }

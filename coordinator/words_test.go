@@ -51,6 +51,9 @@ func capture(n int, amountsMinor ...int64) coordinator.Fact {
 	return f
 }
 
+// number begins to number transfers.
+var number = coordinator.Fact{Number: true}
+
 func stage(t *transfer.Transfer) coordinator.Fact { return coordinator.Fact{Stage: t} }
 
 func commit(n int) coordinator.Fact {

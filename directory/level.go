@@ -11,8 +11,9 @@ type Level uint32
 const (
 	LevelFirst Level = 1
 	LevelHolds Level = 2 // transfers that are held until a client captures or voids them
+	LevelLists Level = 2 // transfers that are numbered, and so can be listed and watched
 
-	LevelNewest = LevelHolds // what this build can read
+	LevelNewest Level = 2 // what this build can read
 )
 
 // Level is what every node can read. It never goes back.

@@ -25,6 +25,9 @@ type coordinatorHost struct {
 	driver  *driver.Driver
 	facts   []coordinator.Fact // wait for the next entry
 	riding  riding
+	// numbering: in this reign an entry that begins to number transfers was asked for.
+	numbering bool
+	young     bool // it was empty when this replica was opened
 }
 
 func (l *Lane) newCoordinator(g *group, cfg Config, reader Reader) (machineHost, error) {
@@ -45,7 +48,8 @@ func (c *coordinatorHost) Reload() (err error) {
 	if c.machine, err = coordinator.New(c.reader); err != nil {
 		return err
 	}
-	c.driver, c.facts, c.riding = driver.New(c.config, c.machine), nil, riding{}
+	c.driver, c.facts, c.riding, c.numbering = driver.New(c.config, c.machine), nil, riding{}, false
+	c.young = c.machine.IsEmpty()
 	return nil
 }
 
@@ -78,7 +82,7 @@ func (c *coordinatorHost) lead() { c.driver.Lead(c.lane.now) }
 
 func (c *coordinatorHost) depose() {
 	c.driver.Depose()
-	c.facts, c.riding = nil, riding{}
+	c.facts, c.riding, c.numbering = nil, riding{}, false
 	c.carryOut()
 }
 
@@ -117,6 +121,10 @@ func (c *coordinatorHost) propose() {
 		if c.facts = slices.DeleteFunc(c.facts, func(f coordinator.Fact) bool { return len(f.Settle) > 0 }); len(c.facts) == 0 {
 			return
 		}
+	}
+	if c.mayNumber() {
+		c.numbering = true
+		c.facts = slices.Insert(c.facts, 0, coordinator.Fact{Number: true})
 	}
 	n := fitting(c.facts, c.lane.limits.EntryFactsMax, c.lane.limits.EntryBytesMax, factBytes)
 	if _, err := c.group.replica.Propose(coordinator.Encode(c.lane.now, c.facts[:n])); err != nil {
@@ -200,17 +208,26 @@ func (c *coordinatorHost) serve(w waiter, ask Ask) {
 	case CancelTransfer:
 		c.driver.Cancel(c.lane.now, driver.Waiter(w), a.ID)
 		c.lane.touch(c.group)
-	case GetTransfer:
+	case GetTransfer, ListTransfers, ListInDoubt:
 		c.lane.read(c.group, w, ask)
+	case ReadDecisions: // from another node: what is applied here is committed
+		c.lane.answer(w, c.decisions(&a))
 	default:
 		c.lane.answer(w, Answer{Err: fmt.Errorf("%w: a coordinator doesn't answer %T", transfer.ErrInvalidRequest, ask)})
 	}
 }
 
 func (c *coordinatorHost) answerRead(w waiter, ask Ask) {
-	get, ok := ask.(GetTransfer)
-	invariant.Holds(ok, "a coordinator reads transfers only, not %T", ask)
-	c.driver.Get(driver.Waiter(w), get.ID)
+	switch a := ask.(type) {
+	case GetTransfer:
+		c.driver.Get(driver.Waiter(w), a.ID)
+	case ListTransfers:
+		c.lane.answer(w, c.list(&a))
+	case ListInDoubt:
+		c.lane.answer(w, c.inDoubt(&a))
+	default:
+		invariant.Fail("a coordinator reads transfers only, not %T", ask)
+	}
 }
 
 // answerStale says what this replica has applied, without asking anybody whether that is still so.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/coordinator"
 	"github.com/quorate/quorate/coordinator/driver"
 	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/raft"
@@ -63,6 +64,7 @@ type Answer struct {
 	Entries  []bank.Entry
 	LastSeq  uint64 // of a statement: where the next page begins …
 	More     bool   // … if there is one
+	Listing  *Listing
 	Audit    bank.Audit
 	Status   *Status
 	Hash     StateHash
@@ -70,6 +72,21 @@ type Answer struct {
 	Found    []bank.Result // one for each content; zero: nothing is known of it
 	Members  []MemberStatus
 	Tokens   []directory.Token
+}
+
+// Listing is what a coordinator group lists: of ListTransfers a Page, of ReadDecisions Decisions, of ListInDoubt Doubts. Most answers have none.
+type Listing struct {
+	Page      coordinator.Page
+	Decisions coordinator.Decisions
+	Doubts    []driver.Doubt
+}
+
+// Listed is the Listing, or an empty one: another node says nothing of what is empty.
+func (a *Answer) Listed() Listing {
+	if a.Listing == nil {
+		return Listing{}
+	}
+	return *a.Listing
 }
 
 // Message is what lanes say to each other: RaftMessage, BankRequests, BankAnswers, Inquiry, Forward, ForwardReply, Pulse, Register

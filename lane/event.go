@@ -54,8 +54,8 @@ func (Asked) isEvent()        {}
 func (Forgotten) isEvent()    {}
 
 // Ask is what a client may want: Submit, CaptureTransfer, VoidTransfer, CancelTransfer, GetTransfer, OpenAccount, ChangeAccount, GetAccount, ListAccounts, GetStatement, ListEntries,
-// AuditBank or GetStatus; an operator HoldCommits, Cut, HashReplica, SaveReplica, Examine, FindTransfers, ListMembers, AddMember, PromoteMember, RemoveMember,
-// PlaceGroup, TransferLeader, ListTokens, AddToken or RevokeToken. The list is closed.
+// ListTransfers, ListInDoubt, ReadDecisions, AuditBank or GetStatus; an operator HoldCommits, Cut, HashReplica, SaveReplica, Examine, FindTransfers,
+// ListMembers, AddMember, PromoteMember, RemoveMember, PlaceGroup, TransferLeader, ListTokens, AddToken or RevokeToken. The list is closed.
 type Ask interface{ isAsk() }
 
 // Submit wants a transfer carried out, and waits for its outcome.

@@ -49,6 +49,12 @@ func (w *gateway) add(l *Lane, asked Asked) {
 		l.answerHere(asked.Request, l.answerStale(l.groups[a.group], get))
 		return
 	}
+	if read, ok := asked.Ask.(ReadDecisions); ok && l.groups[a.group] != nil {
+		if c, is := l.groups[a.group].host.(*coordinatorHost); is && c.canList() {
+			l.answerHere(asked.Request, c.decisions(&read))
+			return
+		}
+	}
 	if err := l.admit(a); err != nil {
 		l.answerHere(asked.Request, Answer{Err: err})
 		return

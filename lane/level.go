@@ -73,6 +73,8 @@ func levelFor(ask Ask) directory.Level {
 		}
 	case CaptureTransfer, VoidTransfer:
 		return directory.LevelHolds
+	case ListTransfers, ListInDoubt, ReadDecisions:
+		return directory.LevelLists
 	}
 	return directory.LevelFirst
 }

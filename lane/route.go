@@ -51,6 +51,12 @@ func (l *Lane) groupOf(ask Ask) GroupID {
 		return BankGroup(a.Bank)
 	case FindTransfers:
 		return BankGroup(a.Bank)
+	case ListTransfers:
+		return a.Group
+	case ListInDoubt:
+		return a.Group
+	case ReadDecisions:
+		return a.Group
 	case Cut:
 		return a.Group
 	case HashReplica:

@@ -36,10 +36,11 @@ type world struct {
 	stalled raft.NodeID                       // its disk stands still: it confirms nothing
 	writing map[raft.NodeID][]lane.GroupWrite // what the disks haven't confirmed
 	levels  map[raft.NodeID]directory.Level   // what a lane that is made now can read; zero: everything
+	older   []replica.KV                      // the checkpoint of a coordinator that starts, at entry 4
 	lost    map[lane.GroupID]raft.Term        // what a lane that is made now has lost what it promised in
 }
 
-func newWorld(t *testing.T, engine string, d lane.Directory, limits lane.Limits) *world {
+func newWorld(t *testing.T, engine string, d lane.Directory, limits lane.Limits, first ...func(*world)) *world {
 	t.Helper()
 	w := &world{
 		t: t, now: start, lanes: map[raft.NodeID]*lane.Lane{}, frozen: map[raft.NodeID]bool{},
@@ -53,6 +54,10 @@ func newWorld(t *testing.T, engine string, d lane.Directory, limits lane.Limits)
 			Node: id, Seed: uint64(id), Directory: d, Disk: directory.Disk{byte(id)}, Limits: limits, Level: w.levels[id], NewEngine: engines[engine],
 			Restore: func(g lane.GroupID) (raft.State, lane.Reader, error) {
 				disk[g] = newShelf()
+				if w.older != nil && g == lane.CoordinatorGroup(0) {
+					keep(disk[g].kv, w.older)
+					return raft.State{HardState: raft.HardState{Term: 1}, Compacted: raft.EntryID{Index: 4, Term: 1}, Applied: 4}, disk[g], nil
+				}
 				if lost := w.lost[g]; lost > 0 {
 					return raft.State{HardState: raft.HardState{Term: lost + 1}, Lost: lost}, disk[g], nil
 				}
@@ -63,6 +68,9 @@ func newWorld(t *testing.T, engine string, d lane.Directory, limits lane.Limits)
 			t.Fatal(err)
 		}
 		w.lanes[id] = l
+	}
+	for _, prepare := range first {
+		prepare(w)
 	}
 	for _, id := range d.Coordinators[0] {
 		w.start(id)

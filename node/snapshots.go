@@ -16,6 +16,7 @@ import (
 // the store open, so that all chunks are of one moment.
 type snapshots struct {
 	store  *storage.Store
+	pause  time.Duration    // lane.Limits.SnapshotPause
 	read   func(lane.Event) // hears of every chunk
 	failed func(error)      // hears of damage
 	open   map[receiver]*opened
@@ -48,13 +49,8 @@ type pending struct {
 	due time.Time
 }
 
-// A chunk waits snapshotPause times as long as the one before it was under way, snapshotPauseMax at most: sending a snapshot takes a quarter of what it could, and less while the machines
-// are busy with traffic, for chunks take longer then. (The idea of RFC 6817: what is in the background yields as delays grow.) The pause is
-// shorter than the time after which an engine asks again.
-const (
-	snapshotPause    = 3
-	snapshotPauseMax = 200 * time.Millisecond
-)
+// pauseLongest bounds how long a chunk waits (lane.Limits.SnapshotPause). It is shorter than the time after which an engine asks again.
+const pauseLongest = 200 * time.Millisecond
 
 // A view that nobody has asked for this long is closed: the member is gone or has all of it. snapshotsMax bounds
 // the views; the one that was asked for longest ago makes room.
@@ -63,8 +59,8 @@ const (
 	snapshotsMax = 64
 )
 
-func newSnapshots(store *storage.Store, read func(lane.Event), failed func(error)) *snapshots {
-	return &snapshots{store: store, read: read, failed: failed, open: map[receiver]*opened{}, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+func newSnapshots(store *storage.Store, pause int, read func(lane.Event), failed func(error)) *snapshots {
+	return &snapshots{store: store, pause: time.Duration(pause), read: read, failed: failed, open: map[receiver]*opened{}, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 }
 
 // ask queues what a step wants read. It never blocks: an engine asks for one chunk at a time for each member, and again only after
@@ -135,14 +131,15 @@ func (s *snapshots) wait(r *lane.ReadSnapshot) {
 	s.waits = append(s.waits, pending{*r, s.due(r)})
 }
 
-// due says when a chunk may be read.
+// due says when a chunk may be read. One that is under way takes longer while the machines are busy, so a snapshot is slow then and quick at night: what
+// is in the background yields as delays grow (the idea of RFC 6817).
 func (s *snapshots) due(r *lane.ReadSnapshot) time.Time {
 	now := time.Now()
 	o := s.open[receiver{r.Group, r.To}]
 	if o == nil || r.Offset == 0 {
 		return now
 	}
-	return now.Add(min(snapshotPause*now.Sub(o.given), snapshotPauseMax))
+	return now.Add(min(s.pause*now.Sub(o.given), pauseLongest))
 }
 
 // readDue reads the chunks whose time has come, and returns how long the next one waits.

@@ -41,6 +41,12 @@ func forwardToProto(m *lane.Forward) *peerv1.Forward {
 		p.Ask = &peerv1.Forward_ListEntries{ListEntries: &peerv1.Page{AfterSeq: a.AfterSeq, Limit: uint32(a.Limit)}}
 	case lane.AuditBank:
 		p.Ask = &peerv1.Forward_Audit{Audit: &peerv1.Empty{}}
+	case lane.ListTransfers:
+		p.Ask = &peerv1.Forward_ListTransfers{ListTransfers: transferPageToProto(&a)}
+	case lane.ListInDoubt:
+		p.Ask = &peerv1.Forward_ListInDoubt{ListInDoubt: uint32(a.Limit)}
+	case lane.ReadDecisions:
+		p.Ask = &peerv1.Forward_ReadDecisions{ReadDecisions: decisionPageToProto(&a)}
 	default:
 		invariant.Holds(askToProto(p, m.Ask), "request %T is never forwarded", m.Ask)
 	}
@@ -112,6 +118,20 @@ func forwardFromProto(p *peerv1.Forward) (lane.Message, error) {
 		m.Ask = lane.ListEntries{Bank: at, AfterSeq: a.ListEntries.GetAfterSeq(), Limit: int(a.ListEntries.GetLimit())}
 	case *peerv1.Forward_Audit:
 		m.Ask = lane.AuditBank{Bank: at}
+	case *peerv1.Forward_ListTransfers:
+		ask, err := transferPageFromProto(group, a.ListTransfers)
+		if err != nil {
+			return nil, err
+		}
+		m.Ask = ask
+	case *peerv1.Forward_ListInDoubt:
+		m.Ask = lane.ListInDoubt{Group: group, Limit: int(a.ListInDoubt)}
+	case *peerv1.Forward_ReadDecisions:
+		ask, err := decisionPageFromProto(group, a.ReadDecisions)
+		if err != nil {
+			return nil, err
+		}
+		m.Ask = ask
 	default:
 		if m.Ask = askFromProto(p); m.Ask == nil {
 			return nil, fmt.Errorf("%w: a forwarded request of no known kind", errMalformed)
@@ -151,6 +171,7 @@ func forwardReplyToProto(m *lane.ForwardReply) *peerv1.ForwardReply {
 	}
 	p.OpenHolds, p.LastEntry = m.Answer.Audit.OpenHolds, m.Answer.Audit.LastEntry
 	p.LastSeq, p.More = m.Answer.LastSeq, m.Answer.More
+	listToProto(&m.Answer, p)
 	return p
 }
 
@@ -195,7 +216,7 @@ func forwardReplyFromProto(p *peerv1.ForwardReply) (lane.Message, error) {
 	}
 	m.Answer.Audit.OpenHolds, m.Answer.Audit.LastEntry = p.OpenHolds, p.LastEntry
 	m.Answer.LastSeq, m.Answer.More = p.LastSeq, p.More
-	return m, nil
+	return m, listFromProto(p, &m.Answer)
 }
 
 // codeOf names an error on the wire; what has no code is a fault of ours.

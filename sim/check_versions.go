@@ -7,10 +7,11 @@ import (
 	"github.com/quorate/quorate/internal/wire"
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
 )
 
 // versionJudge: a node never meets what its build can't read, in a message, an entry or a snapshot. The build before the newest knew no
-// holds; the versions of what it read stand here and never change.
+// holds and didn't number transfers; the versions of what it read stand here and never change.
 type versionJudge struct{ w *world }
 
 // readBefore is the newest version of entries, and of the records of a state, that the build before could read, for a group.
@@ -49,7 +50,7 @@ func (j *versionJudge) onReceive(h *host, from raft.NodeID, message lane.Message
 		switch ask := m.Ask.(type) {
 		case lane.Submit:
 			newer = ask.Transfer.IsHold()
-		case lane.CaptureTransfer, lane.VoidTransfer:
+		case lane.CaptureTransfer, lane.VoidTransfer, lane.ListTransfers, lane.ListInDoubt, lane.ReadDecisions:
 			newer = true
 		}
 	}
@@ -66,7 +67,7 @@ func (j *versionJudge) onWrite(h *host, w *lane.GroupWrite) {
 	_, most := readBefore(w.Group)
 	newer := newerEntries(w.Group, w.Write.Entries)
 	for _, kv := range append(w.Write.State[:len(w.Write.State):len(w.Write.State)], w.Write.Stage...) {
-		newer = newer || isVersioned(w.Group, kv.Key) && versionOf(kv.Value) > most
+		newer = newer || isVersioned(w.Group, kv.Key) && versionOf(kv.Value) > most || isNumbered(w.Group, &kv)
 	}
 	if newer {
 		j.fail(h, "writes %s", describe(w))
@@ -85,6 +86,11 @@ func newerEntries(g lane.GroupID, entries []raft.Entry) bool {
 		}
 	}
 	return false
+}
+
+// isNumbered says whether this is the state of a coordinator that numbers transfers: that before had nothing but its hash.
+func isNumbered(g lane.GroupID, kv *replica.KV) bool {
+	return g != lane.ClusterGroup && lane.BankOf(g) == "" && string(kv.Key) == "h" && len(kv.Value) > 8
 }
 
 // isVersioned says which keys of a state hold a version: the meta record of a bank, the records of a coordinator, the whole directory.

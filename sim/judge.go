@@ -18,6 +18,7 @@ type judge struct {
 	reads    *readJudge
 	queues   *queueJudge
 	versions *versionJudge
+	order    *orderJudge
 	lookedAt time.Duration
 	turn     int                       // whose books are gone through next
 	checked  map[*ledger.Ledger]uint64 // how long each journal was when its books were last gone through
@@ -26,7 +27,10 @@ type judge struct {
 const lookEvery = 150 * time.Millisecond
 
 func newJudge(w *world) *judge {
-	return &judge{w: w, money: newMoneyJudge(w), answers: newAnswerJudge(w), raft: newRaftJudge(w), banks: newBankJudge(w), reads: &readJudge{w: w}, queues: &queueJudge{w: w}, versions: &versionJudge{w: w}, checked: map[*ledger.Ledger]uint64{}}
+	return &judge{
+		w: w, money: newMoneyJudge(w), answers: newAnswerJudge(w), raft: newRaftJudge(w), banks: newBankJudge(w), reads: &readJudge{w: w}, queues: &queueJudge{w: w},
+		versions: &versionJudge{w: w}, order: newOrderJudge(w), checked: map[*ledger.Ledger]uint64{},
+	}
 }
 
 // asked sees every question of a client.
@@ -64,8 +68,10 @@ func (j *judge) started(h *host) {
 
 // afterStep sees a node after each step.
 func (j *judge) afterStep(h *host) {
+	defer j.seeThrough()()
 	j.raft.afterStep(h)
 	j.queues.afterStep(h)
+	j.order.afterStep(h)
 }
 
 // seeThrough lets judges read damaged disks until the returned function is called.

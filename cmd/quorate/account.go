@@ -108,7 +108,7 @@ func newAccountList() *cobra.Command {
 					accounts, objects = append(accounts, a), append(objects, accountToJSON(at, &a))
 				}
 				return printList(p, objects, func(a accountJSON) string { return a.ID }, accountTable(at, accounts))
-			}, "jsonl")
+			})
 		},
 	}
 }

@@ -159,7 +159,7 @@ func withMembers(cmd *cobra.Command, do func(*caller) error) error {
 			objects = append(objects, memberJSON{m.Node, m.Role, m.Alive, m.Behind, m.Peer, m.GRPC, m.HTTP, append([]string{}, m.Groups...)})
 		}
 		return printList(p, objects, func(m memberJSON) string { return strconv.FormatUint(m.Node, 10) }, memberTable(members))
-	}, "jsonl")
+	})
 }
 
 // memberJSON is the object of the HTTP API.

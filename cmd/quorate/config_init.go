@@ -114,7 +114,7 @@ func newConfigInit() *cobra.Command {
   quorate config init --nodes 1 --bank home --bank abroad --dir single`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := newPrinter(cmd, "jsonl")
+			p, err := newPrinter(cmd)
 			if err != nil {
 				return err
 			}

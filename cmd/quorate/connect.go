@@ -76,10 +76,9 @@ func wayTo(cmd *cobra.Command, usual time.Duration) (servers []string, timeout t
 	return servers, timeout, secure, err
 }
 
-// withCluster has something asked of the servers that the command line names, within the usual time, and printed. more is the formats that the
-// command has besides those of all.
-func withCluster(cmd *cobra.Command, do func(*printer, *caller) error, more ...string) error {
-	p, err := newPrinter(cmd, more...)
+// withCluster has something asked of the servers that the command line names, within the usual time, and printed.
+func withCluster(cmd *cobra.Command, do func(*printer, *caller) error) error {
+	p, err := newPrinter(cmd)
 	if err != nil {
 		return err
 	}

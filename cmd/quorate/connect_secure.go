@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -50,7 +49,7 @@ func credentialsOf(cmd *cobra.Command, servers []string) (security, error) {
 	if err != nil {
 		return security{}, err
 	}
-	token, err := fileOf(cmd, "token-file", tokenEnv)
+	token, err := settingOf(cmd, "token-file", tokenEnv)
 	if err != nil {
 		return security{}, err
 	}
@@ -73,15 +72,6 @@ func credentialsOf(cmd *cobra.Command, servers []string) (security, error) {
 	return security{transport: insecure.NewCredentials()}, nil
 }
 
-// fileOf is what the command line names, else the environment; "" if neither names any.
-func fileOf(cmd *cobra.Command, flag, env string) (string, error) {
-	value, err := cmd.Flags().GetString(flag)
-	if err == nil && value == "" {
-		value = os.Getenv(env)
-	}
-	return value, err
-}
-
 // clientKeys reads the files that the command line names, else the environment; nil if neither names any.
 func clientKeys(cmd *cobra.Command) (*pki.Keys, error) {
 	var files pki.Files
@@ -90,7 +80,7 @@ func clientKeys(cmd *cobra.Command) (*pki.Keys, error) {
 		file      *string
 	}{{"ca", caEnv, &files.CA}, {"cert", certEnv, &files.Cert}, {"key", keyEnv, &files.Key}} {
 		var err error
-		if *f.file, err = fileOf(cmd, f.flag, f.env); err != nil {
+		if *f.file, err = settingOf(cmd, f.flag, f.env); err != nil {
 			return nil, err
 		}
 	}

@@ -51,7 +51,11 @@ func newDemo() *cobra.Command {
 			"  quorate demo --replay examples/berka --scenario leader-kill,bank-kill",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.format, _ = cmd.Flags().GetString("output")
+			p, err := newPrinter(cmd)
+			if err != nil {
+				return err
+			}
+			o.format = p.format
 			return runDemo(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
@@ -277,9 +281,11 @@ func (d *demoRun) result(o *demoOptions, elapsed time.Duration, settleErr error)
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func (r *demoResult) print(w io.Writer, format string) error {
-	if format == "json" {
+	if format != "table" {
 		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
+		if format == "json" {
+			encoder.SetIndent("", "  ")
+		}
 		if err := encoder.Encode(r); err != nil {
 			return err
 		}

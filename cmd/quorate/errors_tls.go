@@ -4,6 +4,7 @@ import "strings"
 
 // tlsTroubles are what TLS says when two sides don't get together, and what to do about it.
 var tlsTroubles = []struct{ said, try string }{
+	{"it answers HTTP, not gRPC", "--server with the node's port for gRPC: this one is for HTTP"},
 	{"tls: first record does not look like a TLS handshake", "the same without --ca (and $" + caEnv + "): this server speaks plain TCP"},
 	{"error reading server preface", "--ca, --cert and --key, if the server wants TLS; or another port, if this is not the one for gRPC"},
 	{"remote error: tls: expired certificate", "quorate cert create-client NAME --role … --force: the certificate of --cert has ended"},

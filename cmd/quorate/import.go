@@ -22,6 +22,9 @@ const (
 	importBatch    = 500 // transfers in one request
 	importWorkers  = 8   // requests at a time
 	importPatience = 2 * time.Minute
+	// importDeadline is what a row has until it must be decided: nobody waits for a single one, and a row that is aborted because the machine was busy
+	// for some seconds stays aborted.
+	importDeadline = time.Minute
 )
 
 // importOptions are the flags of `quorate transfer import`.
@@ -244,6 +247,7 @@ func (r *importRun) carryOut(ctx context.Context, batch []importRow) {
 	var transfers []transfer.Transfer
 	for i := range batch {
 		if batch[i].err == nil {
+			batch[i].transfer.Deadline = time.Now().Add(importDeadline)
 			transfers = append(transfers, batch[i].transfer)
 		}
 	}

@@ -28,7 +28,7 @@ type rejects struct {
 
 func newRejects(name string, header []string) *rejects {
 	r := &rejects{name: name, header: header}
-	for _, column := range importColumns {
+	for _, column := range append(slices.Clone(importColumns), "state") {
 		if column == "id" || slices.Contains(header, column) {
 			r.out = append(r.out, column)
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -61,7 +62,7 @@ func newCSVRows(r io.Reader, ids idMaker) (*csvRows, error) {
 		if _, twice := c.columns[name]; twice {
 			return nil, usagef("the first line names the column %q twice", name)
 		}
-		if !slices.Contains(importColumns, name) && !slices.Contains(rejectColumns, name) {
+		if !slices.Contains(slices.Concat(importColumns, rejectColumns, exportColumns), name) {
 			return nil, usagef("the first line names the column %q, which means nothing here. try: %s", name, strings.Join(importColumns, ","))
 		}
 		c.columns[name] = i
@@ -105,6 +106,9 @@ func (c *csvRows) field(fields []string, name string) string {
 
 func (c *csvRows) transfer(fields []string) (t transfer.Transfer, err error) {
 	at := func(name string) string { return c.field(fields, name) }
+	if err := checkExported(at("state"), false); err != nil {
+		return t, err
+	}
 	currency, err := transfer.ParseCurrency(at("currency"))
 	if err != nil {
 		return t, err
@@ -142,7 +146,19 @@ type importJSON struct {
 	ID        string    `json:"id,omitempty"`
 	Legs      []legJSON `json:"legs"`
 	Reference string    `json:"reference,omitempty"`
+	exported
 	rejection
+}
+
+// exported is what the file of an export adds. But for the state an import passes over it.
+type exported struct {
+	State     string          `json:"state,omitempty"`
+	Reason    json.RawMessage `json:"reason,omitempty"`
+	Settled   json.RawMessage `json:"settled,omitempty"`
+	CreatedAt json.RawMessage `json:"created_at,omitempty"`
+	DecidedAt json.RawMessage `json:"decided_at,omitempty"`
+	HoldUntil json.RawMessage `json:"hold_until,omitempty"`
+	Captured  json.RawMessage `json:"captured_minor,omitempty"`
 }
 
 // rejection is what a rejects file adds.
@@ -185,6 +201,9 @@ func (j *jsonRows) next() (importRow, error) {
 }
 
 func (j *jsonRows) transfer(in *importJSON) (t transfer.Transfer, err error) {
+	if err := checkExported(in.State, len(in.HoldUntil) > 0); err != nil {
+		return t, err
+	}
 	t.Reference = in.Reference
 	for i := range in.Legs {
 		leg, err := in.Legs[i].leg()

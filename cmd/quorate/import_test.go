@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/quorate/quorate/client"
 	"github.com/quorate/quorate/transfer"
@@ -84,6 +85,21 @@ func TestARejectedRowOfUnknownOutcomeKeepsItsID(t *testing.T) {
 	}
 	if err := run.tally.verdict(t.Context(), run.rejects.name); exitCode(t.Context(), &ranError{err}) != 8 {
 		t.Errorf("exit code of %v is not 8", err)
+	}
+}
+
+// A bank that is busy for some seconds must not abort rows for ever.
+func TestAnImportedRowMayTakeAMinute(t *testing.T) {
+	var left time.Duration
+	run := newTestImport(t, importHeader+importLine(1, "x"), func(_ context.Context, transfers []transfer.Transfer) []client.Result {
+		left = time.Until(transfers[0].Deadline)
+		return []client.Result{{Record: transfer.Record{State: transfer.Committed}}}
+	})
+	if err := run.all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left < 50*time.Second || left > time.Minute {
+		t.Errorf("a row has %v", left)
 	}
 }
 

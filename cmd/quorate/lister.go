@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 )
 
 // lister prints a list of any length, item by item. Tables are cut into pieces, each with columns of its own: to fit one column to
@@ -11,6 +12,7 @@ type lister struct {
 	p     *printer
 	piece table
 	count int
+	more  bool // the list goes on behind what is printed
 }
 
 // pieceRows is how many rows share a header.
@@ -70,7 +72,7 @@ func (l *lister) end() error {
 	case l.p.format == "json" && l.count == 0:
 		return l.p.json(listing[any]{Data: []any{}}, "  ")
 	case l.p.format == "json":
-		return l.p.line("\n  ],\n  \"has_more\": false\n}")
+		return l.p.line(fmt.Sprintf("\n  ],\n  \"has_more\": %t\n}", l.more))
 	case l.count == 0 || len(l.piece.rows) > 0:
 		return l.flush()
 	}

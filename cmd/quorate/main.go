@@ -69,8 +69,9 @@ func newRoot() *cobra.Command {
 		RunE:          showHelp,
 	}
 	flags := root.PersistentFlags()
-	flags.StringP("output", "o", "table", "format of the data: table or json; lists also jsonl")
-	flags.String("server", "", "nodes to ask, as host:port[,host:port…] (default $"+serverEnv+", else "+serverDefault+")")
+	flags.StringP("output", "o", "table", "format of the data: table, json or jsonl")
+	flags.String("server", "", "nodes to ask, as host:port[,host:port…] (default $"+serverEnv+", else the context's, else "+serverDefault+")")
+	flags.String("context", "", "the cluster that is remembered under this name (default $"+contextEnv+", else the one in use)")
 	flags.String("ca", "", "certificate of the cluster's authority (default $"+caEnv+"); without it connections are plain TCP, to loopback addresses only")
 	flags.String("cert", "", "certificate to prove oneself with (default $"+certEnv+")")
 	flags.String("token-file", "", "file with an API token, instead of a certificate (default $"+tokenEnv+")")
@@ -87,14 +88,17 @@ func newRoot() *cobra.Command {
 		newVersion(),
 		newTransfer(),
 		newAccount(),
+		newBank(),
 		newConfig(),
 		newCluster(),
 		newCert(),
 		newToken(),
+		newContext(),
 		newStorage(),
 		newBackup(),
 	)
 	markErrors(root)
+	addCompletion(root)
 	return root
 }
 
@@ -120,14 +124,11 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	return err
 }
 
-// serversOf are the addresses that a command asks: the flag, else the environment, else the default.
+// serversOf are the addresses that a command asks: the flag, else the environment, else the context, else the default.
 func serversOf(cmd *cobra.Command) ([]string, error) {
-	list, err := cmd.Flags().GetString("server")
+	list, err := settingOf(cmd, "server", serverEnv)
 	if err != nil {
 		return nil, err
-	}
-	if list == "" {
-		list = os.Getenv(serverEnv)
 	}
 	if list == "" {
 		list = serverDefault

@@ -27,16 +27,18 @@ type table struct {
 	rows   [][]string
 }
 
-// newPrinter reads the global flags. Commands that print a list also take "jsonl".
-func newPrinter(cmd *cobra.Command, alsoFormats ...string) (*printer, error) {
+// outputFormats: every command knows all of them. A list is a page as "json" and an object a line as "jsonl"; what is one object is on several lines or on one.
+var outputFormats = []string{"table", "json", "jsonl"}
+
+// newPrinter reads the global flags.
+func newPrinter(cmd *cobra.Command) (*printer, error) {
 	flags := cmd.Flags()
 	format, err := flags.GetString("output")
 	if err != nil {
 		return nil, err
 	}
-	formats := append([]string{"table", "json"}, alsoFormats...)
-	if !slices.Contains(formats, format) {
-		return nil, usagef("unknown output format %q. try: -o %s", format, strings.Join(formats, ", -o "))
+	if !slices.Contains(outputFormats, format) {
+		return nil, usagef("unknown output format %q. try: -o %s", format, strings.Join(outputFormats, ", -o "))
 	}
 	noHeaders, err := flags.GetBool("no-headers")
 	if err != nil {
@@ -56,6 +58,8 @@ func (p *printer) one(object any, id string, tables ...table) error {
 		return p.line(id)
 	case p.format == "json":
 		return p.json(object, "  ")
+	case p.format == "jsonl":
+		return p.json(object, "")
 	}
 	for i, t := range tables {
 		if i > 0 {

@@ -57,6 +57,8 @@ func TestScripts(t *testing.T) {
 			"signal":     sendSignal,
 			"interrupt":  interrupt,
 			"loseentry":  loseEntry,
+			"mistake":    mistake,
+			"endedcert":  endedCert,
 			"flipbit":    flipBit,
 			"miscount":   miscountIn,
 		},

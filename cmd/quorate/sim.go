@@ -330,7 +330,7 @@ func (c *campaign) verdict(ctx context.Context, p *printer) error {
 	if f == nil {
 		return nil
 	}
-	if p.format != "json" {
+	if p.format == "table" {
 		fmt.Fprintf(c.stderr, "the last events:\n%s\n\n", strings.Join(f.Last, "\n"))
 	}
 	if c.options.shrink {

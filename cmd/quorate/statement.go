@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"iter"
 	"strconv"
 	"time"
 
@@ -51,7 +52,7 @@ RFC 3339 (2026-11-01T12:00:00Z) or how long ago (24h).`,
 			if err != nil {
 				return err
 			}
-			return withCluster(cmd, func(p *printer, c *caller) error { return printStatement(p, c, at, id, period) }, "jsonl")
+			return withCluster(cmd, func(p *printer, c *caller) error { return printStatement(p, c, at, id, period) })
 		},
 	}
 	addPeriodFlags(cmd, &since, &until)
@@ -92,21 +93,28 @@ func parseMoment(flag, text string, now time.Time) (time.Time, error) {
 	return time.Time{}, usagef("%s %q is no moment. try: 2026-11-01, 2026-11-01T12:00:00Z or 24h", flag, text)
 }
 
-// printStatement lists one page after the other: a statement may be long, so the lines go out as they come.
 func printStatement(p *printer, c *caller, at transfer.BankID, id transfer.AccountID, period client.Period) error {
+	header := []string{"SEQ", "POSTED", "TRANSFER", "AMOUNT", "BALANCE", "CURRENCY", "REFERENCE"}
+	return printEntries(p, fmt.Sprintf("statement of %s/%s", at, id), header, c.Statement(c.ctx, at, id, period), func(e *client.Entry) []string {
+		return []string{
+			strconv.FormatUint(e.Seq, 10), timeText(e.At), e.Transfer.String(), transfer.FormatMinor(e.AmountMinor, e.Currency),
+			transfer.FormatMinor(e.BalanceMinor, e.Currency), string(e.Currency), orDash(e.Reference),
+		}
+	})
+}
+
+// printEntries lists one page after the other: there may be many, so the lines go out as they come.
+func printEntries(p *printer, what string, header []string, entries iter.Seq2[client.Entry, error], row func(*client.Entry) []string) error {
 	out := bufio.NewWriter(p.out)
 	p.out = out
-	list := newLister(p, []string{"SEQ", "POSTED", "TRANSFER", "AMOUNT", "BALANCE", "CURRENCY", "REFERENCE"})
-	for e, err := range c.Statement(c.ctx, at, id, period) {
+	list := newLister(p, header)
+	for e, err := range entries {
 		if err == nil {
-			err = list.add(entryToJSON(&e), strconv.FormatUint(e.Seq, 10), []string{
-				strconv.FormatUint(e.Seq, 10), timeText(e.At), e.Transfer.String(), transfer.FormatMinor(e.AmountMinor, e.Currency),
-				transfer.FormatMinor(e.BalanceMinor, e.Currency), string(e.Currency), orDash(e.Reference),
-			})
+			err = list.add(entryToJSON(&e), strconv.FormatUint(e.Seq, 10), row(&e))
 		}
 		if err != nil {
 			_ = out.Flush() // what has come is true
-			return fmt.Errorf("statement of %s/%s: %w", at, id, err)
+			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
 	if err := list.end(); err != nil {

@@ -38,7 +38,7 @@ type view struct {
 }
 
 func runStatus(cmd *cobra.Command, _ []string) error {
-	p, err := newPrinter(cmd, "jsonl")
+	p, err := newPrinter(cmd)
 	if err != nil {
 		return err
 	}
@@ -165,9 +165,11 @@ func groupTable(answered []view) table {
 	return t
 }
 
-func bankTable(answered []view) table {
+func bankTable(answered []view) table { return tableOfBanks(mergedBanks(answered)) }
+
+func tableOfBanks(banks []client.BankStatus) table {
 	t := table{header: []string{"BANK", "STATE", "BREAKER", "LEADER", "NODES"}}
-	for _, b := range mergedBanks(answered) {
+	for _, b := range banks {
 		state := "down"
 		if b.Up {
 			state = "up"

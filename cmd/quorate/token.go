@@ -143,7 +143,7 @@ func withTokens(cmd *cobra.Command, do func(*caller) error) error {
 			objects = append(objects, jsonOfToken(&tokens[i]))
 		}
 		return printList(p, objects, func(t tokenJSON) string { return t.Name }, tokenTable(objects))
-	}, "jsonl")
+	})
 }
 
 func tokenTable(tokens []tokenJSON) table {

@@ -16,7 +16,8 @@ import (
 const answerGrace = 3 * time.Second
 
 func newTransfer() *cobra.Command {
-	return newGroup("transfer", "Move money across banks", newTransferCreate(), newTransferGet(), newTransferCapture(), newTransferVoid(), newTransferCancel(), newTransferImport())
+	return newGroup("transfer", "Move money across banks", newTransferCreate(), newTransferGet(), newTransferList(), newTransferInDoubt(), newTransferWatch(),
+		newTransferCapture(), newTransferVoid(), newTransferCancel(), newTransferImport(), newTransferExport())
 }
 
 // createOptions are the flags of `quorate transfer create`.
@@ -217,7 +218,7 @@ func (e *abortedError) Unwrap() error { return e.reason }
 
 // rerunFlags are those that a re-run has to repeat, in the order of people.
 var rerunFlags = []string{
-	"from", "to", "amount", "currency", "leg", "reference", "hold", "hold-for", "transfer-timeout", "timeout", "server", "ca", "cert", "key", "token-file", "output", "no-headers", "quiet",
+	"from", "to", "amount", "currency", "leg", "reference", "hold", "hold-for", "transfer-timeout", "timeout", "context", "server", "ca", "cert", "key", "token-file", "output", "no-headers", "quiet",
 }
 
 // rerunLine is this command once more, with the transfer's id.

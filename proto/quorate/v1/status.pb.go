@@ -103,6 +103,86 @@ func (x *GetStatusResponse) GetStatus() *Status {
 	return nil
 }
 
+type ListBanksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBanksRequest) Reset() {
+	*x = ListBanksRequest{}
+	mi := &file_quorate_v1_status_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBanksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBanksRequest) ProtoMessage() {}
+
+func (x *ListBanksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_status_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBanksRequest.ProtoReflect.Descriptor instead.
+func (*ListBanksRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_status_proto_rawDescGZIP(), []int{2}
+}
+
+type ListBanksResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Banks         []*BankStatus          `protobuf:"bytes,1,rep,name=banks,proto3" json:"banks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBanksResponse) Reset() {
+	*x = ListBanksResponse{}
+	mi := &file_quorate_v1_status_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBanksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBanksResponse) ProtoMessage() {}
+
+func (x *ListBanksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_status_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBanksResponse.ProtoReflect.Descriptor instead.
+func (*ListBanksResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_status_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ListBanksResponse) GetBanks() []*BankStatus {
+	if x != nil {
+		return x.Banks
+	}
+	return nil
+}
+
 type AuditBankRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bank          string                 `protobuf:"bytes,1,opt,name=bank,proto3" json:"bank,omitempty"`
@@ -112,7 +192,7 @@ type AuditBankRequest struct {
 
 func (x *AuditBankRequest) Reset() {
 	*x = AuditBankRequest{}
-	mi := &file_quorate_v1_status_proto_msgTypes[2]
+	mi := &file_quorate_v1_status_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -124,7 +204,7 @@ func (x *AuditBankRequest) String() string {
 func (*AuditBankRequest) ProtoMessage() {}
 
 func (x *AuditBankRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_status_proto_msgTypes[2]
+	mi := &file_quorate_v1_status_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -137,7 +217,7 @@ func (x *AuditBankRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditBankRequest.ProtoReflect.Descriptor instead.
 func (*AuditBankRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_status_proto_rawDescGZIP(), []int{2}
+	return file_quorate_v1_status_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AuditBankRequest) GetBank() string {
@@ -156,7 +236,7 @@ type AuditBankResponse struct {
 
 func (x *AuditBankResponse) Reset() {
 	*x = AuditBankResponse{}
-	mi := &file_quorate_v1_status_proto_msgTypes[3]
+	mi := &file_quorate_v1_status_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -168,7 +248,7 @@ func (x *AuditBankResponse) String() string {
 func (*AuditBankResponse) ProtoMessage() {}
 
 func (x *AuditBankResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_status_proto_msgTypes[3]
+	mi := &file_quorate_v1_status_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -181,7 +261,7 @@ func (x *AuditBankResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditBankResponse.ProtoReflect.Descriptor instead.
 func (*AuditBankResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_status_proto_rawDescGZIP(), []int{3}
+	return file_quorate_v1_status_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AuditBankResponse) GetAudit() *Audit {
@@ -219,7 +299,7 @@ type Status struct {
 
 func (x *Status) Reset() {
 	*x = Status{}
-	mi := &file_quorate_v1_status_proto_msgTypes[4]
+	mi := &file_quorate_v1_status_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -231,7 +311,7 @@ func (x *Status) String() string {
 func (*Status) ProtoMessage() {}
 
 func (x *Status) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_status_proto_msgTypes[4]
+	mi := &file_quorate_v1_status_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -244,7 +324,7 @@ func (x *Status) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Status.ProtoReflect.Descriptor instead.
 func (*Status) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_status_proto_rawDescGZIP(), []int{4}
+	return file_quorate_v1_status_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Status) GetCluster() string {
@@ -357,7 +437,7 @@ type GroupStatus struct {
 
 func (x *GroupStatus) Reset() {
 	*x = GroupStatus{}
-	mi := &file_quorate_v1_status_proto_msgTypes[5]
+	mi := &file_quorate_v1_status_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +449,7 @@ func (x *GroupStatus) String() string {
 func (*GroupStatus) ProtoMessage() {}
 
 func (x *GroupStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_status_proto_msgTypes[5]
+	mi := &file_quorate_v1_status_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,7 +462,7 @@ func (x *GroupStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupStatus.ProtoReflect.Descriptor instead.
 func (*GroupStatus) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_status_proto_rawDescGZIP(), []int{5}
+	return file_quorate_v1_status_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GroupStatus) GetGroup() string {
@@ -452,7 +532,7 @@ type BankStatus struct {
 
 func (x *BankStatus) Reset() {
 	*x = BankStatus{}
-	mi := &file_quorate_v1_status_proto_msgTypes[6]
+	mi := &file_quorate_v1_status_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -464,7 +544,7 @@ func (x *BankStatus) String() string {
 func (*BankStatus) ProtoMessage() {}
 
 func (x *BankStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_status_proto_msgTypes[6]
+	mi := &file_quorate_v1_status_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -477,7 +557,7 @@ func (x *BankStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BankStatus.ProtoReflect.Descriptor instead.
 func (*BankStatus) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_status_proto_rawDescGZIP(), []int{6}
+	return file_quorate_v1_status_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BankStatus) GetId() string {
@@ -530,7 +610,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_quorate_v1_status_proto_msgTypes[7]
+	mi := &file_quorate_v1_status_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -542,7 +622,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_status_proto_msgTypes[7]
+	mi := &file_quorate_v1_status_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -555,7 +635,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_status_proto_rawDescGZIP(), []int{7}
+	return file_quorate_v1_status_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Audit) GetBank() string {
@@ -600,7 +680,7 @@ type Total struct {
 
 func (x *Total) Reset() {
 	*x = Total{}
-	mi := &file_quorate_v1_status_proto_msgTypes[8]
+	mi := &file_quorate_v1_status_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -612,7 +692,7 @@ func (x *Total) String() string {
 func (*Total) ProtoMessage() {}
 
 func (x *Total) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_status_proto_msgTypes[8]
+	mi := &file_quorate_v1_status_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -625,7 +705,7 @@ func (x *Total) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Total.ProtoReflect.Descriptor instead.
 func (*Total) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_status_proto_rawDescGZIP(), []int{8}
+	return file_quorate_v1_status_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Total) GetCurrency() string {
@@ -671,7 +751,10 @@ const file_quorate_v1_status_proto_rawDesc = "" +
 	"quorate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
 	"\x10GetStatusRequest\"?\n" +
 	"\x11GetStatusResponse\x12*\n" +
-	"\x06status\x18\x01 \x01(\v2\x12.quorate.v1.StatusR\x06status\"&\n" +
+	"\x06status\x18\x01 \x01(\v2\x12.quorate.v1.StatusR\x06status\"\x12\n" +
+	"\x10ListBanksRequest\"A\n" +
+	"\x11ListBanksResponse\x12,\n" +
+	"\x05banks\x18\x01 \x03(\v2\x16.quorate.v1.BankStatusR\x05banks\"&\n" +
 	"\x10AuditBankRequest\x12\x12\n" +
 	"\x04bank\x18\x01 \x01(\tR\x04bank\"<\n" +
 	"\x11AuditBankResponse\x12'\n" +
@@ -720,9 +803,10 @@ const file_quorate_v1_status_proto_rawDesc = "" +
 	"\n" +
 	"held_minor\x18\x03 \x01(\x03R\theldMinor\x12%\n" +
 	"\x0eincoming_minor\x18\x04 \x01(\x03R\rincomingMinor\x12\x1a\n" +
-	"\baccounts\x18\x05 \x01(\x04R\baccounts2\xa3\x01\n" +
+	"\baccounts\x18\x05 \x01(\x04R\baccounts2\xed\x01\n" +
 	"\rStatusService\x12H\n" +
 	"\tGetStatus\x12\x1c.quorate.v1.GetStatusRequest\x1a\x1d.quorate.v1.GetStatusResponse\x12H\n" +
+	"\tListBanks\x12\x1c.quorate.v1.ListBanksRequest\x1a\x1d.quorate.v1.ListBanksResponse\x12H\n" +
 	"\tAuditBank\x12\x1c.quorate.v1.AuditBankRequest\x1a\x1d.quorate.v1.AuditBankResponseB7Z5github.com/quorate/quorate/proto/quorate/v1;quoratev1b\x06proto3"
 
 var (
@@ -737,37 +821,42 @@ func file_quorate_v1_status_proto_rawDescGZIP() []byte {
 	return file_quorate_v1_status_proto_rawDescData
 }
 
-var file_quorate_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_quorate_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_quorate_v1_status_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),      // 0: quorate.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),     // 1: quorate.v1.GetStatusResponse
-	(*AuditBankRequest)(nil),      // 2: quorate.v1.AuditBankRequest
-	(*AuditBankResponse)(nil),     // 3: quorate.v1.AuditBankResponse
-	(*Status)(nil),                // 4: quorate.v1.Status
-	(*GroupStatus)(nil),           // 5: quorate.v1.GroupStatus
-	(*BankStatus)(nil),            // 6: quorate.v1.BankStatus
-	(*Audit)(nil),                 // 7: quorate.v1.Audit
-	(*Total)(nil),                 // 8: quorate.v1.Total
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 10: google.protobuf.Duration
+	(*ListBanksRequest)(nil),      // 2: quorate.v1.ListBanksRequest
+	(*ListBanksResponse)(nil),     // 3: quorate.v1.ListBanksResponse
+	(*AuditBankRequest)(nil),      // 4: quorate.v1.AuditBankRequest
+	(*AuditBankResponse)(nil),     // 5: quorate.v1.AuditBankResponse
+	(*Status)(nil),                // 6: quorate.v1.Status
+	(*GroupStatus)(nil),           // 7: quorate.v1.GroupStatus
+	(*BankStatus)(nil),            // 8: quorate.v1.BankStatus
+	(*Audit)(nil),                 // 9: quorate.v1.Audit
+	(*Total)(nil),                 // 10: quorate.v1.Total
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 12: google.protobuf.Duration
 }
 var file_quorate_v1_status_proto_depIdxs = []int32{
-	4,  // 0: quorate.v1.GetStatusResponse.status:type_name -> quorate.v1.Status
-	7,  // 1: quorate.v1.AuditBankResponse.audit:type_name -> quorate.v1.Audit
-	9,  // 2: quorate.v1.Status.started_at:type_name -> google.protobuf.Timestamp
-	5,  // 3: quorate.v1.Status.groups:type_name -> quorate.v1.GroupStatus
-	6,  // 4: quorate.v1.Status.banks:type_name -> quorate.v1.BankStatus
-	10, // 5: quorate.v1.Status.last_sync_p99:type_name -> google.protobuf.Duration
-	8,  // 6: quorate.v1.Audit.totals:type_name -> quorate.v1.Total
-	0,  // 7: quorate.v1.StatusService.GetStatus:input_type -> quorate.v1.GetStatusRequest
-	2,  // 8: quorate.v1.StatusService.AuditBank:input_type -> quorate.v1.AuditBankRequest
-	1,  // 9: quorate.v1.StatusService.GetStatus:output_type -> quorate.v1.GetStatusResponse
-	3,  // 10: quorate.v1.StatusService.AuditBank:output_type -> quorate.v1.AuditBankResponse
-	9,  // [9:11] is the sub-list for method output_type
-	7,  // [7:9] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	6,  // 0: quorate.v1.GetStatusResponse.status:type_name -> quorate.v1.Status
+	8,  // 1: quorate.v1.ListBanksResponse.banks:type_name -> quorate.v1.BankStatus
+	9,  // 2: quorate.v1.AuditBankResponse.audit:type_name -> quorate.v1.Audit
+	11, // 3: quorate.v1.Status.started_at:type_name -> google.protobuf.Timestamp
+	7,  // 4: quorate.v1.Status.groups:type_name -> quorate.v1.GroupStatus
+	8,  // 5: quorate.v1.Status.banks:type_name -> quorate.v1.BankStatus
+	12, // 6: quorate.v1.Status.last_sync_p99:type_name -> google.protobuf.Duration
+	10, // 7: quorate.v1.Audit.totals:type_name -> quorate.v1.Total
+	0,  // 8: quorate.v1.StatusService.GetStatus:input_type -> quorate.v1.GetStatusRequest
+	2,  // 9: quorate.v1.StatusService.ListBanks:input_type -> quorate.v1.ListBanksRequest
+	4,  // 10: quorate.v1.StatusService.AuditBank:input_type -> quorate.v1.AuditBankRequest
+	1,  // 11: quorate.v1.StatusService.GetStatus:output_type -> quorate.v1.GetStatusResponse
+	3,  // 12: quorate.v1.StatusService.ListBanks:output_type -> quorate.v1.ListBanksResponse
+	5,  // 13: quorate.v1.StatusService.AuditBank:output_type -> quorate.v1.AuditBankResponse
+	11, // [11:14] is the sub-list for method output_type
+	8,  // [8:11] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_quorate_v1_status_proto_init() }
@@ -781,7 +870,7 @@ func file_quorate_v1_status_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_v1_status_proto_rawDesc), len(file_quorate_v1_status_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	StatusService_GetStatus_FullMethodName = "/quorate.v1.StatusService/GetStatus"
+	StatusService_ListBanks_FullMethodName = "/quorate.v1.StatusService/ListBanks"
 	StatusService_AuditBank_FullMethodName = "/quorate.v1.StatusService/AuditBank"
 )
 
@@ -31,6 +32,8 @@ const (
 type StatusServiceClient interface {
 	// GetStatus says what the answering node knows of the cluster: cheap, local, possibly a little old.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
+	// ListBanks lists the banks of the cluster as the answering node sees them.
+	ListBanks(ctx context.Context, in *ListBanksRequest, opts ...grpc.CallOption) (*ListBanksResponse, error)
 	// AuditBank reads a bank's totals, all at one moment.
 	AuditBank(ctx context.Context, in *AuditBankRequest, opts ...grpc.CallOption) (*AuditBankResponse, error)
 }
@@ -47,6 +50,16 @@ func (c *statusServiceClient) GetStatus(ctx context.Context, in *GetStatusReques
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetStatusResponse)
 	err := c.cc.Invoke(ctx, StatusService_GetStatus_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *statusServiceClient) ListBanks(ctx context.Context, in *ListBanksRequest, opts ...grpc.CallOption) (*ListBanksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListBanksResponse)
+	err := c.cc.Invoke(ctx, StatusService_ListBanks_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +84,8 @@ func (c *statusServiceClient) AuditBank(ctx context.Context, in *AuditBankReques
 type StatusServiceServer interface {
 	// GetStatus says what the answering node knows of the cluster: cheap, local, possibly a little old.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
+	// ListBanks lists the banks of the cluster as the answering node sees them.
+	ListBanks(context.Context, *ListBanksRequest) (*ListBanksResponse, error)
 	// AuditBank reads a bank's totals, all at one moment.
 	AuditBank(context.Context, *AuditBankRequest) (*AuditBankResponse, error)
 	mustEmbedUnimplementedStatusServiceServer()
@@ -85,6 +100,9 @@ type UnimplementedStatusServiceServer struct{}
 
 func (UnimplementedStatusServiceServer) GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStatus not implemented")
+}
+func (UnimplementedStatusServiceServer) ListBanks(context.Context, *ListBanksRequest) (*ListBanksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListBanks not implemented")
 }
 func (UnimplementedStatusServiceServer) AuditBank(context.Context, *AuditBankRequest) (*AuditBankResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AuditBank not implemented")
@@ -128,6 +146,24 @@ func _StatusService_GetStatus_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _StatusService_ListBanks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListBanksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatusServiceServer).ListBanks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatusService_ListBanks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatusServiceServer).ListBanks(ctx, req.(*ListBanksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _StatusService_AuditBank_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(AuditBankRequest)
 	if err := dec(in); err != nil {
@@ -156,6 +192,10 @@ var StatusService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetStatus",
 			Handler:    _StatusService_GetStatus_Handler,
+		},
+		{
+			MethodName: "ListBanks",
+			Handler:    _StatusService_ListBanks_Handler,
 		},
 		{
 			MethodName: "AuditBank",

@@ -240,6 +240,450 @@ func (Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{3}
 }
 
+type ListTransfersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1000; 100 if unset.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Empty for the first page, then next_page_token of the page before, with the same filters.
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Transfers in this state; any if unset.
+	State TransferState `protobuf:"varint,3,opt,name=state,proto3,enum=quorate.v1.TransferState" json:"state,omitempty"`
+	// With a leg at this bank …
+	Bank string `protobuf:"bytes,4,opt,name=bank,proto3" json:"bank,omitempty"`
+	// … or of this account; if both are set, one leg must have both.
+	Account string `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`
+	// With this reference, the whole of it.
+	Reference string `protobuf:"bytes,6,opt,name=reference,proto3" json:"reference,omitempty"`
+	// From this moment on, by the coordinators' time.
+	Since *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`
+	// Up to, but without, this moment.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTransfersRequest) Reset() {
+	*x = ListTransfersRequest{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTransfersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTransfersRequest) ProtoMessage() {}
+
+func (x *ListTransfersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTransfersRequest.ProtoReflect.Descriptor instead.
+func (*ListTransfersRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ListTransfersRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListTransfersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListTransfersRequest) GetState() TransferState {
+	if x != nil {
+		return x.State
+	}
+	return TransferState_TRANSFER_STATE_UNSPECIFIED
+}
+
+func (x *ListTransfersRequest) GetBank() string {
+	if x != nil {
+		return x.Bank
+	}
+	return ""
+}
+
+func (x *ListTransfersRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *ListTransfersRequest) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *ListTransfersRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListTransfersRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+type ListTransfersResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Transfers []*Transfer            `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers,omitempty"`
+	// Empty after the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTransfersResponse) Reset() {
+	*x = ListTransfersResponse{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTransfersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTransfersResponse) ProtoMessage() {}
+
+func (x *ListTransfersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTransfersResponse.ProtoReflect.Descriptor instead.
+func (*ListTransfersResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ListTransfersResponse) GetTransfers() []*Transfer {
+	if x != nil {
+		return x.Transfers
+	}
+	return nil
+}
+
+func (x *ListTransfersResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type WatchTransfersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The last position that was received. Empty: from now on.
+	Position string `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
+	// Without a position: from the first decision on.
+	FromBeginning bool `protobuf:"varint,2,opt,name=from_beginning,json=fromBeginning,proto3" json:"from_beginning,omitempty"`
+	// As in ListTransfersRequest: what comes must have all of them that are set.
+	State         TransferState `protobuf:"varint,3,opt,name=state,proto3,enum=quorate.v1.TransferState" json:"state,omitempty"`
+	Bank          string        `protobuf:"bytes,4,opt,name=bank,proto3" json:"bank,omitempty"`
+	Account       string        `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`
+	Reference     string        `protobuf:"bytes,6,opt,name=reference,proto3" json:"reference,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchTransfersRequest) Reset() {
+	*x = WatchTransfersRequest{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchTransfersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchTransfersRequest) ProtoMessage() {}
+
+func (x *WatchTransfersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchTransfersRequest.ProtoReflect.Descriptor instead.
+func (*WatchTransfersRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *WatchTransfersRequest) GetPosition() string {
+	if x != nil {
+		return x.Position
+	}
+	return ""
+}
+
+func (x *WatchTransfersRequest) GetFromBeginning() bool {
+	if x != nil {
+		return x.FromBeginning
+	}
+	return false
+}
+
+func (x *WatchTransfersRequest) GetState() TransferState {
+	if x != nil {
+		return x.State
+	}
+	return TransferState_TRANSFER_STATE_UNSPECIFIED
+}
+
+func (x *WatchTransfersRequest) GetBank() string {
+	if x != nil {
+		return x.Bank
+	}
+	return ""
+}
+
+func (x *WatchTransfersRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *WatchTransfersRequest) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+type WatchTransfersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unset: nothing has happened that was asked for, up to the position.
+	Transfer      *Transfer `protobuf:"bytes,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	Position      string    `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchTransfersResponse) Reset() {
+	*x = WatchTransfersResponse{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchTransfersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchTransfersResponse) ProtoMessage() {}
+
+func (x *WatchTransfersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchTransfersResponse.ProtoReflect.Descriptor instead.
+func (*WatchTransfersResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *WatchTransfersResponse) GetTransfer() *Transfer {
+	if x != nil {
+		return x.Transfer
+	}
+	return nil
+}
+
+func (x *WatchTransfersResponse) GetPosition() string {
+	if x != nil {
+		return x.Position
+	}
+	return ""
+}
+
+type ListInDoubtRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1000; 100 if unset.
+	PageSize      int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListInDoubtRequest) Reset() {
+	*x = ListInDoubtRequest{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListInDoubtRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListInDoubtRequest) ProtoMessage() {}
+
+func (x *ListInDoubtRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListInDoubtRequest.ProtoReflect.Descriptor instead.
+func (*ListInDoubtRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ListInDoubtRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+type ListInDoubtResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Doubts        []*Doubt               `protobuf:"bytes,1,rep,name=doubts,proto3" json:"doubts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListInDoubtResponse) Reset() {
+	*x = ListInDoubtResponse{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListInDoubtResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListInDoubtResponse) ProtoMessage() {}
+
+func (x *ListInDoubtResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListInDoubtResponse.ProtoReflect.Descriptor instead.
+func (*ListInDoubtResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ListInDoubtResponse) GetDoubts() []*Doubt {
+	if x != nil {
+		return x.Doubts
+	}
+	return nil
+}
+
+// Doubt is a transfer whose outcome isn't known yet.
+type Doubt struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Transfer *Transfer              `protobuf:"bytes,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	// The banks that have not said yet that they hold it. None: they have, and it is being written down.
+	WaitingFor    []string `protobuf:"bytes,2,rep,name=waiting_for,json=waitingFor,proto3" json:"waiting_for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Doubt) Reset() {
+	*x = Doubt{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Doubt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Doubt) ProtoMessage() {}
+
+func (x *Doubt) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Doubt.ProtoReflect.Descriptor instead.
+func (*Doubt) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Doubt) GetTransfer() *Transfer {
+	if x != nil {
+		return x.Transfer
+	}
+	return nil
+}
+
+func (x *Doubt) GetWaitingFor() []string {
+	if x != nil {
+		return x.WaitingFor
+	}
+	return nil
+}
+
 type SubmitTransferRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Transfer      *TransferSpec          `protobuf:"bytes,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
@@ -249,7 +693,7 @@ type SubmitTransferRequest struct {
 
 func (x *SubmitTransferRequest) Reset() {
 	*x = SubmitTransferRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[0]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -261,7 +705,7 @@ func (x *SubmitTransferRequest) String() string {
 func (*SubmitTransferRequest) ProtoMessage() {}
 
 func (x *SubmitTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[0]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -274,7 +718,7 @@ func (x *SubmitTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitTransferRequest.ProtoReflect.Descriptor instead.
 func (*SubmitTransferRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{0}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SubmitTransferRequest) GetTransfer() *TransferSpec {
@@ -293,7 +737,7 @@ type SubmitTransferResponse struct {
 
 func (x *SubmitTransferResponse) Reset() {
 	*x = SubmitTransferResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[1]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +749,7 @@ func (x *SubmitTransferResponse) String() string {
 func (*SubmitTransferResponse) ProtoMessage() {}
 
 func (x *SubmitTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[1]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +762,7 @@ func (x *SubmitTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitTransferResponse.ProtoReflect.Descriptor instead.
 func (*SubmitTransferResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{1}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SubmitTransferResponse) GetTransfer() *Transfer {
@@ -340,7 +784,7 @@ type SubmitTransfersRequest struct {
 
 func (x *SubmitTransfersRequest) Reset() {
 	*x = SubmitTransfersRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[2]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -352,7 +796,7 @@ func (x *SubmitTransfersRequest) String() string {
 func (*SubmitTransfersRequest) ProtoMessage() {}
 
 func (x *SubmitTransfersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[2]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -365,7 +809,7 @@ func (x *SubmitTransfersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitTransfersRequest.ProtoReflect.Descriptor instead.
 func (*SubmitTransfersRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{2}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SubmitTransfersRequest) GetTransfers() []*TransferSpec {
@@ -392,7 +836,7 @@ type SubmitTransfersResponse struct {
 
 func (x *SubmitTransfersResponse) Reset() {
 	*x = SubmitTransfersResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[3]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -404,7 +848,7 @@ func (x *SubmitTransfersResponse) String() string {
 func (*SubmitTransfersResponse) ProtoMessage() {}
 
 func (x *SubmitTransfersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[3]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -417,7 +861,7 @@ func (x *SubmitTransfersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitTransfersResponse.ProtoReflect.Descriptor instead.
 func (*SubmitTransfersResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{3}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SubmitTransfersResponse) GetResults() []*TransferResult {
@@ -439,7 +883,7 @@ type StreamTransfersRequest struct {
 
 func (x *StreamTransfersRequest) Reset() {
 	*x = StreamTransfersRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[4]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +895,7 @@ func (x *StreamTransfersRequest) String() string {
 func (*StreamTransfersRequest) ProtoMessage() {}
 
 func (x *StreamTransfersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[4]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +908,7 @@ func (x *StreamTransfersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamTransfersRequest.ProtoReflect.Descriptor instead.
 func (*StreamTransfersRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{4}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StreamTransfersRequest) GetTransfers() []*TransferSpec {
@@ -493,7 +937,7 @@ type StreamTransfersResponse struct {
 
 func (x *StreamTransfersResponse) Reset() {
 	*x = StreamTransfersResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[5]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +949,7 @@ func (x *StreamTransfersResponse) String() string {
 func (*StreamTransfersResponse) ProtoMessage() {}
 
 func (x *StreamTransfersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[5]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +962,7 @@ func (x *StreamTransfersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamTransfersResponse.ProtoReflect.Descriptor instead.
 func (*StreamTransfersResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{5}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StreamTransfersResponse) GetResults() []*TransferResult {
@@ -544,7 +988,7 @@ type CancelTransferRequest struct {
 
 func (x *CancelTransferRequest) Reset() {
 	*x = CancelTransferRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[6]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -556,7 +1000,7 @@ func (x *CancelTransferRequest) String() string {
 func (*CancelTransferRequest) ProtoMessage() {}
 
 func (x *CancelTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[6]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -569,7 +1013,7 @@ func (x *CancelTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTransferRequest.ProtoReflect.Descriptor instead.
 func (*CancelTransferRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{6}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CancelTransferRequest) GetId() string {
@@ -589,7 +1033,7 @@ type CancelTransferResponse struct {
 
 func (x *CancelTransferResponse) Reset() {
 	*x = CancelTransferResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[7]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +1045,7 @@ func (x *CancelTransferResponse) String() string {
 func (*CancelTransferResponse) ProtoMessage() {}
 
 func (x *CancelTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[7]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +1058,7 @@ func (x *CancelTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTransferResponse.ProtoReflect.Descriptor instead.
 func (*CancelTransferResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{7}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CancelTransferResponse) GetTransfer() *Transfer {
@@ -636,7 +1080,7 @@ type CaptureTransferRequest struct {
 
 func (x *CaptureTransferRequest) Reset() {
 	*x = CaptureTransferRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[8]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +1092,7 @@ func (x *CaptureTransferRequest) String() string {
 func (*CaptureTransferRequest) ProtoMessage() {}
 
 func (x *CaptureTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[8]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +1105,7 @@ func (x *CaptureTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureTransferRequest.ProtoReflect.Descriptor instead.
 func (*CaptureTransferRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{8}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CaptureTransferRequest) GetId() string {
@@ -688,7 +1132,7 @@ type CaptureTransferResponse struct {
 
 func (x *CaptureTransferResponse) Reset() {
 	*x = CaptureTransferResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[9]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -700,7 +1144,7 @@ func (x *CaptureTransferResponse) String() string {
 func (*CaptureTransferResponse) ProtoMessage() {}
 
 func (x *CaptureTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[9]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -713,7 +1157,7 @@ func (x *CaptureTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureTransferResponse.ProtoReflect.Descriptor instead.
 func (*CaptureTransferResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{9}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CaptureTransferResponse) GetTransfer() *Transfer {
@@ -732,7 +1176,7 @@ type VoidTransferRequest struct {
 
 func (x *VoidTransferRequest) Reset() {
 	*x = VoidTransferRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -744,7 +1188,7 @@ func (x *VoidTransferRequest) String() string {
 func (*VoidTransferRequest) ProtoMessage() {}
 
 func (x *VoidTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[10]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -757,7 +1201,7 @@ func (x *VoidTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoidTransferRequest.ProtoReflect.Descriptor instead.
 func (*VoidTransferRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{10}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *VoidTransferRequest) GetId() string {
@@ -777,7 +1221,7 @@ type VoidTransferResponse struct {
 
 func (x *VoidTransferResponse) Reset() {
 	*x = VoidTransferResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +1233,7 @@ func (x *VoidTransferResponse) String() string {
 func (*VoidTransferResponse) ProtoMessage() {}
 
 func (x *VoidTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[11]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +1246,7 @@ func (x *VoidTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoidTransferResponse.ProtoReflect.Descriptor instead.
 func (*VoidTransferResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{11}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *VoidTransferResponse) GetTransfer() *Transfer {
@@ -823,7 +1267,7 @@ type GetTransferRequest struct {
 
 func (x *GetTransferRequest) Reset() {
 	*x = GetTransferRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -835,7 +1279,7 @@ func (x *GetTransferRequest) String() string {
 func (*GetTransferRequest) ProtoMessage() {}
 
 func (x *GetTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -848,7 +1292,7 @@ func (x *GetTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransferRequest.ProtoReflect.Descriptor instead.
 func (*GetTransferRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{12}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetTransferRequest) GetId() string {
@@ -876,7 +1320,7 @@ type GetTransferResponse struct {
 
 func (x *GetTransferResponse) Reset() {
 	*x = GetTransferResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -888,7 +1332,7 @@ func (x *GetTransferResponse) String() string {
 func (*GetTransferResponse) ProtoMessage() {}
 
 func (x *GetTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -901,7 +1345,7 @@ func (x *GetTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransferResponse.ProtoReflect.Descriptor instead.
 func (*GetTransferResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{13}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetTransferResponse) GetTransfer() *Transfer {
@@ -941,7 +1385,7 @@ type TransferSpec struct {
 
 func (x *TransferSpec) Reset() {
 	*x = TransferSpec{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1397,7 @@ func (x *TransferSpec) String() string {
 func (*TransferSpec) ProtoMessage() {}
 
 func (x *TransferSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1410,7 @@ func (x *TransferSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferSpec.ProtoReflect.Descriptor instead.
 func (*TransferSpec) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{14}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TransferSpec) GetId() string {
@@ -1027,7 +1471,7 @@ type Leg struct {
 
 func (x *Leg) Reset() {
 	*x = Leg{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[15]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1039,7 +1483,7 @@ func (x *Leg) String() string {
 func (*Leg) ProtoMessage() {}
 
 func (x *Leg) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[15]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1052,7 +1496,7 @@ func (x *Leg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leg.ProtoReflect.Descriptor instead.
 func (*Leg) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{15}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Leg) GetBank() string {
@@ -1114,7 +1558,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[16]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1126,7 +1570,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[16]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1139,7 +1583,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{16}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Transfer) GetId() string {
@@ -1229,7 +1673,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[17]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1685,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[17]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1698,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{17}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Reason) GetCode() string {
@@ -1299,7 +1743,7 @@ type Shortfall struct {
 
 func (x *Shortfall) Reset() {
 	*x = Shortfall{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[18]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1755,7 @@ func (x *Shortfall) String() string {
 func (*Shortfall) ProtoMessage() {}
 
 func (x *Shortfall) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[18]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1324,7 +1768,7 @@ func (x *Shortfall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shortfall.ProtoReflect.Descriptor instead.
 func (*Shortfall) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{18}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Shortfall) GetAccount() string {
@@ -1373,7 +1817,7 @@ type TransferResult struct {
 
 func (x *TransferResult) Reset() {
 	*x = TransferResult{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[19]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1385,7 +1829,7 @@ func (x *TransferResult) String() string {
 func (*TransferResult) ProtoMessage() {}
 
 func (x *TransferResult) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[19]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1398,7 +1842,7 @@ func (x *TransferResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferResult.ProtoReflect.Descriptor instead.
 func (*TransferResult) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{19}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TransferResult) GetId() string {
@@ -1474,7 +1918,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[20]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1930,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[20]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1943,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{20}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Error) GetCode() string {
@@ -1542,7 +1986,38 @@ var File_quorate_v1_transfer_proto protoreflect.FileDescriptor
 const file_quorate_v1_transfer_proto_rawDesc = "" +
 	"\n" +
 	"\x19quorate/v1/transfer.proto\x12\n" +
-	"quorate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"M\n" +
+	"quorate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x02\n" +
+	"\x14ListTransfersRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12/\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x19.quorate.v1.TransferStateR\x05state\x12\x12\n" +
+	"\x04bank\x18\x04 \x01(\tR\x04bank\x12\x18\n" +
+	"\aaccount\x18\x05 \x01(\tR\aaccount\x12\x1c\n" +
+	"\treference\x18\x06 \x01(\tR\treference\x120\n" +
+	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"s\n" +
+	"\x15ListTransfersResponse\x122\n" +
+	"\ttransfers\x18\x01 \x03(\v2\x14.quorate.v1.TransferR\ttransfers\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd7\x01\n" +
+	"\x15WatchTransfersRequest\x12\x1a\n" +
+	"\bposition\x18\x01 \x01(\tR\bposition\x12%\n" +
+	"\x0efrom_beginning\x18\x02 \x01(\bR\rfromBeginning\x12/\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x19.quorate.v1.TransferStateR\x05state\x12\x12\n" +
+	"\x04bank\x18\x04 \x01(\tR\x04bank\x12\x18\n" +
+	"\aaccount\x18\x05 \x01(\tR\aaccount\x12\x1c\n" +
+	"\treference\x18\x06 \x01(\tR\treference\"f\n" +
+	"\x16WatchTransfersResponse\x120\n" +
+	"\btransfer\x18\x01 \x01(\v2\x14.quorate.v1.TransferR\btransfer\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\tR\bposition\"1\n" +
+	"\x12ListInDoubtRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\"@\n" +
+	"\x13ListInDoubtResponse\x12)\n" +
+	"\x06doubts\x18\x01 \x03(\v2\x11.quorate.v1.DoubtR\x06doubts\"Z\n" +
+	"\x05Doubt\x120\n" +
+	"\btransfer\x18\x01 \x01(\v2\x14.quorate.v1.TransferR\btransfer\x12\x1f\n" +
+	"\vwaiting_for\x18\x02 \x03(\tR\n" +
+	"waitingFor\"M\n" +
 	"\x15SubmitTransferRequest\x124\n" +
 	"\btransfer\x18\x01 \x01(\v2\x18.quorate.v1.TransferSpecR\btransfer\"J\n" +
 	"\x16SubmitTransferResponse\x120\n" +
@@ -1646,7 +2121,7 @@ const file_quorate_v1_transfer_proto_rawDesc = "" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13OUTCOME_NOT_APPLIED\x10\x01\x12\x13\n" +
 	"\x0fOUTCOME_APPLIED\x10\x02\x12\x13\n" +
-	"\x0fOUTCOME_UNKNOWN\x10\x032\xfe\x04\n" +
+	"\x0fOUTCOME_UNKNOWN\x10\x032\xff\x06\n" +
 	"\x0fTransferService\x12W\n" +
 	"\x0eSubmitTransfer\x12!.quorate.v1.SubmitTransferRequest\x1a\".quorate.v1.SubmitTransferResponse\x12Z\n" +
 	"\x0fSubmitTransfers\x12\".quorate.v1.SubmitTransfersRequest\x1a#.quorate.v1.SubmitTransfersResponse\x12^\n" +
@@ -1654,7 +2129,10 @@ const file_quorate_v1_transfer_proto_rawDesc = "" +
 	"\x0eCancelTransfer\x12!.quorate.v1.CancelTransferRequest\x1a\".quorate.v1.CancelTransferResponse\x12Z\n" +
 	"\x0fCaptureTransfer\x12\".quorate.v1.CaptureTransferRequest\x1a#.quorate.v1.CaptureTransferResponse\x12Q\n" +
 	"\fVoidTransfer\x12\x1f.quorate.v1.VoidTransferRequest\x1a .quorate.v1.VoidTransferResponse\x12N\n" +
-	"\vGetTransfer\x12\x1e.quorate.v1.GetTransferRequest\x1a\x1f.quorate.v1.GetTransferResponseB7Z5github.com/quorate/quorate/proto/quorate/v1;quoratev1b\x06proto3"
+	"\vGetTransfer\x12\x1e.quorate.v1.GetTransferRequest\x1a\x1f.quorate.v1.GetTransferResponse\x12T\n" +
+	"\rListTransfers\x12 .quorate.v1.ListTransfersRequest\x1a!.quorate.v1.ListTransfersResponse\x12N\n" +
+	"\vListInDoubt\x12\x1e.quorate.v1.ListInDoubtRequest\x1a\x1f.quorate.v1.ListInDoubtResponse\x12Y\n" +
+	"\x0eWatchTransfers\x12!.quorate.v1.WatchTransfersRequest\x1a\".quorate.v1.WatchTransfersResponse0\x01B7Z5github.com/quorate/quorate/proto/quorate/v1;quoratev1b\x06proto3"
 
 var (
 	file_quorate_v1_transfer_proto_rawDescOnce sync.Once
@@ -1669,82 +2147,103 @@ func file_quorate_v1_transfer_proto_rawDescGZIP() []byte {
 }
 
 var file_quorate_v1_transfer_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_quorate_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_quorate_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_quorate_v1_transfer_proto_goTypes = []any{
 	(Consistency)(0),                // 0: quorate.v1.Consistency
 	(Direction)(0),                  // 1: quorate.v1.Direction
 	(TransferState)(0),              // 2: quorate.v1.TransferState
 	(Outcome)(0),                    // 3: quorate.v1.Outcome
-	(*SubmitTransferRequest)(nil),   // 4: quorate.v1.SubmitTransferRequest
-	(*SubmitTransferResponse)(nil),  // 5: quorate.v1.SubmitTransferResponse
-	(*SubmitTransfersRequest)(nil),  // 6: quorate.v1.SubmitTransfersRequest
-	(*SubmitTransfersResponse)(nil), // 7: quorate.v1.SubmitTransfersResponse
-	(*StreamTransfersRequest)(nil),  // 8: quorate.v1.StreamTransfersRequest
-	(*StreamTransfersResponse)(nil), // 9: quorate.v1.StreamTransfersResponse
-	(*CancelTransferRequest)(nil),   // 10: quorate.v1.CancelTransferRequest
-	(*CancelTransferResponse)(nil),  // 11: quorate.v1.CancelTransferResponse
-	(*CaptureTransferRequest)(nil),  // 12: quorate.v1.CaptureTransferRequest
-	(*CaptureTransferResponse)(nil), // 13: quorate.v1.CaptureTransferResponse
-	(*VoidTransferRequest)(nil),     // 14: quorate.v1.VoidTransferRequest
-	(*VoidTransferResponse)(nil),    // 15: quorate.v1.VoidTransferResponse
-	(*GetTransferRequest)(nil),      // 16: quorate.v1.GetTransferRequest
-	(*GetTransferResponse)(nil),     // 17: quorate.v1.GetTransferResponse
-	(*TransferSpec)(nil),            // 18: quorate.v1.TransferSpec
-	(*Leg)(nil),                     // 19: quorate.v1.Leg
-	(*Transfer)(nil),                // 20: quorate.v1.Transfer
-	(*Reason)(nil),                  // 21: quorate.v1.Reason
-	(*Shortfall)(nil),               // 22: quorate.v1.Shortfall
-	(*TransferResult)(nil),          // 23: quorate.v1.TransferResult
-	(*Error)(nil),                   // 24: quorate.v1.Error
-	(*durationpb.Duration)(nil),     // 25: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 26: google.protobuf.Timestamp
+	(*ListTransfersRequest)(nil),    // 4: quorate.v1.ListTransfersRequest
+	(*ListTransfersResponse)(nil),   // 5: quorate.v1.ListTransfersResponse
+	(*WatchTransfersRequest)(nil),   // 6: quorate.v1.WatchTransfersRequest
+	(*WatchTransfersResponse)(nil),  // 7: quorate.v1.WatchTransfersResponse
+	(*ListInDoubtRequest)(nil),      // 8: quorate.v1.ListInDoubtRequest
+	(*ListInDoubtResponse)(nil),     // 9: quorate.v1.ListInDoubtResponse
+	(*Doubt)(nil),                   // 10: quorate.v1.Doubt
+	(*SubmitTransferRequest)(nil),   // 11: quorate.v1.SubmitTransferRequest
+	(*SubmitTransferResponse)(nil),  // 12: quorate.v1.SubmitTransferResponse
+	(*SubmitTransfersRequest)(nil),  // 13: quorate.v1.SubmitTransfersRequest
+	(*SubmitTransfersResponse)(nil), // 14: quorate.v1.SubmitTransfersResponse
+	(*StreamTransfersRequest)(nil),  // 15: quorate.v1.StreamTransfersRequest
+	(*StreamTransfersResponse)(nil), // 16: quorate.v1.StreamTransfersResponse
+	(*CancelTransferRequest)(nil),   // 17: quorate.v1.CancelTransferRequest
+	(*CancelTransferResponse)(nil),  // 18: quorate.v1.CancelTransferResponse
+	(*CaptureTransferRequest)(nil),  // 19: quorate.v1.CaptureTransferRequest
+	(*CaptureTransferResponse)(nil), // 20: quorate.v1.CaptureTransferResponse
+	(*VoidTransferRequest)(nil),     // 21: quorate.v1.VoidTransferRequest
+	(*VoidTransferResponse)(nil),    // 22: quorate.v1.VoidTransferResponse
+	(*GetTransferRequest)(nil),      // 23: quorate.v1.GetTransferRequest
+	(*GetTransferResponse)(nil),     // 24: quorate.v1.GetTransferResponse
+	(*TransferSpec)(nil),            // 25: quorate.v1.TransferSpec
+	(*Leg)(nil),                     // 26: quorate.v1.Leg
+	(*Transfer)(nil),                // 27: quorate.v1.Transfer
+	(*Reason)(nil),                  // 28: quorate.v1.Reason
+	(*Shortfall)(nil),               // 29: quorate.v1.Shortfall
+	(*TransferResult)(nil),          // 30: quorate.v1.TransferResult
+	(*Error)(nil),                   // 31: quorate.v1.Error
+	(*timestamppb.Timestamp)(nil),   // 32: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 33: google.protobuf.Duration
 }
 var file_quorate_v1_transfer_proto_depIdxs = []int32{
-	18, // 0: quorate.v1.SubmitTransferRequest.transfer:type_name -> quorate.v1.TransferSpec
-	20, // 1: quorate.v1.SubmitTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	18, // 2: quorate.v1.SubmitTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
-	23, // 3: quorate.v1.SubmitTransfersResponse.results:type_name -> quorate.v1.TransferResult
-	18, // 4: quorate.v1.StreamTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
-	23, // 5: quorate.v1.StreamTransfersResponse.results:type_name -> quorate.v1.TransferResult
-	20, // 6: quorate.v1.CancelTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	20, // 7: quorate.v1.CaptureTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	20, // 8: quorate.v1.VoidTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	0,  // 9: quorate.v1.GetTransferRequest.consistency:type_name -> quorate.v1.Consistency
-	20, // 10: quorate.v1.GetTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	19, // 11: quorate.v1.TransferSpec.legs:type_name -> quorate.v1.Leg
-	25, // 12: quorate.v1.TransferSpec.timeout:type_name -> google.protobuf.Duration
-	25, // 13: quorate.v1.TransferSpec.hold_timeout:type_name -> google.protobuf.Duration
-	1,  // 14: quorate.v1.Leg.direction:type_name -> quorate.v1.Direction
-	19, // 15: quorate.v1.Transfer.legs:type_name -> quorate.v1.Leg
-	2,  // 16: quorate.v1.Transfer.state:type_name -> quorate.v1.TransferState
-	21, // 17: quorate.v1.Transfer.reason:type_name -> quorate.v1.Reason
-	26, // 18: quorate.v1.Transfer.created_at:type_name -> google.protobuf.Timestamp
-	26, // 19: quorate.v1.Transfer.decided_at:type_name -> google.protobuf.Timestamp
-	26, // 20: quorate.v1.Transfer.hold_until:type_name -> google.protobuf.Timestamp
-	22, // 21: quorate.v1.Reason.shortfall:type_name -> quorate.v1.Shortfall
-	20, // 22: quorate.v1.TransferResult.transfer:type_name -> quorate.v1.Transfer
-	24, // 23: quorate.v1.TransferResult.error:type_name -> quorate.v1.Error
-	3,  // 24: quorate.v1.Error.outcome:type_name -> quorate.v1.Outcome
-	25, // 25: quorate.v1.Error.retry_after:type_name -> google.protobuf.Duration
-	4,  // 26: quorate.v1.TransferService.SubmitTransfer:input_type -> quorate.v1.SubmitTransferRequest
-	6,  // 27: quorate.v1.TransferService.SubmitTransfers:input_type -> quorate.v1.SubmitTransfersRequest
-	8,  // 28: quorate.v1.TransferService.StreamTransfers:input_type -> quorate.v1.StreamTransfersRequest
-	10, // 29: quorate.v1.TransferService.CancelTransfer:input_type -> quorate.v1.CancelTransferRequest
-	12, // 30: quorate.v1.TransferService.CaptureTransfer:input_type -> quorate.v1.CaptureTransferRequest
-	14, // 31: quorate.v1.TransferService.VoidTransfer:input_type -> quorate.v1.VoidTransferRequest
-	16, // 32: quorate.v1.TransferService.GetTransfer:input_type -> quorate.v1.GetTransferRequest
-	5,  // 33: quorate.v1.TransferService.SubmitTransfer:output_type -> quorate.v1.SubmitTransferResponse
-	7,  // 34: quorate.v1.TransferService.SubmitTransfers:output_type -> quorate.v1.SubmitTransfersResponse
-	9,  // 35: quorate.v1.TransferService.StreamTransfers:output_type -> quorate.v1.StreamTransfersResponse
-	11, // 36: quorate.v1.TransferService.CancelTransfer:output_type -> quorate.v1.CancelTransferResponse
-	13, // 37: quorate.v1.TransferService.CaptureTransfer:output_type -> quorate.v1.CaptureTransferResponse
-	15, // 38: quorate.v1.TransferService.VoidTransfer:output_type -> quorate.v1.VoidTransferResponse
-	17, // 39: quorate.v1.TransferService.GetTransfer:output_type -> quorate.v1.GetTransferResponse
-	33, // [33:40] is the sub-list for method output_type
-	26, // [26:33] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	2,  // 0: quorate.v1.ListTransfersRequest.state:type_name -> quorate.v1.TransferState
+	32, // 1: quorate.v1.ListTransfersRequest.since:type_name -> google.protobuf.Timestamp
+	32, // 2: quorate.v1.ListTransfersRequest.until:type_name -> google.protobuf.Timestamp
+	27, // 3: quorate.v1.ListTransfersResponse.transfers:type_name -> quorate.v1.Transfer
+	2,  // 4: quorate.v1.WatchTransfersRequest.state:type_name -> quorate.v1.TransferState
+	27, // 5: quorate.v1.WatchTransfersResponse.transfer:type_name -> quorate.v1.Transfer
+	10, // 6: quorate.v1.ListInDoubtResponse.doubts:type_name -> quorate.v1.Doubt
+	27, // 7: quorate.v1.Doubt.transfer:type_name -> quorate.v1.Transfer
+	25, // 8: quorate.v1.SubmitTransferRequest.transfer:type_name -> quorate.v1.TransferSpec
+	27, // 9: quorate.v1.SubmitTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	25, // 10: quorate.v1.SubmitTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
+	30, // 11: quorate.v1.SubmitTransfersResponse.results:type_name -> quorate.v1.TransferResult
+	25, // 12: quorate.v1.StreamTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
+	30, // 13: quorate.v1.StreamTransfersResponse.results:type_name -> quorate.v1.TransferResult
+	27, // 14: quorate.v1.CancelTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	27, // 15: quorate.v1.CaptureTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	27, // 16: quorate.v1.VoidTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	0,  // 17: quorate.v1.GetTransferRequest.consistency:type_name -> quorate.v1.Consistency
+	27, // 18: quorate.v1.GetTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	26, // 19: quorate.v1.TransferSpec.legs:type_name -> quorate.v1.Leg
+	33, // 20: quorate.v1.TransferSpec.timeout:type_name -> google.protobuf.Duration
+	33, // 21: quorate.v1.TransferSpec.hold_timeout:type_name -> google.protobuf.Duration
+	1,  // 22: quorate.v1.Leg.direction:type_name -> quorate.v1.Direction
+	26, // 23: quorate.v1.Transfer.legs:type_name -> quorate.v1.Leg
+	2,  // 24: quorate.v1.Transfer.state:type_name -> quorate.v1.TransferState
+	28, // 25: quorate.v1.Transfer.reason:type_name -> quorate.v1.Reason
+	32, // 26: quorate.v1.Transfer.created_at:type_name -> google.protobuf.Timestamp
+	32, // 27: quorate.v1.Transfer.decided_at:type_name -> google.protobuf.Timestamp
+	32, // 28: quorate.v1.Transfer.hold_until:type_name -> google.protobuf.Timestamp
+	29, // 29: quorate.v1.Reason.shortfall:type_name -> quorate.v1.Shortfall
+	27, // 30: quorate.v1.TransferResult.transfer:type_name -> quorate.v1.Transfer
+	31, // 31: quorate.v1.TransferResult.error:type_name -> quorate.v1.Error
+	3,  // 32: quorate.v1.Error.outcome:type_name -> quorate.v1.Outcome
+	33, // 33: quorate.v1.Error.retry_after:type_name -> google.protobuf.Duration
+	11, // 34: quorate.v1.TransferService.SubmitTransfer:input_type -> quorate.v1.SubmitTransferRequest
+	13, // 35: quorate.v1.TransferService.SubmitTransfers:input_type -> quorate.v1.SubmitTransfersRequest
+	15, // 36: quorate.v1.TransferService.StreamTransfers:input_type -> quorate.v1.StreamTransfersRequest
+	17, // 37: quorate.v1.TransferService.CancelTransfer:input_type -> quorate.v1.CancelTransferRequest
+	19, // 38: quorate.v1.TransferService.CaptureTransfer:input_type -> quorate.v1.CaptureTransferRequest
+	21, // 39: quorate.v1.TransferService.VoidTransfer:input_type -> quorate.v1.VoidTransferRequest
+	23, // 40: quorate.v1.TransferService.GetTransfer:input_type -> quorate.v1.GetTransferRequest
+	4,  // 41: quorate.v1.TransferService.ListTransfers:input_type -> quorate.v1.ListTransfersRequest
+	8,  // 42: quorate.v1.TransferService.ListInDoubt:input_type -> quorate.v1.ListInDoubtRequest
+	6,  // 43: quorate.v1.TransferService.WatchTransfers:input_type -> quorate.v1.WatchTransfersRequest
+	12, // 44: quorate.v1.TransferService.SubmitTransfer:output_type -> quorate.v1.SubmitTransferResponse
+	14, // 45: quorate.v1.TransferService.SubmitTransfers:output_type -> quorate.v1.SubmitTransfersResponse
+	16, // 46: quorate.v1.TransferService.StreamTransfers:output_type -> quorate.v1.StreamTransfersResponse
+	18, // 47: quorate.v1.TransferService.CancelTransfer:output_type -> quorate.v1.CancelTransferResponse
+	20, // 48: quorate.v1.TransferService.CaptureTransfer:output_type -> quorate.v1.CaptureTransferResponse
+	22, // 49: quorate.v1.TransferService.VoidTransfer:output_type -> quorate.v1.VoidTransferResponse
+	24, // 50: quorate.v1.TransferService.GetTransfer:output_type -> quorate.v1.GetTransferResponse
+	5,  // 51: quorate.v1.TransferService.ListTransfers:output_type -> quorate.v1.ListTransfersResponse
+	9,  // 52: quorate.v1.TransferService.ListInDoubt:output_type -> quorate.v1.ListInDoubtResponse
+	7,  // 53: quorate.v1.TransferService.WatchTransfers:output_type -> quorate.v1.WatchTransfersResponse
+	44, // [44:54] is the sub-list for method output_type
+	34, // [34:44] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_quorate_v1_transfer_proto_init() }
@@ -1752,7 +2251,7 @@ func file_quorate_v1_transfer_proto_init() {
 	if File_quorate_v1_transfer_proto != nil {
 		return
 	}
-	file_quorate_v1_transfer_proto_msgTypes[19].OneofWrappers = []any{
+	file_quorate_v1_transfer_proto_msgTypes[26].OneofWrappers = []any{
 		(*TransferResult_Transfer)(nil),
 		(*TransferResult_Error)(nil),
 	}
@@ -1762,7 +2261,7 @@ func file_quorate_v1_transfer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_v1_transfer_proto_rawDesc), len(file_quorate_v1_transfer_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   21,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

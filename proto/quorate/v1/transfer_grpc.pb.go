@@ -31,6 +31,9 @@ const (
 	TransferService_CaptureTransfer_FullMethodName = "/quorate.v1.TransferService/CaptureTransfer"
 	TransferService_VoidTransfer_FullMethodName    = "/quorate.v1.TransferService/VoidTransfer"
 	TransferService_GetTransfer_FullMethodName     = "/quorate.v1.TransferService/GetTransfer"
+	TransferService_ListTransfers_FullMethodName   = "/quorate.v1.TransferService/ListTransfers"
+	TransferService_ListInDoubt_FullMethodName     = "/quorate.v1.TransferService/ListInDoubt"
+	TransferService_WatchTransfers_FullMethodName  = "/quorate.v1.TransferService/WatchTransfers"
 )
 
 // TransferServiceClient is the client API for TransferService service.
@@ -60,6 +63,16 @@ type TransferServiceClient interface {
 	VoidTransfer(ctx context.Context, in *VoidTransferRequest, opts ...grpc.CallOption) (*VoidTransferResponse, error)
 	// GetTransfer says what is known of a transfer: linearizably, or on request as the asked node knows it.
 	GetTransfer(ctx context.Context, in *GetTransferRequest, opts ...grpc.CallOption) (*GetTransferResponse, error)
+	// ListTransfers lists from new to old, by when the coordinators took note of a transfer. Pages are stable: what is submitted or decided meanwhile shifts
+	// nothing. Times are looked up; every other filter goes through the transfers of the period one by one, so a page may have fewer
+	// than were asked for, or none, and still not be the last.
+	ListTransfers(ctx context.Context, in *ListTransfersRequest, opts ...grpc.CallOption) (*ListTransfersResponse, error)
+	// ListInDoubt lists transfers that are staged and whose outcome isn't known yet, the oldest first.
+	ListInDoubt(ctx context.Context, in *ListInDoubtRequest, opts ...grpc.CallOption) (*ListInDoubtResponse, error)
+	// WatchTransfers sends each transfer when its outcome is decided, and goes on until the client ends it or the node stops. The decisions of one coordinator
+	// group come in the order of its log, which is the same on every node and for ever: whoever goes on with the last position that it has
+	// received, at any node and at any time, misses nothing and hears nothing twice. A position comes about every 10 seconds even if nothing happens.
+	WatchTransfers(ctx context.Context, in *WatchTransfersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTransfersResponse], error)
 }
 
 type transferServiceClient struct {
@@ -143,6 +156,45 @@ func (c *transferServiceClient) GetTransfer(ctx context.Context, in *GetTransfer
 	return out, nil
 }
 
+func (c *transferServiceClient) ListTransfers(ctx context.Context, in *ListTransfersRequest, opts ...grpc.CallOption) (*ListTransfersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListTransfersResponse)
+	err := c.cc.Invoke(ctx, TransferService_ListTransfers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *transferServiceClient) ListInDoubt(ctx context.Context, in *ListInDoubtRequest, opts ...grpc.CallOption) (*ListInDoubtResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListInDoubtResponse)
+	err := c.cc.Invoke(ctx, TransferService_ListInDoubt_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *transferServiceClient) WatchTransfers(ctx context.Context, in *WatchTransfersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTransfersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TransferService_ServiceDesc.Streams[1], TransferService_WatchTransfers_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchTransfersRequest, WatchTransfersResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TransferService_WatchTransfersClient = grpc.ServerStreamingClient[WatchTransfersResponse]
+
 // TransferServiceServer is the server API for TransferService service.
 // All implementations must embed UnimplementedTransferServiceServer
 // for forward compatibility.
@@ -170,6 +222,16 @@ type TransferServiceServer interface {
 	VoidTransfer(context.Context, *VoidTransferRequest) (*VoidTransferResponse, error)
 	// GetTransfer says what is known of a transfer: linearizably, or on request as the asked node knows it.
 	GetTransfer(context.Context, *GetTransferRequest) (*GetTransferResponse, error)
+	// ListTransfers lists from new to old, by when the coordinators took note of a transfer. Pages are stable: what is submitted or decided meanwhile shifts
+	// nothing. Times are looked up; every other filter goes through the transfers of the period one by one, so a page may have fewer
+	// than were asked for, or none, and still not be the last.
+	ListTransfers(context.Context, *ListTransfersRequest) (*ListTransfersResponse, error)
+	// ListInDoubt lists transfers that are staged and whose outcome isn't known yet, the oldest first.
+	ListInDoubt(context.Context, *ListInDoubtRequest) (*ListInDoubtResponse, error)
+	// WatchTransfers sends each transfer when its outcome is decided, and goes on until the client ends it or the node stops. The decisions of one coordinator
+	// group come in the order of its log, which is the same on every node and for ever: whoever goes on with the last position that it has
+	// received, at any node and at any time, misses nothing and hears nothing twice. A position comes about every 10 seconds even if nothing happens.
+	WatchTransfers(*WatchTransfersRequest, grpc.ServerStreamingServer[WatchTransfersResponse]) error
 	mustEmbedUnimplementedTransferServiceServer()
 }
 
@@ -200,6 +262,15 @@ func (UnimplementedTransferServiceServer) VoidTransfer(context.Context, *VoidTra
 }
 func (UnimplementedTransferServiceServer) GetTransfer(context.Context, *GetTransferRequest) (*GetTransferResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTransfer not implemented")
+}
+func (UnimplementedTransferServiceServer) ListTransfers(context.Context, *ListTransfersRequest) (*ListTransfersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTransfers not implemented")
+}
+func (UnimplementedTransferServiceServer) ListInDoubt(context.Context, *ListInDoubtRequest) (*ListInDoubtResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListInDoubt not implemented")
+}
+func (UnimplementedTransferServiceServer) WatchTransfers(*WatchTransfersRequest, grpc.ServerStreamingServer[WatchTransfersResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchTransfers not implemented")
 }
 func (UnimplementedTransferServiceServer) mustEmbedUnimplementedTransferServiceServer() {}
 func (UnimplementedTransferServiceServer) testEmbeddedByValue()                         {}
@@ -337,6 +408,53 @@ func _TransferService_GetTransfer_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TransferService_ListTransfers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListTransfersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TransferServiceServer).ListTransfers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TransferService_ListTransfers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TransferServiceServer).ListTransfers(ctx, req.(*ListTransfersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TransferService_ListInDoubt_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListInDoubtRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TransferServiceServer).ListInDoubt(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TransferService_ListInDoubt_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TransferServiceServer).ListInDoubt(ctx, req.(*ListInDoubtRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TransferService_WatchTransfers_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchTransfersRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TransferServiceServer).WatchTransfers(m, &grpc.GenericServerStream[WatchTransfersRequest, WatchTransfersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TransferService_WatchTransfersServer = grpc.ServerStreamingServer[WatchTransfersResponse]
+
 // TransferService_ServiceDesc is the grpc.ServiceDesc for TransferService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -368,6 +486,14 @@ var TransferService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "GetTransfer",
 			Handler:    _TransferService_GetTransfer_Handler,
 		},
+		{
+			MethodName: "ListTransfers",
+			Handler:    _TransferService_ListTransfers_Handler,
+		},
+		{
+			MethodName: "ListInDoubt",
+			Handler:    _TransferService_ListInDoubt_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -375,6 +501,11 @@ var TransferService_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _TransferService_StreamTransfers_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "WatchTransfers",
+			Handler:       _TransferService_WatchTransfers_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "quorate/v1/transfer.proto",

@@ -168,7 +168,7 @@ func (x *Envelope) GetRaft() *RaftMessage {
 	return nil
 }
 
-func (x *Envelope) GetBankRequests() *BankRequests {
+func (x *Envelope) GetBankRequests() []byte {
 	if x != nil {
 		if x, ok := x.Message.(*Envelope_BankRequests); ok {
 			return x.BankRequests
@@ -177,7 +177,7 @@ func (x *Envelope) GetBankRequests() *BankRequests {
 	return nil
 }
 
-func (x *Envelope) GetBankAnswers() *BankAnswers {
+func (x *Envelope) GetBankAnswers() []byte {
 	if x != nil {
 		if x, ok := x.Message.(*Envelope_BankAnswers); ok {
 			return x.BankAnswers
@@ -249,11 +249,13 @@ type Envelope_Raft struct {
 }
 
 type Envelope_BankRequests struct {
-	BankRequests *BankRequests `protobuf:"bytes,2,opt,name=bank_requests,json=bankRequests,proto3,oneof"`
+	// A BankRequests, written and read by hand.
+	BankRequests []byte `protobuf:"bytes,2,opt,name=bank_requests,json=bankRequests,proto3,oneof"`
 }
 
 type Envelope_BankAnswers struct {
-	BankAnswers *BankAnswers `protobuf:"bytes,3,opt,name=bank_answers,json=bankAnswers,proto3,oneof"`
+	// A BankAnswers, likewise.
+	BankAnswers []byte `protobuf:"bytes,3,opt,name=bank_answers,json=bankAnswers,proto3,oneof"`
 }
 
 type Envelope_Inquiry struct {
@@ -1321,6 +1323,9 @@ type Forward struct {
 	//	*Forward_Statement
 	//	*Forward_Capture
 	//	*Forward_Void
+	//	*Forward_ListTransfers
+	//	*Forward_ListInDoubt
+	//	*Forward_ReadDecisions
 	//	*Forward_ListTokens
 	//	*Forward_AddToken
 	//	*Forward_RevokeToken
@@ -1542,6 +1547,33 @@ func (x *Forward) GetVoid() []byte {
 	return nil
 }
 
+func (x *Forward) GetListTransfers() *TransferPage {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_ListTransfers); ok {
+			return x.ListTransfers
+		}
+	}
+	return nil
+}
+
+func (x *Forward) GetListInDoubt() uint32 {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_ListInDoubt); ok {
+			return x.ListInDoubt
+		}
+	}
+	return 0
+}
+
+func (x *Forward) GetReadDecisions() *DecisionPage {
+	if x != nil {
+		if x, ok := x.Ask.(*Forward_ReadDecisions); ok {
+			return x.ReadDecisions
+		}
+	}
+	return nil
+}
+
 func (x *Forward) GetListTokens() *Empty {
 	if x != nil {
 		if x, ok := x.Ask.(*Forward_ListTokens); ok {
@@ -1646,6 +1678,19 @@ type Forward_Void struct {
 	Void []byte `protobuf:"bytes,20,opt,name=void,proto3,oneof"`
 }
 
+type Forward_ListTransfers struct {
+	ListTransfers *TransferPage `protobuf:"bytes,21,opt,name=list_transfers,json=listTransfers,proto3,oneof"`
+}
+
+type Forward_ListInDoubt struct {
+	// How many.
+	ListInDoubt uint32 `protobuf:"varint,22,opt,name=list_in_doubt,json=listInDoubt,proto3,oneof"`
+}
+
+type Forward_ReadDecisions struct {
+	ReadDecisions *DecisionPage `protobuf:"bytes,23,opt,name=read_decisions,json=readDecisions,proto3,oneof"`
+}
+
 type Forward_ListTokens struct {
 	ListTokens *Empty `protobuf:"bytes,30,opt,name=list_tokens,json=listTokens,proto3,oneof"`
 }
@@ -1693,6 +1738,12 @@ func (*Forward_Statement) isForward_Ask() {}
 func (*Forward_Capture) isForward_Ask() {}
 
 func (*Forward_Void) isForward_Ask() {}
+
+func (*Forward_ListTransfers) isForward_Ask() {}
+
+func (*Forward_ListInDoubt) isForward_Ask() {}
+
+func (*Forward_ReadDecisions) isForward_Ask() {}
 
 func (*Forward_ListTokens) isForward_Ask() {}
 
@@ -2359,6 +2410,274 @@ func (x *Page) GetLimit() uint32 {
 	return 0
 }
 
+// TransferPage asks for transfers of one coordinator group, newest first.
+type TransferPage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Zero: from the newest on.
+	Below uint64 `protobuf:"varint,1,opt,name=below,proto3" json:"below,omitempty"`
+	Limit uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// What they must have; unset: anything will do.
+	State         uint32 `protobuf:"varint,3,opt,name=state,proto3" json:"state,omitempty"`
+	Bank          string `protobuf:"bytes,4,opt,name=bank,proto3" json:"bank,omitempty"`
+	Account       string `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`
+	Reference     string `protobuf:"bytes,6,opt,name=reference,proto3" json:"reference,omitempty"`
+	SinceUnixNano int64  `protobuf:"zigzag64,7,opt,name=since_unix_nano,json=sinceUnixNano,proto3" json:"since_unix_nano,omitempty"`
+	UntilUnixNano int64  `protobuf:"zigzag64,8,opt,name=until_unix_nano,json=untilUnixNano,proto3" json:"until_unix_nano,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferPage) Reset() {
+	*x = TransferPage{}
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferPage) ProtoMessage() {}
+
+func (x *TransferPage) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferPage.ProtoReflect.Descriptor instead.
+func (*TransferPage) Descriptor() ([]byte, []int) {
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *TransferPage) GetBelow() uint64 {
+	if x != nil {
+		return x.Below
+	}
+	return 0
+}
+
+func (x *TransferPage) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *TransferPage) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *TransferPage) GetBank() string {
+	if x != nil {
+		return x.Bank
+	}
+	return ""
+}
+
+func (x *TransferPage) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *TransferPage) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *TransferPage) GetSinceUnixNano() int64 {
+	if x != nil {
+		return x.SinceUnixNano
+	}
+	return 0
+}
+
+func (x *TransferPage) GetUntilUnixNano() int64 {
+	if x != nil {
+		return x.UntilUnixNano
+	}
+	return 0
+}
+
+// DecisionPage asks for decisions of one coordinator group, oldest first.
+type DecisionPage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	After uint64                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	// Only the number of the newest.
+	Newest bool   `protobuf:"varint,2,opt,name=newest,proto3" json:"newest,omitempty"`
+	Limit  uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// What they must have; unset: anything will do.
+	State         uint32 `protobuf:"varint,4,opt,name=state,proto3" json:"state,omitempty"`
+	Bank          string `protobuf:"bytes,5,opt,name=bank,proto3" json:"bank,omitempty"`
+	Account       string `protobuf:"bytes,6,opt,name=account,proto3" json:"account,omitempty"`
+	Reference     string `protobuf:"bytes,7,opt,name=reference,proto3" json:"reference,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DecisionPage) Reset() {
+	*x = DecisionPage{}
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DecisionPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DecisionPage) ProtoMessage() {}
+
+func (x *DecisionPage) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DecisionPage.ProtoReflect.Descriptor instead.
+func (*DecisionPage) Descriptor() ([]byte, []int) {
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *DecisionPage) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *DecisionPage) GetNewest() bool {
+	if x != nil {
+		return x.Newest
+	}
+	return false
+}
+
+func (x *DecisionPage) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *DecisionPage) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *DecisionPage) GetBank() string {
+	if x != nil {
+		return x.Bank
+	}
+	return ""
+}
+
+func (x *DecisionPage) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *DecisionPage) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+// ListedTransfer is one of them, or one in doubt.
+type ListedTransfer struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Record          *TransferRecord        `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`
+	Number          uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	ReachedUnixNano int64                  `protobuf:"zigzag64,3,opt,name=reached_unix_nano,json=reachedUnixNano,proto3" json:"reached_unix_nano,omitempty"`
+	// In doubt: banks that have not said yet that they hold it.
+	Waiting       []string `protobuf:"bytes,4,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListedTransfer) Reset() {
+	*x = ListedTransfer{}
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListedTransfer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListedTransfer) ProtoMessage() {}
+
+func (x *ListedTransfer) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListedTransfer.ProtoReflect.Descriptor instead.
+func (*ListedTransfer) Descriptor() ([]byte, []int) {
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListedTransfer) GetRecord() *TransferRecord {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+func (x *ListedTransfer) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ListedTransfer) GetReachedUnixNano() int64 {
+	if x != nil {
+		return x.ReachedUnixNano
+	}
+	return 0
+}
+
+func (x *ListedTransfer) GetWaiting() []string {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
 type ForwardReply struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Request uint64                 `protobuf:"varint,1,opt,name=request,proto3" json:"request,omitempty"`
@@ -2376,16 +2695,22 @@ type ForwardReply struct {
 	LastEntry   uint64          `protobuf:"varint,11,opt,name=last_entry,json=lastEntry,proto3" json:"last_entry,omitempty"`
 	Members     []*ClusterNode  `protobuf:"bytes,12,rep,name=members,proto3" json:"members,omitempty"`
 	// Of a statement: where the next page begins, if there is one.
-	LastSeq       uint64   `protobuf:"varint,13,opt,name=last_seq,json=lastSeq,proto3" json:"last_seq,omitempty"`
-	More          bool     `protobuf:"varint,14,opt,name=more,proto3" json:"more,omitempty"`
-	Tokens        []*Token `protobuf:"bytes,30,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	LastSeq uint64 `protobuf:"varint,13,opt,name=last_seq,json=lastSeq,proto3" json:"last_seq,omitempty"`
+	// Of a statement, a list or decisions.
+	More   bool              `protobuf:"varint,14,opt,name=more,proto3" json:"more,omitempty"`
+	Listed []*ListedTransfer `protobuf:"bytes,15,rep,name=listed,proto3" json:"listed,omitempty"`
+	// Of a list: the time that its last place had reached. Its number is last_seq.
+	ReachedUnixNano int64 `protobuf:"zigzag64,16,opt,name=reached_unix_nano,json=reachedUnixNano,proto3" json:"reached_unix_nano,omitempty"`
+	// Decisions; the number up to which none is missing is last_seq.
+	Decided       []*ListedTransfer `protobuf:"bytes,17,rep,name=decided,proto3" json:"decided,omitempty"`
+	Tokens        []*Token          `protobuf:"bytes,30,rep,name=tokens,proto3" json:"tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ForwardReply) Reset() {
 	*x = ForwardReply{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2397,7 +2722,7 @@ func (x *ForwardReply) String() string {
 func (*ForwardReply) ProtoMessage() {}
 
 func (x *ForwardReply) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2410,7 +2735,7 @@ func (x *ForwardReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardReply.ProtoReflect.Descriptor instead.
 func (*ForwardReply) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{27}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ForwardReply) GetRequest() uint64 {
@@ -2511,6 +2836,27 @@ func (x *ForwardReply) GetMore() bool {
 	return false
 }
 
+func (x *ForwardReply) GetListed() []*ListedTransfer {
+	if x != nil {
+		return x.Listed
+	}
+	return nil
+}
+
+func (x *ForwardReply) GetReachedUnixNano() int64 {
+	if x != nil {
+		return x.ReachedUnixNano
+	}
+	return 0
+}
+
+func (x *ForwardReply) GetDecided() []*ListedTransfer {
+	if x != nil {
+		return x.Decided
+	}
+	return nil
+}
+
 func (x *ForwardReply) GetTokens() []*Token {
 	if x != nil {
 		return x.Tokens
@@ -2534,7 +2880,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2892,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2905,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{28}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Token) GetName() string {
@@ -2617,7 +2963,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2629,7 +2975,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2642,7 +2988,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{29}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Transfer) GetId() []byte {
@@ -2695,7 +3041,7 @@ type TransferRecord struct {
 
 func (x *TransferRecord) Reset() {
 	*x = TransferRecord{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +3053,7 @@ func (x *TransferRecord) String() string {
 func (*TransferRecord) ProtoMessage() {}
 
 func (x *TransferRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +3066,7 @@ func (x *TransferRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferRecord.ProtoReflect.Descriptor instead.
 func (*TransferRecord) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{30}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TransferRecord) GetTransfer() *Transfer {
@@ -2788,7 +3134,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2800,7 +3146,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2813,7 +3159,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{31}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Account) GetId() string {
@@ -2888,7 +3234,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[32]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2900,7 +3246,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[32]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2913,7 +3259,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{32}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Entry) GetSeq() uint64 {
@@ -2985,7 +3331,7 @@ type Total struct {
 
 func (x *Total) Reset() {
 	*x = Total{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[33]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2997,7 +3343,7 @@ func (x *Total) String() string {
 func (*Total) ProtoMessage() {}
 
 func (x *Total) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[33]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3010,7 +3356,7 @@ func (x *Total) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Total.ProtoReflect.Descriptor instead.
 func (*Total) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{33}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Total) GetCurrency() string {
@@ -3055,11 +3401,11 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\x1aquorate/peer/v1/peer.proto\x12\x0fquorate.peer.v1\"J\n" +
 	"\x0fExchangeRequest\x127\n" +
 	"\tenvelopes\x18\x01 \x03(\v2\x19.quorate.peer.v1.EnvelopeR\tenvelopes\"\x12\n" +
-	"\x10ExchangeResponse\"\xbd\x04\n" +
+	"\x10ExchangeResponse\"\x80\x04\n" +
 	"\bEnvelope\x122\n" +
-	"\x04raft\x18\x01 \x01(\v2\x1c.quorate.peer.v1.RaftMessageH\x00R\x04raft\x12D\n" +
-	"\rbank_requests\x18\x02 \x01(\v2\x1d.quorate.peer.v1.BankRequestsH\x00R\fbankRequests\x12A\n" +
-	"\fbank_answers\x18\x03 \x01(\v2\x1c.quorate.peer.v1.BankAnswersH\x00R\vbankAnswers\x124\n" +
+	"\x04raft\x18\x01 \x01(\v2\x1c.quorate.peer.v1.RaftMessageH\x00R\x04raft\x12%\n" +
+	"\rbank_requests\x18\x02 \x01(\fH\x00R\fbankRequests\x12#\n" +
+	"\fbank_answers\x18\x03 \x01(\fH\x00R\vbankAnswers\x124\n" +
 	"\ainquiry\x18\x04 \x01(\v2\x18.quorate.peer.v1.InquiryH\x00R\ainquiry\x124\n" +
 	"\aforward\x18\x05 \x01(\v2\x18.quorate.peer.v1.ForwardH\x00R\aforward\x12D\n" +
 	"\rforward_reply\x18\x06 \x01(\v2\x1d.quorate.peer.v1.ForwardReplyH\x00R\fforwardReply\x12D\n" +
@@ -3150,7 +3496,8 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\aInquiry\x12 \n" +
 	"\vcoordinator\x18\x01 \x01(\tR\vcoordinator\x12\x12\n" +
 	"\x04bank\x18\x02 \x01(\tR\x04bank\x12\x10\n" +
-	"\x03ids\x18\x03 \x03(\fR\x03ids\"\xf3\b\n" +
+	"\x03ids\x18\x03 \x03(\fR\x03ids\"\xa9\n" +
+	"\n" +
 	"\aForward\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x123\n" +
@@ -3175,7 +3522,10 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\x0echange_account\x18\x11 \x01(\v2\x1e.quorate.peer.v1.AccountChangeH\x00R\rchangeAccount\x12>\n" +
 	"\tstatement\x18\x12 \x01(\v2\x1e.quorate.peer.v1.StatementPageH\x00R\tstatement\x124\n" +
 	"\acapture\x18\x13 \x01(\v2\x18.quorate.peer.v1.CaptureH\x00R\acapture\x12\x14\n" +
-	"\x04void\x18\x14 \x01(\fH\x00R\x04void\x129\n" +
+	"\x04void\x18\x14 \x01(\fH\x00R\x04void\x12F\n" +
+	"\x0elist_transfers\x18\x15 \x01(\v2\x1d.quorate.peer.v1.TransferPageH\x00R\rlistTransfers\x12$\n" +
+	"\rlist_in_doubt\x18\x16 \x01(\rH\x00R\vlistInDoubt\x12F\n" +
+	"\x0eread_decisions\x18\x17 \x01(\v2\x1d.quorate.peer.v1.DecisionPageH\x00R\rreadDecisions\x129\n" +
 	"\vlist_tokens\x18\x1e \x01(\v2\x16.quorate.peer.v1.EmptyH\x00R\n" +
 	"listTokens\x125\n" +
 	"\tadd_token\x18\x1f \x01(\v2\x16.quorate.peer.v1.TokenH\x00R\baddToken\x12#\n" +
@@ -3227,7 +3577,29 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\x04Page\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\tR\x05after\x12\x1b\n" +
 	"\tafter_seq\x18\x02 \x01(\x04R\bafterSeq\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xd4\x04\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xec\x01\n" +
+	"\fTransferPage\x12\x14\n" +
+	"\x05below\x18\x01 \x01(\x04R\x05below\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\rR\x05state\x12\x12\n" +
+	"\x04bank\x18\x04 \x01(\tR\x04bank\x12\x18\n" +
+	"\aaccount\x18\x05 \x01(\tR\aaccount\x12\x1c\n" +
+	"\treference\x18\x06 \x01(\tR\treference\x12&\n" +
+	"\x0fsince_unix_nano\x18\a \x01(\x12R\rsinceUnixNano\x12&\n" +
+	"\x0funtil_unix_nano\x18\b \x01(\x12R\runtilUnixNano\"\xb4\x01\n" +
+	"\fDecisionPage\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x16\n" +
+	"\x06newest\x18\x02 \x01(\bR\x06newest\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\rR\x05state\x12\x12\n" +
+	"\x04bank\x18\x05 \x01(\tR\x04bank\x12\x18\n" +
+	"\aaccount\x18\x06 \x01(\tR\aaccount\x12\x1c\n" +
+	"\treference\x18\a \x01(\tR\treference\"\xa7\x01\n" +
+	"\x0eListedTransfer\x127\n" +
+	"\x06record\x18\x01 \x01(\v2\x1f.quorate.peer.v1.TransferRecordR\x06record\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12*\n" +
+	"\x11reached_unix_nano\x18\x03 \x01(\x12R\x0freachedUnixNano\x12\x18\n" +
+	"\awaiting\x18\x04 \x03(\tR\awaiting\"\xf4\x05\n" +
 	"\fForwardReply\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x1d\n" +
 	"\n" +
@@ -3248,7 +3620,10 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"last_entry\x18\v \x01(\x04R\tlastEntry\x126\n" +
 	"\amembers\x18\f \x03(\v2\x1c.quorate.peer.v1.ClusterNodeR\amembers\x12\x19\n" +
 	"\blast_seq\x18\r \x01(\x04R\alastSeq\x12\x12\n" +
-	"\x04more\x18\x0e \x01(\bR\x04more\x12.\n" +
+	"\x04more\x18\x0e \x01(\bR\x04more\x127\n" +
+	"\x06listed\x18\x0f \x03(\v2\x1f.quorate.peer.v1.ListedTransferR\x06listed\x12*\n" +
+	"\x11reached_unix_nano\x18\x10 \x01(\x12R\x0freachedUnixNano\x129\n" +
+	"\adecided\x18\x11 \x03(\v2\x1f.quorate.peer.v1.ListedTransferR\adecided\x12.\n" +
 	"\x06tokens\x18\x1e \x03(\v2\x16.quorate.peer.v1.TokenR\x06tokens\"\x8f\x01\n" +
 	"\x05Token\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
@@ -3313,7 +3688,7 @@ func file_quorate_peer_v1_peer_proto_rawDescGZIP() []byte {
 	return file_quorate_peer_v1_peer_proto_rawDescData
 }
 
-var file_quorate_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_quorate_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_quorate_peer_v1_peer_proto_goTypes = []any{
 	(*ExchangeRequest)(nil),  // 0: quorate.peer.v1.ExchangeRequest
 	(*ExchangeResponse)(nil), // 1: quorate.peer.v1.ExchangeResponse
@@ -3342,63 +3717,69 @@ var file_quorate_peer_v1_peer_proto_goTypes = []any{
 	(*Placement)(nil),        // 24: quorate.peer.v1.Placement
 	(*ClusterNode)(nil),      // 25: quorate.peer.v1.ClusterNode
 	(*Page)(nil),             // 26: quorate.peer.v1.Page
-	(*ForwardReply)(nil),     // 27: quorate.peer.v1.ForwardReply
-	(*Token)(nil),            // 28: quorate.peer.v1.Token
-	(*Transfer)(nil),         // 29: quorate.peer.v1.Transfer
-	(*TransferRecord)(nil),   // 30: quorate.peer.v1.TransferRecord
-	(*Account)(nil),          // 31: quorate.peer.v1.Account
-	(*Entry)(nil),            // 32: quorate.peer.v1.Entry
-	(*Total)(nil),            // 33: quorate.peer.v1.Total
+	(*TransferPage)(nil),     // 27: quorate.peer.v1.TransferPage
+	(*DecisionPage)(nil),     // 28: quorate.peer.v1.DecisionPage
+	(*ListedTransfer)(nil),   // 29: quorate.peer.v1.ListedTransfer
+	(*ForwardReply)(nil),     // 30: quorate.peer.v1.ForwardReply
+	(*Token)(nil),            // 31: quorate.peer.v1.Token
+	(*Transfer)(nil),         // 32: quorate.peer.v1.Transfer
+	(*TransferRecord)(nil),   // 33: quorate.peer.v1.TransferRecord
+	(*Account)(nil),          // 34: quorate.peer.v1.Account
+	(*Entry)(nil),            // 35: quorate.peer.v1.Entry
+	(*Total)(nil),            // 36: quorate.peer.v1.Total
 }
 var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	2,  // 0: quorate.peer.v1.ExchangeRequest.envelopes:type_name -> quorate.peer.v1.Envelope
 	5,  // 1: quorate.peer.v1.Envelope.raft:type_name -> quorate.peer.v1.RaftMessage
-	11, // 2: quorate.peer.v1.Envelope.bank_requests:type_name -> quorate.peer.v1.BankRequests
-	13, // 3: quorate.peer.v1.Envelope.bank_answers:type_name -> quorate.peer.v1.BankAnswers
-	15, // 4: quorate.peer.v1.Envelope.inquiry:type_name -> quorate.peer.v1.Inquiry
-	16, // 5: quorate.peer.v1.Envelope.forward:type_name -> quorate.peer.v1.Forward
-	27, // 6: quorate.peer.v1.Envelope.forward_reply:type_name -> quorate.peer.v1.ForwardReply
-	21, // 7: quorate.peer.v1.Envelope.register_node:type_name -> quorate.peer.v1.RegisterNode
-	22, // 8: quorate.peer.v1.Envelope.group_report:type_name -> quorate.peer.v1.GroupReport
-	3,  // 9: quorate.peer.v1.Envelope.pulse:type_name -> quorate.peer.v1.Pulse
-	4,  // 10: quorate.peer.v1.Pulse.quiesced:type_name -> quorate.peer.v1.Quiesced
-	6,  // 11: quorate.peer.v1.RaftMessage.entries:type_name -> quorate.peer.v1.RaftEntry
-	7,  // 12: quorate.peer.v1.RaftMessage.snapshot:type_name -> quorate.peer.v1.SnapshotChunk
-	10, // 13: quorate.peer.v1.Reason.shortfall:type_name -> quorate.peer.v1.Shortfall
-	12, // 14: quorate.peer.v1.BankRequests.requests:type_name -> quorate.peer.v1.BankRequest
-	8,  // 15: quorate.peer.v1.BankRequest.legs:type_name -> quorate.peer.v1.Leg
-	14, // 16: quorate.peer.v1.BankAnswers.answers:type_name -> quorate.peer.v1.BankAnswer
-	9,  // 17: quorate.peer.v1.BankAnswer.reason:type_name -> quorate.peer.v1.Reason
-	29, // 18: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
-	31, // 19: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
-	26, // 20: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
-	26, // 21: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
-	19, // 22: quorate.peer.v1.Forward.audit:type_name -> quorate.peer.v1.Empty
-	19, // 23: quorate.peer.v1.Forward.list_members:type_name -> quorate.peer.v1.Empty
-	25, // 24: quorate.peer.v1.Forward.add_member:type_name -> quorate.peer.v1.ClusterNode
-	24, // 25: quorate.peer.v1.Forward.place_group:type_name -> quorate.peer.v1.Placement
-	17, // 26: quorate.peer.v1.Forward.change_account:type_name -> quorate.peer.v1.AccountChange
-	18, // 27: quorate.peer.v1.Forward.statement:type_name -> quorate.peer.v1.StatementPage
-	20, // 28: quorate.peer.v1.Forward.capture:type_name -> quorate.peer.v1.Capture
+	15, // 2: quorate.peer.v1.Envelope.inquiry:type_name -> quorate.peer.v1.Inquiry
+	16, // 3: quorate.peer.v1.Envelope.forward:type_name -> quorate.peer.v1.Forward
+	30, // 4: quorate.peer.v1.Envelope.forward_reply:type_name -> quorate.peer.v1.ForwardReply
+	21, // 5: quorate.peer.v1.Envelope.register_node:type_name -> quorate.peer.v1.RegisterNode
+	22, // 6: quorate.peer.v1.Envelope.group_report:type_name -> quorate.peer.v1.GroupReport
+	3,  // 7: quorate.peer.v1.Envelope.pulse:type_name -> quorate.peer.v1.Pulse
+	4,  // 8: quorate.peer.v1.Pulse.quiesced:type_name -> quorate.peer.v1.Quiesced
+	6,  // 9: quorate.peer.v1.RaftMessage.entries:type_name -> quorate.peer.v1.RaftEntry
+	7,  // 10: quorate.peer.v1.RaftMessage.snapshot:type_name -> quorate.peer.v1.SnapshotChunk
+	10, // 11: quorate.peer.v1.Reason.shortfall:type_name -> quorate.peer.v1.Shortfall
+	12, // 12: quorate.peer.v1.BankRequests.requests:type_name -> quorate.peer.v1.BankRequest
+	8,  // 13: quorate.peer.v1.BankRequest.legs:type_name -> quorate.peer.v1.Leg
+	14, // 14: quorate.peer.v1.BankAnswers.answers:type_name -> quorate.peer.v1.BankAnswer
+	9,  // 15: quorate.peer.v1.BankAnswer.reason:type_name -> quorate.peer.v1.Reason
+	32, // 16: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
+	34, // 17: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
+	26, // 18: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
+	26, // 19: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
+	19, // 20: quorate.peer.v1.Forward.audit:type_name -> quorate.peer.v1.Empty
+	19, // 21: quorate.peer.v1.Forward.list_members:type_name -> quorate.peer.v1.Empty
+	25, // 22: quorate.peer.v1.Forward.add_member:type_name -> quorate.peer.v1.ClusterNode
+	24, // 23: quorate.peer.v1.Forward.place_group:type_name -> quorate.peer.v1.Placement
+	17, // 24: quorate.peer.v1.Forward.change_account:type_name -> quorate.peer.v1.AccountChange
+	18, // 25: quorate.peer.v1.Forward.statement:type_name -> quorate.peer.v1.StatementPage
+	20, // 26: quorate.peer.v1.Forward.capture:type_name -> quorate.peer.v1.Capture
+	27, // 27: quorate.peer.v1.Forward.list_transfers:type_name -> quorate.peer.v1.TransferPage
+	28, // 28: quorate.peer.v1.Forward.read_decisions:type_name -> quorate.peer.v1.DecisionPage
 	19, // 29: quorate.peer.v1.Forward.list_tokens:type_name -> quorate.peer.v1.Empty
-	28, // 30: quorate.peer.v1.Forward.add_token:type_name -> quorate.peer.v1.Token
+	31, // 30: quorate.peer.v1.Forward.add_token:type_name -> quorate.peer.v1.Token
 	23, // 31: quorate.peer.v1.GroupReport.behind:type_name -> quorate.peer.v1.Behind
-	30, // 32: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
-	31, // 33: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
-	32, // 34: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
-	33, // 35: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
-	25, // 36: quorate.peer.v1.ForwardReply.members:type_name -> quorate.peer.v1.ClusterNode
-	28, // 37: quorate.peer.v1.ForwardReply.tokens:type_name -> quorate.peer.v1.Token
-	8,  // 38: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
-	29, // 39: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
-	9,  // 40: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
-	0,  // 41: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
-	1,  // 42: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
-	42, // [42:43] is the sub-list for method output_type
-	41, // [41:42] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	33, // 32: quorate.peer.v1.ListedTransfer.record:type_name -> quorate.peer.v1.TransferRecord
+	33, // 33: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
+	34, // 34: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
+	35, // 35: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
+	36, // 36: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
+	25, // 37: quorate.peer.v1.ForwardReply.members:type_name -> quorate.peer.v1.ClusterNode
+	29, // 38: quorate.peer.v1.ForwardReply.listed:type_name -> quorate.peer.v1.ListedTransfer
+	29, // 39: quorate.peer.v1.ForwardReply.decided:type_name -> quorate.peer.v1.ListedTransfer
+	31, // 40: quorate.peer.v1.ForwardReply.tokens:type_name -> quorate.peer.v1.Token
+	8,  // 41: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
+	32, // 42: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
+	9,  // 43: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
+	0,  // 44: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
+	1,  // 45: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
+	45, // [45:46] is the sub-list for method output_type
+	44, // [44:45] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_quorate_peer_v1_peer_proto_init() }
@@ -3436,6 +3817,9 @@ func file_quorate_peer_v1_peer_proto_init() {
 		(*Forward_Statement)(nil),
 		(*Forward_Capture)(nil),
 		(*Forward_Void)(nil),
+		(*Forward_ListTransfers)(nil),
+		(*Forward_ListInDoubt)(nil),
+		(*Forward_ReadDecisions)(nil),
 		(*Forward_ListTokens)(nil),
 		(*Forward_AddToken)(nil),
 		(*Forward_RevokeToken)(nil),
@@ -3446,7 +3830,7 @@ func file_quorate_peer_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_peer_v1_peer_proto_rawDesc), len(file_quorate_peer_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

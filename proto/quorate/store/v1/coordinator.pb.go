@@ -26,7 +26,7 @@ const (
 // CoordinatorEntry is one element of a coordinator's log: the facts of one batch, in order.
 type CoordinatorEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1, or 2 if a fact is about a hold.
+	// 1; 2 if a fact is about a hold; 3 if one begins to number transfers.
 	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// The leader's clock when it proposed the batch. Decides nothing.
 	AtUnixNano    int64              `protobuf:"zigzag64,2,opt,name=at_unix_nano,json=atUnixNano,proto3" json:"at_unix_nano,omitempty"`
@@ -94,6 +94,7 @@ type CoordinatorFact struct {
 	//	*CoordinatorFact_Decide
 	//	*CoordinatorFact_Settle
 	//	*CoordinatorFact_Hold
+	//	*CoordinatorFact_Number
 	Fact          isCoordinatorFact_Fact `protobuf_oneof:"fact"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -172,6 +173,15 @@ func (x *CoordinatorFact) GetHold() *HeldTransfer {
 	return nil
 }
 
+func (x *CoordinatorFact) GetNumber() *Numbering {
+	if x != nil {
+		if x, ok := x.Fact.(*CoordinatorFact_Number); ok {
+			return x.Number
+		}
+	}
+	return nil
+}
+
 type isCoordinatorFact_Fact interface {
 	isCoordinatorFact_Fact()
 }
@@ -192,6 +202,10 @@ type CoordinatorFact_Hold struct {
 	Hold *HeldTransfer `protobuf:"bytes,4,opt,name=hold,proto3,oneof"`
 }
 
+type CoordinatorFact_Number struct {
+	Number *Numbering `protobuf:"bytes,5,opt,name=number,proto3,oneof"`
+}
+
 func (*CoordinatorFact_Stage) isCoordinatorFact_Fact() {}
 
 func (*CoordinatorFact_Decide) isCoordinatorFact_Fact() {}
@@ -199,6 +213,8 @@ func (*CoordinatorFact_Decide) isCoordinatorFact_Fact() {}
 func (*CoordinatorFact_Settle) isCoordinatorFact_Fact() {}
 
 func (*CoordinatorFact_Hold) isCoordinatorFact_Fact() {}
+
+func (*CoordinatorFact_Number) isCoordinatorFact_Fact() {}
 
 type StagedTransfer struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -533,6 +549,43 @@ func (x *Shortfall) GetNeededMinor() int64 {
 	return 0
 }
 
+// Numbering says that transfers and decisions have numbers from here on, in the order of the log. Those before get theirs in the order of their times.
+type Numbering struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Numbering) Reset() {
+	*x = Numbering{}
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Numbering) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Numbering) ProtoMessage() {}
+
+func (x *Numbering) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Numbering.ProtoReflect.Descriptor instead.
+func (*Numbering) Descriptor() ([]byte, []int) {
+	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{6}
+}
+
 // HeldTransfer says that all banks have reserved their parts of a hold.
 type HeldTransfer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -543,7 +596,7 @@ type HeldTransfer struct {
 
 func (x *HeldTransfer) Reset() {
 	*x = HeldTransfer{}
-	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[6]
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -555,7 +608,7 @@ func (x *HeldTransfer) String() string {
 func (*HeldTransfer) ProtoMessage() {}
 
 func (x *HeldTransfer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[6]
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -568,7 +621,7 @@ func (x *HeldTransfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldTransfer.ProtoReflect.Descriptor instead.
 func (*HeldTransfer) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{6}
+	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *HeldTransfer) GetId() []byte {
@@ -587,7 +640,7 @@ type Settlement struct {
 
 func (x *Settlement) Reset() {
 	*x = Settlement{}
-	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[7]
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -599,7 +652,7 @@ func (x *Settlement) String() string {
 func (*Settlement) ProtoMessage() {}
 
 func (x *Settlement) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[7]
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -612,7 +665,7 @@ func (x *Settlement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settlement.ProtoReflect.Descriptor instead.
 func (*Settlement) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{7}
+	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Settlement) GetIds() [][]byte {
@@ -645,7 +698,7 @@ type CoordinatorRecord struct {
 
 func (x *CoordinatorRecord) Reset() {
 	*x = CoordinatorRecord{}
-	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[8]
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -657,7 +710,7 @@ func (x *CoordinatorRecord) String() string {
 func (*CoordinatorRecord) ProtoMessage() {}
 
 func (x *CoordinatorRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[8]
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -670,7 +723,7 @@ func (x *CoordinatorRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorRecord.ProtoReflect.Descriptor instead.
 func (*CoordinatorRecord) Descriptor() ([]byte, []int) {
-	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{8}
+	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CoordinatorRecord) GetVersion() uint32 {
@@ -757,6 +810,69 @@ func (x *CoordinatorRecord) GetCapturedMinor() []int64 {
 	return nil
 }
 
+// CoordinatorPlace is a transfer's place in the order in which its group took note of transfers. Its number is its key.
+type CoordinatorPlace struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Version uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// 16 bytes.
+	Id []byte `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// The latest time of this transfer and all before it.
+	ReachedUnixNano int64 `protobuf:"zigzag64,3,opt,name=reached_unix_nano,json=reachedUnixNano,proto3" json:"reached_unix_nano,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *CoordinatorPlace) Reset() {
+	*x = CoordinatorPlace{}
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CoordinatorPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CoordinatorPlace) ProtoMessage() {}
+
+func (x *CoordinatorPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_store_v1_coordinator_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CoordinatorPlace.ProtoReflect.Descriptor instead.
+func (*CoordinatorPlace) Descriptor() ([]byte, []int) {
+	return file_quorate_store_v1_coordinator_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CoordinatorPlace) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CoordinatorPlace) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *CoordinatorPlace) GetReachedUnixNano() int64 {
+	if x != nil {
+		return x.ReachedUnixNano
+	}
+	return 0
+}
+
 var File_quorate_store_v1_coordinator_proto protoreflect.FileDescriptor
 
 const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
@@ -766,12 +882,13 @@ const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12 \n" +
 	"\fat_unix_nano\x18\x02 \x01(\x12R\n" +
 	"atUnixNano\x127\n" +
-	"\x05facts\x18\x03 \x03(\v2!.quorate.store.v1.CoordinatorFactR\x05facts\"\xf7\x01\n" +
+	"\x05facts\x18\x03 \x03(\v2!.quorate.store.v1.CoordinatorFactR\x05facts\"\xae\x02\n" +
 	"\x0fCoordinatorFact\x128\n" +
 	"\x05stage\x18\x01 \x01(\v2 .quorate.store.v1.StagedTransferH\x00R\x05stage\x124\n" +
 	"\x06decide\x18\x02 \x01(\v2\x1a.quorate.store.v1.DecisionH\x00R\x06decide\x126\n" +
 	"\x06settle\x18\x03 \x01(\v2\x1c.quorate.store.v1.SettlementH\x00R\x06settle\x124\n" +
-	"\x04hold\x18\x04 \x01(\v2\x1e.quorate.store.v1.HeldTransferH\x00R\x04holdB\x06\n" +
+	"\x04hold\x18\x04 \x01(\v2\x1e.quorate.store.v1.HeldTransferH\x00R\x04hold\x125\n" +
+	"\x06number\x18\x05 \x01(\v2\x1b.quorate.store.v1.NumberingH\x00R\x06numberB\x06\n" +
 	"\x04fact\"\xce\x01\n" +
 	"\x0eStagedTransfer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12/\n" +
@@ -802,7 +919,8 @@ const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1a\n" +
 	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12'\n" +
 	"\x0favailable_minor\x18\x03 \x01(\x12R\x0eavailableMinor\x12!\n" +
-	"\fneeded_minor\x18\x04 \x01(\x03R\vneededMinor\"\x1e\n" +
+	"\fneeded_minor\x18\x04 \x01(\x03R\vneededMinor\"\v\n" +
+	"\tNumbering\"\x1e\n" +
 	"\fHeldTransfer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\"\x1e\n" +
 	"\n" +
@@ -823,7 +941,11 @@ const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
 	"\x11decided_unix_nano\x18\n" +
 	" \x01(\x12R\x0fdecidedUnixNano\x12F\n" +
 	"\x10reason_shortfall\x18\v \x01(\v2\x1b.quorate.store.v1.ShortfallR\x0freasonShortfall\x12)\n" +
-	"\x0ecaptured_minor\x18\f \x03(\x03B\x02\x10\x00R\rcapturedMinorB;Z9github.com/quorate/quorate/proto/quorate/store/v1;storev1b\x06proto3"
+	"\x0ecaptured_minor\x18\f \x03(\x03B\x02\x10\x00R\rcapturedMinor\"h\n" +
+	"\x10CoordinatorPlace\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\fR\x02id\x12*\n" +
+	"\x11reached_unix_nano\x18\x03 \x01(\x12R\x0freachedUnixNanoB;Z9github.com/quorate/quorate/proto/quorate/store/v1;storev1b\x06proto3"
 
 var (
 	file_quorate_store_v1_coordinator_proto_rawDescOnce sync.Once
@@ -837,7 +959,7 @@ func file_quorate_store_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_quorate_store_v1_coordinator_proto_rawDescData
 }
 
-var file_quorate_store_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_quorate_store_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_quorate_store_v1_coordinator_proto_goTypes = []any{
 	(*CoordinatorEntry)(nil),  // 0: quorate.store.v1.CoordinatorEntry
 	(*CoordinatorFact)(nil),   // 1: quorate.store.v1.CoordinatorFact
@@ -845,25 +967,28 @@ var file_quorate_store_v1_coordinator_proto_goTypes = []any{
 	(*StagedLeg)(nil),         // 3: quorate.store.v1.StagedLeg
 	(*Decision)(nil),          // 4: quorate.store.v1.Decision
 	(*Shortfall)(nil),         // 5: quorate.store.v1.Shortfall
-	(*HeldTransfer)(nil),      // 6: quorate.store.v1.HeldTransfer
-	(*Settlement)(nil),        // 7: quorate.store.v1.Settlement
-	(*CoordinatorRecord)(nil), // 8: quorate.store.v1.CoordinatorRecord
+	(*Numbering)(nil),         // 6: quorate.store.v1.Numbering
+	(*HeldTransfer)(nil),      // 7: quorate.store.v1.HeldTransfer
+	(*Settlement)(nil),        // 8: quorate.store.v1.Settlement
+	(*CoordinatorRecord)(nil), // 9: quorate.store.v1.CoordinatorRecord
+	(*CoordinatorPlace)(nil),  // 10: quorate.store.v1.CoordinatorPlace
 }
 var file_quorate_store_v1_coordinator_proto_depIdxs = []int32{
-	1, // 0: quorate.store.v1.CoordinatorEntry.facts:type_name -> quorate.store.v1.CoordinatorFact
-	2, // 1: quorate.store.v1.CoordinatorFact.stage:type_name -> quorate.store.v1.StagedTransfer
-	4, // 2: quorate.store.v1.CoordinatorFact.decide:type_name -> quorate.store.v1.Decision
-	7, // 3: quorate.store.v1.CoordinatorFact.settle:type_name -> quorate.store.v1.Settlement
-	6, // 4: quorate.store.v1.CoordinatorFact.hold:type_name -> quorate.store.v1.HeldTransfer
-	3, // 5: quorate.store.v1.StagedTransfer.legs:type_name -> quorate.store.v1.StagedLeg
-	5, // 6: quorate.store.v1.Decision.reason_shortfall:type_name -> quorate.store.v1.Shortfall
-	2, // 7: quorate.store.v1.CoordinatorRecord.transfer:type_name -> quorate.store.v1.StagedTransfer
-	5, // 8: quorate.store.v1.CoordinatorRecord.reason_shortfall:type_name -> quorate.store.v1.Shortfall
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	1,  // 0: quorate.store.v1.CoordinatorEntry.facts:type_name -> quorate.store.v1.CoordinatorFact
+	2,  // 1: quorate.store.v1.CoordinatorFact.stage:type_name -> quorate.store.v1.StagedTransfer
+	4,  // 2: quorate.store.v1.CoordinatorFact.decide:type_name -> quorate.store.v1.Decision
+	8,  // 3: quorate.store.v1.CoordinatorFact.settle:type_name -> quorate.store.v1.Settlement
+	7,  // 4: quorate.store.v1.CoordinatorFact.hold:type_name -> quorate.store.v1.HeldTransfer
+	6,  // 5: quorate.store.v1.CoordinatorFact.number:type_name -> quorate.store.v1.Numbering
+	3,  // 6: quorate.store.v1.StagedTransfer.legs:type_name -> quorate.store.v1.StagedLeg
+	5,  // 7: quorate.store.v1.Decision.reason_shortfall:type_name -> quorate.store.v1.Shortfall
+	2,  // 8: quorate.store.v1.CoordinatorRecord.transfer:type_name -> quorate.store.v1.StagedTransfer
+	5,  // 9: quorate.store.v1.CoordinatorRecord.reason_shortfall:type_name -> quorate.store.v1.Shortfall
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_quorate_store_v1_coordinator_proto_init() }
@@ -876,6 +1001,7 @@ func file_quorate_store_v1_coordinator_proto_init() {
 		(*CoordinatorFact_Decide)(nil),
 		(*CoordinatorFact_Settle)(nil),
 		(*CoordinatorFact_Hold)(nil),
+		(*CoordinatorFact_Number)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -883,7 +1009,7 @@ func file_quorate_store_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_store_v1_coordinator_proto_rawDesc), len(file_quorate_store_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,298 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"google.golang.org/grpc"
+
+	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
+	"github.com/quorate/quorate/transfer"
+)
+
+// Who watches decisions is told of each in the order of its coordinator group. Over gRPC that is a stream, over HTTP server-sent events.
+
+const (
+	watchersMax     = 256
+	watchPage       = 500
+	watchEvery      = 100 * time.Millisecond // how often it looks for what is new
+	watchAfterFault = time.Second
+	watchSign       = 10 * time.Second // of life, with the position, if nothing happens
+)
+
+// DecisionQuery asks for up to Limit decisions behind where somebody has come to. A field that isn't set lets all through.
+type DecisionQuery struct {
+	State     transfer.State
+	Bank      transfer.BankID
+	Account   transfer.AccountID
+	Reference string
+	After     []uint64 // one for each coordinator group; nil: answer only with where the newest is
+	Limit     int
+}
+
+// Decision is a transfer that has its outcome, and its place in the order of its coordinator group.
+type Decision struct {
+	Record transfer.Record
+	Group  int
+	Number uint64
+}
+
+// DecisionPage is what comes next. Of each group the order is kept.
+type DecisionPage struct {
+	Decided []Decision
+	After   []uint64 // behind everything that was looked at
+	More    bool     // there is more already
+}
+
+// emit sends one transfer, or nil: a sign of life. The position is where to go on later.
+type emit func(record *transfer.Record, position string) error
+
+// watch emits decisions until ctx ends, the node stops, or emit fails. What can't be answered for a while is waited for.
+func (d *desk) watch(ctx context.Context, q DecisionQuery, position string, fromBeginning bool, send emit) error {
+	filter := TransferQuery{State: q.State, Bank: q.Bank, Account: q.Account, Reference: q.Reference}
+	if err := filter.check(); err != nil {
+		return err
+	}
+	if err := mayList(ctx, q.Bank); err != nil {
+		return err
+	}
+	var err error
+	if q.After, err = positionOfWatch(position); err != nil {
+		return err
+	}
+	select {
+	case d.watchers <- struct{}{}:
+		defer func() { <-d.watchers }()
+	default:
+		return fmt.Errorf("%w: %d watch already", transfer.ErrBusy, watchersMax)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.draining, cancel)()
+	w := watch{desk: d, query: q, send: send}
+	w.query.Limit = watchPage
+	err = w.run(ctx, fromBeginning)
+	if d.draining.Err() != nil {
+		return fmt.Errorf("%w: go on at another node, with the last position", transfer.ErrStopping)
+	}
+	return err
+}
+
+// watch is one watcher.
+type watch struct {
+	desk  *desk
+	query DecisionQuery
+	send  emit
+	sent  time.Time
+}
+
+func (w *watch) run(ctx context.Context, fromBeginning bool) error {
+	if w.query.After == nil {
+		if err := w.begin(ctx, fromBeginning); err != nil {
+			return err
+		}
+	}
+	if err := w.emit(nil); err != nil {
+		return err
+	}
+	wait := time.NewTimer(watchEvery)
+	defer wait.Stop()
+	for {
+		pause := watchEvery
+		page, err := w.ask(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err == nil:
+			if err := w.pass(&page); err != nil {
+				return err
+			}
+			if page.More {
+				continue
+			}
+		case !verdictOf(err).Retryable:
+			return err
+		default:
+			pause = watchAfterFault
+		}
+		if time.Since(w.sent) >= watchSign {
+			if err := w.emit(nil); err != nil {
+				return err
+			}
+		}
+		wait.Reset(pause)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func verdictOf(err error) Verdict {
+	_, verdict := Judge(err)
+	return verdict
+}
+
+// begin finds where the newest decision is.
+func (w *watch) begin(ctx context.Context, fromBeginning bool) error {
+	page, err := w.ask(ctx)
+	if err != nil {
+		return err
+	}
+	if w.query.After = page.After; fromBeginning {
+		clear(w.query.After)
+	}
+	return nil
+}
+
+func (w *watch) ask(ctx context.Context) (DecisionPage, error) {
+	ctx, cancel := withDefaultTimeout(ctx, readTimeout)
+	defer cancel()
+	return w.desk.backend.Decisions(ctx, w.query)
+}
+
+func (w *watch) pass(page *DecisionPage) error {
+	for i := range page.Decided {
+		decided := &page.Decided[i]
+		w.query.After[decided.Group] = decided.Number
+		if err := w.emit(&decided.Record); err != nil {
+			return err
+		}
+	}
+	w.query.After = page.After
+	return nil
+}
+
+func (w *watch) emit(record *transfer.Record) error {
+	w.sent = time.Now()
+	return w.send(record, tokenOfWatch(w.query.After))
+}
+
+// A position of a watch is not a page token of a list: the letter tells them apart.
+const watchLetter = "d"
+
+func tokenOfWatch(after []uint64) string { return tokenOf(watchLetter + joinPositions(after)) }
+
+func positionOfWatch(token string) ([]uint64, error) {
+	if token == "" {
+		return nil, nil
+	}
+	key, err := keyOf(token)
+	if err != nil || !strings.HasPrefix(key, watchLetter) {
+		return nil, fmt.Errorf("%w: %q is not a position of a watch", transfer.ErrInvalidRequest, clip(token))
+	}
+	return parsePositions(token, strings.TrimPrefix(key, watchLetter))
+}
+
+// gRPC
+
+func (s *transferService) WatchTransfers(r *quoratev1.WatchTransfersRequest, stream grpc.ServerStreamingServer[quoratev1.WatchTransfersResponse]) error {
+	ctx := withRequestID(stream.Context(), chooseRequestID(""))
+	state, err := stateOfProto(r.GetState())
+	if err == nil {
+		q := DecisionQuery{State: state, Bank: transfer.BankID(r.GetBank()), Account: transfer.AccountID(r.GetAccount()), Reference: r.GetReference()}
+		err = s.desk.watch(ctx, q, r.GetPosition(), r.GetFromBeginning(), func(record *transfer.Record, position string) error {
+			m := &quoratev1.WatchTransfersResponse{Position: position}
+			if record != nil {
+				m.Transfer = protoOfRecord(record)
+			}
+			return stream.Send(m)
+		})
+	}
+	if err == nil || isStatus(err) {
+		return err
+	}
+	return statusOf(err, requestID(ctx))
+}
+
+// HTTP
+
+type eventsInput struct {
+	State     string `query:"state" enum:"committed,aborted"`
+	Bank      string `query:"bank" doc:"Has a leg at this bank."`
+	Account   string `query:"account" doc:"Has a leg of this account; with bank, of this account at that bank."`
+	Reference string `query:"reference" doc:"The whole of it."`
+	From      string `query:"from" enum:"now,beginning" default:"now" doc:"Where to begin without a position."`
+	Position  string `query:"position" doc:"The id of the last event that was received; for clients that can't set the header."`
+	LastEvent string `header:"Last-Event-ID" doc:"The id of the last event that was received: the stream goes on behind it, at any node."`
+}
+
+const eventsPath = "/v1/events"
+
+// registerEvents names the stream of events. A stream that breaks before its first event is a problem, and afterwards an event "error".
+func (w *web) registerEvents(api huma.API) {
+	o := w.operation(http.MethodGet, eventsPath, "watchTransfers",
+		"Follow the decisions as server-sent events: transfer.committed and transfer.aborted, each with a transfer as data and a position as id", http.StatusOK)
+	o.Responses = map[string]*huma.Response{"200": {
+		Description: "OK. Events of one coordinator group come in the order of its log. An id without an event is a sign of life.",
+		Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
+	}}
+	huma.Register(api, o, func(ctx context.Context, in *eventsInput) (*huma.StreamResponse, error) {
+		return &huma.StreamResponse{Body: func(c huma.Context) { w.streamEvents(ctx, in, c) }}, nil
+	})
+}
+
+func (w *web) streamEvents(ctx context.Context, in *eventsInput, c huma.Context) {
+	position := in.LastEvent
+	if position == "" {
+		position = in.Position
+	}
+	q := DecisionQuery{State: stateOfText(in.State), Bank: transfer.BankID(in.Bank), Account: transfer.AccountID(in.Account), Reference: in.Reference}
+	out := &eventWriter{to: c}
+	err := w.desk.watch(ctx, q, position, in.From == "beginning", out.send)
+	if err == nil || ctx.Err() != nil {
+		return // the client is gone
+	}
+	w.guard.note(ctx, "watchTransfers", err)
+	out.fail(problemOf(ctx, err, 0))
+}
+
+// eventWriter writes events as the WHATWG's HTML standard has them, section 9.2.
+type eventWriter struct {
+	to    huma.Context
+	begun bool
+}
+
+func (e *eventWriter) send(record *transfer.Record, position string) error {
+	if !e.begun {
+		e.begun = true
+		e.to.SetHeader("Content-Type", "text/event-stream")
+		e.to.SetHeader("X-Accel-Buffering", "no") // nginx would keep events back
+		e.to.SetStatus(http.StatusOK)
+	}
+	if record == nil {
+		return e.write("id: " + position + "\n\n")
+	}
+	data, err := json.Marshal(transferToJSON(record))
+	if err != nil {
+		return err
+	}
+	return e.write("id: " + position + "\nevent: transfer." + record.State.String() + "\ndata: " + string(data) + "\n\n")
+}
+
+func (e *eventWriter) write(text string) error {
+	if _, err := e.to.BodyWriter().Write([]byte(text)); err != nil {
+		return err
+	}
+	if out, can := e.to.BodyWriter().(http.ResponseWriter); can {
+		return http.NewResponseController(out).Flush()
+	}
+	return nil
+}
+
+// fail tells what ended the stream: as an answer if nothing was sent yet.
+func (e *eventWriter) fail(p *problem) {
+	if e.begun {
+		if data, err := json.Marshal(p); err == nil {
+			_ = e.write("event: error\ndata: " + string(data) + "\n\n") // the client's loss
+		}
+		return
+	}
+	writeProblemTo(e.to, p)
+}

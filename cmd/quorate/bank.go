@@ -1,0 +1,39 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/quorate/quorate/client"
+)
+
+func newBank() *cobra.Command {
+	return newGroup("bank", "See the banks of the cluster", newBankList(), newBankAudit(), newBankEntries())
+}
+
+func newBankList() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the banks as one server sees them",
+		Long: `List the banks of the cluster as the server sees them that answers first: whether a bank has answered lately, whether it is given new
+transfers (breaker closed: yes; open: no; half_open: one, to find out), which node leads it, and where its replicas are.`,
+		Example: "  quorate bank list\n  quorate bank list -q",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := newPrinter(cmd)
+			if err != nil {
+				return err
+			}
+			c, err := dial(cmd, statusTimeout)
+			if err != nil {
+				return err
+			}
+			defer c.hangUp()
+			banks, err := c.Banks(c.ctx)
+			if err != nil {
+				return err
+			}
+			objects := statusToJSON(&client.Status{Banks: banks}).Banks
+			return printAll(p, objects, func(b bankStatusJSON) string { return b.ID }, tableOfBanks(banks))
+		},
+	}
+}

@@ -1,0 +1,267 @@
+package coordinator
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/quorate/quorate/internal/wire"
+	"github.com/quorate/quorate/transfer"
+)
+
+// There are two orders of transfers: by when this group took note of them, and by when it decided them, both in its log. Each transfer has its
+// number in them, from 1 and without gaps, for ever and on every replica, from the entry on that begins it. So a list that is read from the newest down is neither shifted by new
+// transfers nor by what becomes of old ones, and whoever follows the decisions goes on behind the last number it has seen.
+
+// place is one transfer's place in an order.
+type place struct {
+	id transfer.ID
+	// reachedNanos is the latest time of any transfer so far. Leaders' clocks differ; this one doesn't go back, so a time can be looked up, and
+	// periods that follow one another have every transfer once.
+	reachedNanos int64
+}
+
+// order is the places since the last durable checkpoint; all older ones are behind the reader.
+type order struct {
+	prefix       byte   // of its keys
+	last         uint64 // number of the newest
+	reachedNanos int64
+	sealed       []place // in the last Checkpoint, which isn't durable yet
+	fresh        []place // since then
+}
+
+func newOrder(prefix byte) order { return order{prefix: prefix, reachedNanos: math.MinInt64} }
+
+func (o *order) add(id transfer.ID, at time.Time) {
+	o.last++
+	o.reachedNanos = max(o.reachedNanos, at.UnixNano())
+	o.fresh = append(o.fresh, place{id, o.reachedNanos})
+}
+
+// stored is the number up to which only the reader knows.
+func (o *order) stored() uint64 { return o.last - uint64(len(o.sealed)+len(o.fresh)) }
+
+// inMemory is the place with a number above stored.
+func (o *order) inMemory(number uint64) place {
+	at := number - o.stored() - 1
+	if at < uint64(len(o.sealed)) {
+		return o.sealed[at]
+	}
+	return o.fresh[at-uint64(len(o.sealed))]
+}
+
+// checkpoint writes what is fresh, and seals it.
+func (o *order) checkpoint(writes []KV) []KV {
+	first := o.last - uint64(len(o.fresh)) + 1
+	all := make([]byte, 0, len(o.fresh)*placeBytesMax) // one allocation for all keys and values
+	for i := range o.fresh {
+		from := len(all)
+		all = o.appendKey(all, first+uint64(i))
+		value := len(all)
+		all = appendPlace(all, &o.fresh[i])
+		writes = append(writes, KV{Key: all[from:value:value], Value: all[value:len(all):len(all)]})
+	}
+	o.sealed, o.fresh = o.fresh, nil
+	return writes
+}
+
+func (o *order) checkpointed() { o.sealed = nil }
+
+// placeBytesMax is what a key and its value take: 9 bytes, and fields of at most 2, 18 and 11.
+const placeBytesMax = 40
+
+func (o *order) key(number uint64) []byte { return o.appendKey(nil, number) }
+
+// appendKey counts down, for readers scan upwards and lists begin with the newest.
+func (o *order) appendKey(b []byte, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(b, o.prefix), ^number)
+}
+
+func appendPlace(b []byte, p *place) []byte {
+	b = wire.AppendUint(b, 1, formatVersion)
+	b = wire.AppendBytes(b, 2, p.id[:])
+	return wire.AppendSint(b, 3, p.reachedNanos)
+}
+
+func decodePlace(key, value []byte) (number uint64, p place, err error) {
+	c := wire.NewCursor(value)
+	var version uint64
+	for c.Next() {
+		switch c.Number {
+		case 1:
+			if version = c.Uint(); version > formatVersion {
+				return 0, place{}, checkVersion(version, formatVersion)
+			}
+		case 2:
+			p.id = c.ID()
+		case 3:
+			p.reachedNanos = c.Sint()
+		default:
+			c.Skip()
+		}
+	}
+	if len(key) != 9 || p.id == (transfer.ID{}) {
+		c.Damage("a place of %s under a key of %d bytes", p.id, len(key))
+	} else {
+		number = ^binary.BigEndian.Uint64(key[1:])
+	}
+	return number, p, failure(&c, version, formatVersion)
+}
+
+// hash is what a place adds to the state hash: replicas that number differently are told apart like those that decided differently.
+func (p *place) hash(prefix byte, number uint64) uint64 {
+	h := uint64(fnvOffset) ^ uint64(prefix)
+	for _, word := range [...]uint64{number, binary.BigEndian.Uint64(p.id[:8]), binary.BigEndian.Uint64(p.id[8:]), uint64(p.reachedNanos)} {
+		h = (h ^ word) * fnvPrime
+		h ^= h >> 32
+	}
+	return h
+}
+
+// The value under keyHash: the state hash and, if transfers are numbered, of each order its last number and the time reached, 8 bytes each.
+const (
+	stateBytesUnnumbered = 8
+	stateBytes           = 40
+)
+
+// state is what is stored of a group as a whole.
+type state struct {
+	hash           uint64
+	numbered       bool
+	noted, decided order
+}
+
+func emptyState() state { return state{noted: newOrder(keyPlace), decided: newOrder(keyDecided)} }
+
+// encodeState writes what an older release reads, until transfers are numbered.
+func (m *Machine) encodeState() []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, stateBytes), m.hash)
+	if !m.numbered {
+		return b
+	}
+	for _, o := range []*order{&m.noted, &m.decided} {
+		b = binary.BigEndian.AppendUint64(b, o.last)
+		b = binary.BigEndian.AppendUint64(b, uint64(o.reachedNanos))
+	}
+	return b
+}
+
+func decodeState(value []byte) (state, error) {
+	s := emptyState()
+	if len(value) != stateBytesUnnumbered && len(value) != stateBytes {
+		return s, fmt.Errorf("%w: a state of %d bytes", ErrDamaged, len(value))
+	}
+	s.hash = binary.BigEndian.Uint64(value)
+	if s.numbered = len(value) == stateBytes; s.numbered {
+		s.noted.last, s.noted.reachedNanos = binary.BigEndian.Uint64(value[8:]), int64(binary.BigEndian.Uint64(value[16:]))
+		s.decided.last, s.decided.reachedNanos = binary.BigEndian.Uint64(value[24:]), int64(binary.BigEndian.Uint64(value[32:]))
+	}
+	return s, nil
+}
+
+// Numbered says whether transfers have numbers, without which they can't be listed. IsEmpty says that there is none yet.
+func (m *Machine) Numbered() bool { return m.numbered }
+
+// IsEmpty says that the group has never taken note of a transfer.
+func (m *Machine) IsEmpty() bool { return len(m.records) == 0 && m.hash == 0 }
+
+// place gives a transfer its number in an order, if numbers are given.
+func (m *Machine) place(o *order, id transfer.ID, at time.Time) {
+	if m.numbered {
+		o.add(id, at)
+		p := o.inMemory(o.last)
+		m.hash += p.hash(o.prefix, o.last)
+	}
+}
+
+// number begins to give numbers. What there is gets its own in the order of its times, for a group that an older release has begun has kept
+// no other. That this is a fact in the log, and not done when such a state is opened, makes it the same on every replica: each has the same transfers here,
+// and whenever it was upgraded. It reads all of them, once in the life of a group.
+func (m *Machine) number() error {
+	if m.numbered {
+		return nil
+	}
+	m.numbered = true
+	var noted, decided []place
+	take := func(r *Record) {
+		noted = append(noted, place{r.Transfer.ID, r.CreatedAt.UnixNano()})
+		if r.State.Decided() {
+			decided = append(decided, place{r.Transfer.ID, r.DecidedAt.UnixNano()})
+		}
+	}
+	for _, r := range m.records {
+		take(r)
+	}
+	if m.reader != nil {
+		var damage error
+		err := m.reader.Scan([]byte{keySettled}, []byte{keySettled + 1}, func(_, value []byte) bool {
+			var r *Record
+			if r, damage = decodeRecord(value); damage != nil {
+				return false
+			}
+			if m.records[r.Transfer.ID] == nil { // or it was taken already
+				take(r)
+			}
+			return true
+		})
+		if err == nil {
+			err = damage
+		}
+		if err != nil {
+			return fmt.Errorf("number transfers: %w", err)
+		}
+	}
+	m.begin(&m.noted, noted)
+	m.begin(&m.decided, decided)
+	return nil
+}
+
+// begin fills an empty order.
+func (m *Machine) begin(o *order, all []place) {
+	slices.SortFunc(all, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.reachedNanos, b.reachedNanos), slices.Compare(a.id[:], b.id[:]))
+	})
+	o.fresh, o.last = all, uint64(len(all))
+	for i := range all {
+		o.reachedNanos = all[i].reachedNanos
+		m.hash += all[i].hash(o.prefix, uint64(i)+1)
+	}
+}
+
+// placeOf finds the place with a number from 1 to the last.
+func (m *Machine) placeOf(o *order, number uint64) (place, error) {
+	if number > o.stored() {
+		return o.inMemory(number), nil
+	}
+	key := o.key(number)
+	value, ok, err := m.reader.Get(key)
+	if err != nil {
+		return place{}, fmt.Errorf("read place %d: %w", number, err)
+	}
+	if !ok {
+		return place{}, fmt.Errorf("read place %d: %w: it is missing", number, ErrDamaged)
+	}
+	_, p, err := decodePlace(key, value)
+	return p, err
+}
+
+// reachedBefore is the last number whose place had not reached a time.
+func (m *Machine) reachedBefore(o *order, t time.Time) (uint64, error) {
+	low, high := uint64(0), o.last // up to low none has reached it, above high every one has
+	for low < high {
+		middle := high - (high-low)/2
+		p, err := m.placeOf(o, middle)
+		if err != nil {
+			return 0, err
+		}
+		if p.reachedNanos < t.UnixNano() {
+			low = middle
+		} else {
+			high = middle - 1
+		}
+	}
+	return low, nil
+}
