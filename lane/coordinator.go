@@ -27,7 +27,8 @@ type coordinatorHost struct {
 	riding  riding
 	// numbering: in this reign an entry that begins to number transfers was asked for.
 	numbering bool
-	young     bool // it was empty when this replica was opened
+	unlisted  []unlisted // wait for numbers
+	young     bool       // it was empty when this replica was opened
 }
 
 func (l *Lane) newCoordinator(g *group, cfg Config, reader Reader) (machineHost, error) {
@@ -64,6 +65,7 @@ func (c *coordinatorHost) Apply(e raft.Entry) error {
 		return err
 	}
 	c.driver.Applied(c.lane.now, results)
+	c.answerUnlisted()
 	return nil
 }
 
@@ -83,6 +85,7 @@ func (c *coordinatorHost) lead() { c.driver.Lead(c.lane.now) }
 func (c *coordinatorHost) depose() {
 	c.driver.Depose()
 	c.facts, c.riding, c.numbering = nil, riding{}, false
+	c.loseUnlisted()
 	c.carryOut()
 }
 
@@ -211,7 +214,7 @@ func (c *coordinatorHost) serve(w waiter, ask Ask) {
 	case GetTransfer, ListTransfers, ListInDoubt:
 		c.lane.read(c.group, w, ask)
 	case ReadDecisions: // from another node: what is applied here is committed
-		c.lane.answer(w, c.decisions(&a))
+		c.answerList(w, a)
 	default:
 		c.lane.answer(w, Answer{Err: fmt.Errorf("%w: a coordinator doesn't answer %T", transfer.ErrInvalidRequest, ask)})
 	}
@@ -222,7 +225,7 @@ func (c *coordinatorHost) answerRead(w waiter, ask Ask) {
 	case GetTransfer:
 		c.driver.Get(driver.Waiter(w), a.ID)
 	case ListTransfers:
-		c.lane.answer(w, c.list(&a))
+		c.answerList(w, a)
 	case ListInDoubt:
 		c.lane.answer(w, c.inDoubt(&a))
 	default:

@@ -72,6 +72,7 @@ func (l *Lane) Queues(into []Queue) []Queue {
 		case *coordinatorHost:
 			kept, outstanding := host.driver.Load()
 			into = append(into, Queue{Flights, g.id, kept, l.limits.Driver.HeldMax + 2*l.limits.Driver.FlightsMax},
+				Queue{"lists that wait for numbers", g.id, len(host.unlisted), l.limits.ReadsMax},
 				Queue{"requests to a bank", g.id, outstanding, l.limits.Driver.BankOutstandingMax})
 		case *bankHost:
 			into = append(into, Queue{"commands", g.id, len(host.commands), l.limits.BankQueueMax},

@@ -73,7 +73,7 @@ func levelFor(ask Ask) directory.Level {
 		}
 	case CaptureTransfer, VoidTransfer:
 		return directory.LevelHolds
-	case ListTransfers, ListInDoubt, ReadDecisions:
+	case ListTransfers, ReadDecisions: // not ListInDoubt, which who is in trouble needs: it writes nothing, and an older leader drops it
 		return directory.LevelLists
 	}
 	return directory.LevelFirst

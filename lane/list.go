@@ -2,9 +2,11 @@ package lane
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/coordinator"
 	"github.com/quorate/quorate/directory"
+	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -53,19 +55,68 @@ func (c *coordinatorHost) mayNumber() bool {
 
 // beginToNumber puts the transfers of a group that an older release has begun in their order, through the log. That waits until somebody asks, for all
 // of them are read for it; whoever asks has been let in at the door because every node can read such an entry. Only the leader is asked.
-func (c *coordinatorHost) beginToNumber() Answer {
+func (c *coordinatorHost) beginToNumber() {
 	if !c.numbering {
 		c.numbering = true
 		c.facts = append(c.facts, coordinator.Fact{Number: true})
 		c.lane.touch(c.group)
 	}
-	return Answer{Err: fmt.Errorf("%w: %s is putting its transfers in order, for the first time. Ask again in a moment", transfer.ErrBusy, c.group.id)}
+}
+
+// unlisted is a list or a watch that waits until transfers have numbers.
+type unlisted struct {
+	waiter waiter
+	ask    Ask
+}
+
+// answerList answers a list or a watch, once there are numbers.
+func (c *coordinatorHost) answerList(w waiter, ask Ask) {
+	if c.canList() {
+		c.lane.answer(w, c.listed(ask))
+		return
+	}
+	c.beginToNumber()
+	switch {
+	case slices.ContainsFunc(c.unlisted, func(u unlisted) bool { return u.waiter == w }): // it was asked again meanwhile
+	case len(c.unlisted) >= c.lane.limits.ReadsMax:
+		c.lane.answer(w, Answer{Err: fmt.Errorf("%w: %s is putting its transfers in order, for the first time. Ask again in a moment", transfer.ErrBusy, c.group.id)})
+	default:
+		c.unlisted = append(c.unlisted, unlisted{w, ask})
+	}
+}
+
+// answerUnlisted answers who has waited for numbers.
+func (c *coordinatorHost) answerUnlisted() {
+	if len(c.unlisted) == 0 || !c.machine.Numbered() {
+		return
+	}
+	waiting := c.unlisted
+	c.unlisted = nil
+	for _, u := range waiting {
+		c.lane.answer(u.waiter, c.listed(u.ask))
+	}
+}
+
+// loseUnlisted has those who wait ask the next leader.
+func (c *coordinatorHost) loseUnlisted() {
+	for _, u := range c.unlisted {
+		c.lane.lost(u.waiter, c.group.id)
+	}
+	c.unlisted = nil
+}
+
+func (c *coordinatorHost) listed(ask Ask) Answer {
+	switch a := ask.(type) {
+	case ListTransfers:
+		return c.list(&a)
+	case ReadDecisions:
+		return c.decisions(&a)
+	}
+	invariant.Fail("transfers are listed or watched, not asked for with %T", ask)
+	return Answer{}
 }
 
 func (c *coordinatorHost) list(a *ListTransfers) Answer {
-	if !c.canList() {
-		return c.beginToNumber()
-	}
 	limits := &c.lane.limits
 	page, err := c.machine.List(&a.Filter, a.Below, min(max(a.Limit, 1), limits.PageMax), limits.ListLookMax, c.driver.View)
 	if err != nil {
@@ -79,9 +130,6 @@ func (c *coordinatorHost) inDoubt(a *ListInDoubt) Answer {
 }
 
 func (c *coordinatorHost) decisions(a *ReadDecisions) Answer {
-	if !c.canList() {
-		return c.beginToNumber()
-	}
 	if a.Newest {
 		return Answer{Listing: &Listing{Decisions: coordinator.Decisions{Last: c.machine.LastDecision()}}}
 	}

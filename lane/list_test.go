@@ -1,7 +1,6 @@
 package lane_test
 
 import (
-	"errors"
 	"testing"
 	"time"
 
@@ -59,7 +58,7 @@ func TestTransfersOfAnOlderReleaseAreNumberedWhenTheyAreListed(t *testing.T) {
 				for i := 0; w.answers[request].Err == nil && w.answers[request].Listing == nil && i < 100; i++ {
 					w.run(50 * time.Millisecond)
 				}
-				if a := w.answers[request]; node == 1 && !errors.Is(a.Err, transfer.ErrBusy) {
+				if a := w.answers[request]; a.Err != nil || a.Listing == nil || len(a.Listing.Page.Listed)+len(a.Listing.Decisions.Decided) != 3 {
 					t.Errorf("the first answer of node %d: %+v, %v", node, a.Listing, a.Err)
 				}
 				w.run(100 * time.Millisecond)

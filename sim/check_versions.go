@@ -50,7 +50,7 @@ func (j *versionJudge) onReceive(h *host, from raft.NodeID, message lane.Message
 		switch ask := m.Ask.(type) {
 		case lane.Submit:
 			newer = ask.Transfer.IsHold()
-		case lane.CaptureTransfer, lane.VoidTransfer, lane.ListTransfers, lane.ListInDoubt, lane.ReadDecisions:
+		case lane.CaptureTransfer, lane.VoidTransfer, lane.ListTransfers, lane.ReadDecisions:
 			newer = true
 		}
 	}
