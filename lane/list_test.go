@@ -98,3 +98,35 @@ func TestAGroupThatBeginsNumbersAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// A group that begins while a node may still run an older release has no numbers until the level is reached. Then it gets them with its next entry, and who lists meanwhile waits.
+func TestAGroupThatBeganBeforeTheLevelIsNumberedWithIt(t *testing.T) {
+	for name, next := range map[string]func(w *world){
+		"with its next entry": func(w *world) { w.pay(3, 3) },
+		"by a list":           func(*world) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "quorate", onThree(), lane.DefaultLimits())
+			w.frozen[3] = true
+			w.run(5 * time.Second)
+			w.openAccounts("A", "B")
+			w.pay(1, 1)
+			w.pay(1, 2)
+			for _, node := range three[:2] {
+				if w.coordinatorOf(node).Numbered() {
+					t.Fatalf("node %d numbers transfers while nobody knows what node 3 can read", node)
+				}
+			}
+			w.frozen[3] = false
+			w.run(5 * time.Second)
+			next(w)
+			if name != "by a list" && !w.coordinatorOf(1).Numbered() {
+				t.Error("its next entry has no numbers")
+			}
+			page := w.mustAnswer(w.ask(2, lane.ListTransfers{Group: lane.CoordinatorGroup(0), Limit: 10})).Listing.Page
+			if len(page.Listed) < 2 || page.Listed[len(page.Listed)-1].Record.Transfer.ID[0] != 1 {
+				t.Errorf("the list has %+v", page.Listed)
+			}
+		})
+	}
+}
