@@ -38,10 +38,10 @@ const (
 	chunkReserve = 1 << 10 // few records are longer; those that are let the chunk grow
 )
 
-// cut makes the key and the value of a record from a chunk, or from a new one if that is full.
-func cut(chunk []byte, prefix byte, r *Record) (KV, []byte) {
+// cut makes the key and the value of a record from a chunk, or from a new one if that is full. The record is one of so many left.
+func cut(chunk []byte, prefix byte, r *Record, left int) (KV, []byte) {
 	if cap(chunk)-len(chunk) < chunkReserve {
-		chunk = make([]byte, 0, chunkBytes)
+		chunk = make([]byte, 0, min(chunkBytes, left*chunkReserve))
 	}
 	start := len(chunk)
 	chunk = append(append(chunk, prefix), r.Transfer.ID[:]...)
@@ -59,11 +59,12 @@ func (m *Machine) Checkpoint() []KV {
 	writes = m.decided.checkpoint(m.noted.checkpoint(writes))
 	var chunk []byte
 	var kv KV
-	for _, r := range m.dirty {
+	for i, r := range m.dirty {
+		left := len(m.dirty) - i
 		r.dirty = false
 		if !r.Settled {
 			r.storedAlive = true
-			kv, chunk = cut(chunk, keyUnsettled, r)
+			kv, chunk = cut(chunk, keyUnsettled, r, left)
 			writes = append(writes, kv)
 			continue
 		}
@@ -71,7 +72,7 @@ func (m *Machine) Checkpoint() []KV {
 			r.storedAlive = false
 			writes = append(writes, KV{Key: recordKey(keyUnsettled, r.Transfer.ID)})
 		}
-		kv, chunk = cut(chunk, keySettled, r)
+		kv, chunk = cut(chunk, keySettled, r, left)
 		writes = append(writes, kv)
 	}
 	m.flushing, m.dirty = m.dirty, nil

@@ -83,6 +83,8 @@ type Machine struct {
 	applied uint64
 	version uint64 // counts the changes since New
 	dirty   bool   // changed since the last Checkpoint
+	hash    uint64 // of the state at version hashed-1; hashed 0: of none
+	hashed  uint64
 }
 
 // New makes the directory of a new cluster, or the one that the reader (nil: there is none) remembers.

@@ -190,8 +190,15 @@ func (m *Machine) Checkpoint() []KV {
 	return []KV{{Key: keyState, Value: m.encode()}}
 }
 
-// Hash stands for the state: replicas that have applied the same entries have the same.
+// Hash stands for the state: replicas that have applied the same entries have the same. It is asked for after every entry, and most change nothing.
 func (m *Machine) Hash() uint64 {
+	if m.hashed != m.version+1 {
+		m.hash, m.hashed = m.hashAnew(), m.version+1
+	}
+	return m.hash
+}
+
+func (m *Machine) hashAnew() uint64 {
 	h := fnv.New64a()
 	for i := range m.nodes {
 		n := &m.nodes[i]

@@ -84,6 +84,7 @@ type Raft struct {
 
 	// What Ready will say.
 	messages  []Message
+	block     int // see messageBlock
 	durable   []Message
 	reads     []ReadReady
 	readsLost []uint64
@@ -117,6 +118,7 @@ func New(cfg Config) (*Raft, error) {
 		term: hs.Term, vote: hs.Vote, accepted: hs.Accepted, durableTerm: hs.Term, handedHS: hs,
 		chance: cfg.Seed ^ uint64(cfg.ID)*0x9e3779b97f4a7c15,
 		lost:   s.Lost,
+		block:  4,
 		votes:  map[NodeID]bool{},
 		limits: progress.Limits{Messages: cfg.MaxInflightMessages, Bytes: cfg.MaxInflightBytes},
 	}
@@ -272,7 +274,7 @@ func (r *Raft) stepReply(m *Message) error {
 	}
 }
 
-// messageBlock is how many messages are allocated together, see Ready.
+// messageBlock is how many messages are allocated together, see Ready: few at first, for most groups are quiet.
 const messageBlock = 64
 
 // send puts a message where it belongs. What promises something (a vote, an acknowledgement) waits for the disk, and so does every
@@ -290,7 +292,8 @@ func (r *Raft) send(m Message) {
 		out = &r.messages
 	}
 	if len(*out) == cap(*out) {
-		*out = append(make([]Message, 0, max(messageBlock, 2*len(*out))), *out...)
+		r.block = min(2*r.block, messageBlock)
+		*out = append(make([]Message, 0, max(r.block, 2*len(*out))), *out...)
 	}
 	*out = append(*out, m)
 }

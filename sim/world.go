@@ -118,8 +118,8 @@ func (f *Failure) Error() string {
 	return fmt.Sprintf("seed %#x at %v: %s: %s", f.Seed, f.At, f.Invariant, f.Detail)
 }
 
-// GCPercent is what a process that runs many worlds should set the garbage collector to: a world is small and makes much garbage.
-const GCPercent = 400
+// GCPercent is what a process that runs many worlds should set the garbage collector to: a world is a few megabytes and makes much garbage.
+const GCPercent = 1600
 
 // Run lives one world from its beginning to its first broken promise, or to its end.
 func Run(cfg Config) Result {
