@@ -2,6 +2,10 @@ package api
 
 import (
 	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
 
 	adminv1 "github.com/quorate/quorate/proto/quorate/admin/v1"
 	"github.com/quorate/quorate/transfer"
@@ -51,10 +55,30 @@ func (d *desk) members(ctx context.Context) ([]Member, error) {
 }
 
 func (d *desk) changeCluster(ctx context.Context, c ClusterChange) error {
+	if c.Add != nil {
+		if err := c.Add.check(); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := withDefaultTimeout(ctx, readTimeout)
 	defer cancel()
 	return d.backend.ChangeCluster(ctx, c)
 }
+
+// check refuses addresses that nobody could ever be reached at: every node would try. An empty one isn't known yet.
+func (m *NewMember) check() error {
+	for _, a := range []struct{ name, address string }{{"peer", m.Peer}, {"grpc", m.GRPC}, {"http", m.HTTP}} {
+		host, port, err := net.SplitHostPort(a.address)
+		number, bad := strconv.ParseUint(port, 10, 16)
+		if a.address != "" && (err != nil || bad != nil || number == 0 || host == "" || len(host) > hostBytesMax || !isPrintable(host) || strings.ContainsAny(host, "/?#@\\%")) {
+			return fmt.Errorf("%w: %s: %q is not host:port", transfer.ErrInvalidRequest, a.name, clip(a.address))
+		}
+	}
+	return nil
+}
+
+// hostBytesMax is what DNS allows.
+const hostBytesMax = 253
 
 type clusterService struct {
 	adminv1.UnimplementedClusterServiceServer

@@ -74,13 +74,7 @@ func (d *door) enterGRPC(ctx context.Context, operation, bank string) (context.C
 	if grants[operation].reach == everyone {
 		return ctx, nil
 	}
-	var state *tls.ConnectionState
-	if p, ok := peer.FromContext(ctx); ok {
-		if secure, ok := p.AuthInfo.(credentials.TLSInfo); ok {
-			state = &secure.State
-		}
-	}
-	caller, err := d.identify(state, metadata.ValueFromIncomingContext(ctx, "authorization"))
+	caller, err := d.identifyPeer(ctx, metadata.ValueFromIncomingContext(ctx, "authorization"))
 	if err != nil {
 		return ctx, d.refuse(err)
 	}
@@ -91,6 +85,17 @@ func (d *door) enterGRPC(ctx context.Context, operation, bank string) (context.C
 		}
 	}
 	return ctx, d.refuse(d.pace.admit(caller, 1))
+}
+
+// identifyPeer says who is at the other end of a connection of gRPC.
+func (d *door) identifyPeer(ctx context.Context, authorization []string) (*Caller, error) {
+	var state *tls.ConnectionState
+	if p, ok := peer.FromContext(ctx); ok {
+		if secure, ok := p.AuthInfo.(credentials.TLSInfo); ok {
+			state = &secure.State
+		}
+	}
+	return d.identify(state, authorization)
 }
 
 // enterHTTP finds out who sends a request, before its body is read.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -117,7 +118,17 @@ func message(err error) string {
 	if !errors.As(err, &coded) {
 		return e.Meaning
 	}
-	return err.Error()
+	return shorten(err.Error())
+}
+
+// messageBytesShown bounds what is told: it travels in a header over gRPC, and what was asked for may be in it.
+const messageBytesShown = 2 << 10
+
+func shorten(text string) string {
+	if len(text) <= messageBytesShown {
+		return text
+	}
+	return strings.ToValidUTF8(text[:messageBytesShown], "") + "…"
 }
 
 // requestError is an error about one transfer: whoever hears it learns the id to ask with.

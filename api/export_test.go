@@ -1,7 +1,11 @@
 package api
 
 import (
+	"context"
 	"net/http"
+	"time"
+
+	"google.golang.org/grpc"
 
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
 )
@@ -22,6 +26,30 @@ func HandlerForTest(cfg Config, backend Backend) (handler http.Handler, stop fun
 func TransferServiceForTest(backend Backend) quoratev1.TransferServiceServer {
 	return &transferService{desk: &desk{backend: backend, timeouts: DefaultTimeouts(), pace: newPace(0), count: NewMetrics()}}
 }
+
+// Hurry shortens the time that a message may take to be read and an answer to be taken.
+func (c *Config) Hurry(read, take time.Duration) { c.readWithin, c.takeWithin = read, take }
+
+// OweAtMost bounds the answers that a connection's client hasn't taken.
+func (c *Config) OweAtMost(bytes int) { c.owedMax = bytes }
+
+// ServicesForTest are all services of gRPC without a network, as a server registers them.
+func ServicesForTest(r grpc.ServiceRegistrar, cfg Config, backend Backend) {
+	cfg.Metrics = NewMetrics()
+	s := &Server{guard: &guard{log: cfg.Log}, door: newDoor(&cfg, backend), doctor: newDoctor(backend), draining: context.Background()}
+	s.register(r, &cfg, &desk{backend: backend, timeouts: cfg.Timeouts.filled(), pace: s.door.pace, count: cfg.Metrics})
+}
+
+// What a page's token and a header may say, for the fuzz test.
+var (
+	TokenOf        = tokenOf
+	TokenOfSeq     = tokenOfSeq
+	AccountOfToken = accountOfToken
+	SeqOfToken     = seqOfToken
+	UnquoteKey     = unquoteKey
+	PreferredWait  = preferredWait
+	ChooseID       = chooseRequestID
+)
 
 // MethodsForTest are the methods of all services of gRPC that a server offers.
 func MethodsForTest(s *Server) (methods []string) {

@@ -51,7 +51,7 @@ func nameVerb(api huma.API, path, verb string) {
 func (w *web) operation(method, path, id, summary string, status int) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status,
-		SkipValidateBody: true, // unmarshalStrict and Validate give exacter codes
+		SkipValidateBody: true, // UnmarshalStrict and Validate give exacter codes
 		BodyReadTimeout:  -1,   // the body is here already
 		Middlewares: huma.Middlewares{func(c huma.Context, next func(huma.Context)) {
 			if err := w.door.may(c.Context(), id, c.Param("bank")); err != nil {
@@ -88,7 +88,7 @@ func newHuma(mux *http.ServeMux, version string) huma.API {
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // routes serves the document itself
 	config.CreateHooks = nil                                             // no $schema in answers
 	config.RejectUnknownQueryParameters = true
-	json := huma.Format{Marshal: writeJSON, Unmarshal: unmarshalStrict}
+	json := huma.Format{Marshal: writeJSON, Unmarshal: UnmarshalStrict}
 	config.Formats = map[string]huma.Format{"application/json": json, "application/problem+json": json}
 	return humago.New(mux, config)
 }

@@ -30,7 +30,7 @@ func tokenOf(key string) string { return base64.RawURLEncoding.EncodeToString([]
 
 func keyOf(token string) (string, error) {
 	key, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil {
+	if err != nil || tokenOf(string(key)) != token { // the decoder passes over line breaks
 		return "", badToken(token)
 	}
 	return string(key), nil

@@ -34,7 +34,13 @@ const (
 	idleTimeout         = 2 * time.Minute
 	connectionsMax      = 4096
 	streamsMax          = 4096 // requests at once on one gRPC connection
-	windowBytes         = 4 << 20
+	windowBytes         = 64 << 10
+	connWindowBytes     = 4 << 20
+	readersMax          = 16          // messages of one sender that are read at once
+	waitingMax          = 1024        // and that wait for it, with a window each
+	transferStreamsMax  = 128         // of one sender
+	answerTimeout       = time.Minute // a client that takes nothing of an answer for so long is cut off
+	owedBytesMax        = 128 << 20   // of answers that wait on one gRPC connection until its client takes them
 	keepaliveTime       = 30 * time.Second
 	keepaliveTimeout    = 10 * time.Second
 	keepaliveMinTime    = 5 * time.Second
@@ -74,6 +80,10 @@ type Config struct {
 	// OnPanic decides about a panic of a handler: it stops the process, or returns and the request fails with
 	// "internal". Nil: every panic stops the process.
 	OnPanic func(recovered any, stack []byte)
+
+	// Of tests: bodyTimeout over gRPC, answerTimeout, and owedBytesMax.
+	readWithin, takeWithin time.Duration
+	owedMax                int
 }
 
 // Server is both faces of a node.
@@ -109,6 +119,9 @@ func Serve(cfg Config, backend Backend) (*Server, error) {
 	if cfg.ConnectionsMax <= 0 {
 		cfg.ConnectionsMax = connectionsMax
 	}
+	if cfg.owedMax <= 0 {
+		cfg.owedMax = owedBytesMax
+	}
 	s.draining, s.drain = context.WithCancel(context.Background())
 	d := &desk{
 		backend: backend, timeouts: cfg.Timeouts.filled(), pace: s.door.pace, count: cfg.Metrics, draining: s.draining, watchers: make(chan struct{}, watchersMax),
@@ -126,41 +139,50 @@ func Serve(cfg Config, backend Backend) (*Server, error) {
 		s.done.Go(func() { _ = s.serveHTTP(netutil.LimitListener(cfg.HTTP, cfg.ConnectionsMax)) }) // ends by Stop, and says so
 	}
 	if s.grpc != nil {
-		s.done.Go(func() { _ = s.grpc.Serve(netutil.LimitListener(cfg.GRPC, cfg.ConnectionsMax)) }) // likewise
+		s.done.Go(func() { _ = s.grpc.Serve(callers{netutil.LimitListener(cfg.GRPC, cfg.ConnectionsMax), cfg.owedMax}) }) // likewise
 	}
 	return s, nil
 }
 
 func (s *Server) openGRPC(cfg *Config, d *desk) {
+	in := newIntake(s.door, cfg)
 	s.grpc = grpc.NewServer(
 		grpc.Creds(grpcSecurity(cfg.Keys)),
-		grpc.ChainUnaryInterceptor(s.guard.unary, s.door.unary), grpc.ChainStreamInterceptor(s.stream, s.door.stream),
+		grpc.InTapHandle(in.header), grpc.ForceServerCodecV2(newCodec()), grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error { return unknownMethod(s) }),
+		grpc.ChainUnaryInterceptor(s.guard.unary, s.door.unary), grpc.ChainStreamInterceptor(in.stream, s.stream, s.door.stream),
 		grpc.MaxRecvMsgSize(messageBytesMax), grpc.MaxSendMsgSize(answerBytesMax),
 		grpc.MaxConcurrentStreams(streamsMax),
-		grpc.InitialWindowSize(windowBytes), grpc.InitialConnWindowSize(windowBytes),
+		grpc.InitialWindowSize(windowBytes), grpc.InitialConnWindowSize(connWindowBytes),
 		grpc.MaxHeaderListSize(headerBytesMax),
 		grpc.ConnectionTimeout(headerTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout, MaxConnectionIdle: idleTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: keepaliveWithoutUse}),
 		grpc.WaitForHandlers(true),
 	)
-	quoratev1.RegisterTransferServiceServer(s.grpc, &transferService{desk: d, guard: s.guard, door: s.door, draining: s.draining})
-	quoratev1.RegisterAccountServiceServer(s.grpc, &accountService{desk: d})
-	quoratev1.RegisterStatusServiceServer(s.grpc, &statusService{desk: d})
-	if cfg.Admin != nil {
-		adminv1.RegisterBackupServiceServer(s.grpc, &backupService{admin: cfg.Admin, guard: s.guard})
-		adminv1.RegisterVerifyServiceServer(s.grpc, &verifyService{verifier: cfg.Admin, guard: s.guard})
-	}
-	adminv1.RegisterClusterServiceServer(s.grpc, &clusterService{desk: d})
-	adminv1.RegisterTokenServiceServer(s.grpc, &tokenService{desk: d})
-	healthv1.RegisterHealthServer(s.grpc, s.doctor.grpc)
+	offered := registrar{s.grpc, in}
+	s.register(offered, cfg, d)
+	healthv1.RegisterHealthServer(offered, s.doctor.grpc)
 	if cfg.Reflection {
 		reflection.Register(s.grpc)
 	}
 }
 
+// register offers the services of ours.
+func (s *Server) register(r grpc.ServiceRegistrar, cfg *Config, d *desk) {
+	quoratev1.RegisterTransferServiceServer(r, &transferService{desk: d, guard: s.guard, door: s.door, draining: s.draining})
+	quoratev1.RegisterAccountServiceServer(r, &accountService{desk: d})
+	quoratev1.RegisterStatusServiceServer(r, &statusService{desk: d})
+	if cfg.Admin != nil {
+		adminv1.RegisterBackupServiceServer(r, &backupService{admin: cfg.Admin, guard: s.guard})
+		adminv1.RegisterVerifyServiceServer(r, &verifyService{verifier: cfg.Admin, guard: s.guard})
+	}
+	adminv1.RegisterClusterServiceServer(r, &clusterService{desk: d})
+	adminv1.RegisterTokenServiceServer(r, &tokenService{desk: d})
+}
+
 func (s *Server) openHTTP(cfg *Config, d *desk) error {
 	s.web = newWeb(d, s.guard, s.door, s.doctor)
+	s.web.takeWithin = or(cfg.takeWithin, answerTimeout)
 	handler, err := s.web.routes(cfg)
 	if err != nil {
 		return fmt.Errorf("api: %w", err)

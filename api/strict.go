@@ -6,11 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 )
 
-// unmarshalStrict reads one JSON value and nothing after it. A field that is unknown, written in other
-// letters, or there twice is refused: in a request about money nothing may be read past.
-func unmarshalStrict(data []byte, into any) error {
+// UnmarshalStrict reads one JSON value and nothing after it. A field that is unknown, written in other
+// letters, or there twice is refused, and so are bytes that aren't UTF-8: in a request about money nothing may be read past, or as something else.
+func UnmarshalStrict(data []byte, into any) error {
+	if !utf8.Valid(data) {
+		return errors.New("the JSON isn't UTF-8")
+	}
 	if err := checkFields(data); err != nil {
 		return err
 	}

@@ -32,13 +32,15 @@ type web struct {
 	doctor *doctor
 	mux    *http.ServeMux
 
+	takeWithin time.Duration // an answer
+
 	life context.Context // the base of every request; ends when the last ones are cut off
 	end  context.CancelFunc
 	busy sync.WaitGroup // requests, and transfers that nobody waits for any more (Prefer: wait)
 }
 
 func newWeb(d *desk, g *guard, door *door, doc *doctor) *web {
-	w := &web{desk: d, guard: g, door: door, doctor: doc, mux: http.NewServeMux()}
+	w := &web{desk: d, guard: g, door: door, doctor: doc, mux: http.NewServeMux(), takeWithin: answerTimeout}
 	w.life, w.end = context.WithCancel(context.Background())
 	return w
 }
@@ -75,6 +77,7 @@ func (w *web) routes(cfg *Config) (handler http.Handler, err error) {
 func (w *web) serve(out http.ResponseWriter, r *http.Request) {
 	w.busy.Add(1)
 	defer w.busy.Done()
+	out = newPatient(out, w.takeWithin)
 	id := chooseRequestID(r.Header.Get(requestIDHeader))
 	out.Header().Set(requestIDHeader, id)
 	out.Header().Set("X-Content-Type-Options", "nosniff")
@@ -107,6 +110,31 @@ func (w *web) serve(out http.ResponseWriter, r *http.Request) {
 	w.mux.ServeHTTP(out, splitVerb(r))
 }
 
+// patient writes to a client that may be slow, but takes something within a time.
+type patient struct {
+	http.ResponseWriter
+	connection *http.ResponseController
+	within     time.Duration
+}
+
+func newPatient(out http.ResponseWriter, within time.Duration) *patient {
+	p := &patient{out, http.NewResponseController(out), within}
+	_ = p.connection.SetWriteDeadline(time.Time{}) // that of the connection's last answer. Not every connection can: then the client decides
+	return p
+}
+
+// Write gives each part of an answer its time.
+func (p *patient) Write(b []byte) (int, error) {
+	_ = p.connection.SetWriteDeadline(time.Now().Add(p.within))
+	return p.ResponseWriter.Write(b)
+}
+
+// Flush sends what was written.
+func (p *patient) Flush() { _ = p.connection.Flush() }
+
+// Unwrap is for http.ResponseController.
+func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
 // guarded lets only those in who may ask for what a pattern stands for; its path without the method is how the table calls it.
 func (w *web) guarded(pattern string, h http.Handler) http.Handler {
 	operation := pattern
@@ -133,7 +161,7 @@ func splitVerb(r *http.Request) *http.Request {
 			id, verb = name[:at], name[at+1:]
 		}
 	}
-	if !found || parent == "/v1/" || !strings.HasPrefix(parent, "/v1/") { // the verbs of the cluster stand in their patterns
+	if !found || id == "" || parent == "/v1/" || !strings.HasPrefix(parent, "/v1/") { // the verbs of the cluster stand in their patterns
 		return r
 	}
 	r = r.WithContext(r.Context()) // a copy

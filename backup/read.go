@@ -62,7 +62,7 @@ func (g *Group) read(dir string, take func([]replica.KV) error) error {
 	return nil
 }
 
-func (g *Group) readFile(f *os.File, take func([]replica.KV) error) error {
+func (g *Group) readFile(f io.Reader, take func([]replica.KV) error) error {
 	sum := sha256.New()
 	r := io.TeeReader(bufio.NewReaderSize(f, 1<<20), sum)
 	last, err := g.readHead(r)

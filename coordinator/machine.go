@@ -28,6 +28,7 @@ type Machine struct {
 	dirty    []*Record               // changed since the last Checkpoint, in the order of the first change
 	flushing []*Record               // in the last Checkpoint, not yet reported durable
 	absent   map[transfer.ID]bool    // looked up, and in no record: most are staged next. Not state: forgotten at will
+	newest   transfer.ID             // no settled record that only the reader knows has a higher id: clients number in the order of time, so most new ones needn't be looked for
 
 	numbered bool  // a Number fact has come: the two orders have all transfers. Before, they have none
 	noted    order // transfers by when the group took note of them …
@@ -212,16 +213,21 @@ func (m *Machine) touch(r *Record) {
 // find looks a record up in memory, then in what is stored; nil if the id is unknown. What only the reader
 // knows is settled and will never change again.
 func (m *Machine) find(id transfer.ID) (*Record, error) {
-	if r, ok := m.records[id]; ok || m.reader == nil || m.absent[id] || mutant.On(mutant.ForgetFinished) {
+	if r, ok := m.records[id]; ok || m.isNew(id) || m.absent[id] || mutant.On(mutant.ForgetFinished) {
 		return r, nil
 	}
 	return m.readFinished(id)
 }
 
+// isNew says that the reader can't know a settled record of this id.
+func (m *Machine) isNew(id transfer.ID) bool {
+	return m.reader == nil || bytes.Compare(id[:], m.newest[:]) > 0
+}
+
 // Lookup reads one record; nil if the id is unknown. The record is shared: read only, and only until the next Apply.
 func (m *Machine) Lookup(id transfer.ID) (*Record, error) {
 	r, err := m.find(id)
-	if r == nil && err == nil && m.reader != nil {
+	if r == nil && err == nil && !m.isNew(id) {
 		if len(m.absent) >= absentMax {
 			clear(m.absent)
 		}

@@ -358,6 +358,9 @@ func TestAFailingReaderIsAnErrorWithItsPlace(t *testing.T) {
 		t.Errorf("New: %v, want %v", err, errDisk)
 	}
 	disk := &flaky{memory: memory{}}
+	late := newMachine(t, disk)
+	apply(t, late, 1, abort(2, transfer.ErrOrphaned)) // beyond the ids below: one above all others isn't read for
+	disk.store(late.Checkpoint())
 	facts := map[string]coordinator.Fact{"stage": stage(payment(1, 1)), "decide": abort(1, transfer.ErrOrphaned), "settle": settle(1)}
 	for name, f := range facts {
 		m := newMachineOn(t, disk)

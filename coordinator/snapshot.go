@@ -86,6 +86,9 @@ func (m *Machine) Checkpointed() {
 	for _, r := range m.flushing {
 		if r.Settled && !r.dirty {
 			delete(m.records, r.Transfer.ID)
+			if m.isNew(r.Transfer.ID) {
+				m.newest = r.Transfer.ID
+			}
 		}
 	}
 	m.flushing = nil
@@ -100,6 +103,9 @@ func (m *Machine) load() error {
 		return err
 	}
 	m.hash, m.numbered, m.noted, m.decided = stored.hash, stored.numbered, stored.noted, stored.decided
+	if err := m.findNewest(); err != nil {
+		return fmt.Errorf("read the newest settled transfer: %w", err)
+	}
 	var failed error
 	err = m.reader.Scan([]byte{keyUnsettled}, []byte{keyUnsettled + 1}, func(_, value []byte) bool {
 		r, err := decodeRecord(value)
@@ -120,6 +126,27 @@ func (m *Machine) load() error {
 	}
 	if err != nil {
 		return fmt.Errorf("read unsettled transfers: %w", err)
+	}
+	return nil
+}
+
+// findNewest looks for the highest settled id bit by bit: a reader only reads forwards.
+func (m *Machine) findNewest() error {
+	for bit := range 8 * len(m.newest) {
+		at, mask := bit/8, byte(0x80)>>(bit%8)
+		from := m.newest
+		if from[at]&mask != 0 {
+			continue
+		}
+		from[at] = from[at]&-mask | mask
+		clear(from[at+1:])
+		err := m.reader.Scan(recordKey(keySettled, from), []byte{keySettled + 1}, func(key, _ []byte) bool {
+			copy(m.newest[:], key[1:])
+			return false
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -315,3 +315,64 @@ func TestLookupRemembersNoAbsenceTooLong(t *testing.T) {
 		}
 	}
 }
+
+// counting is a disk that counts how often it was asked for one key.
+type counting struct {
+	memory
+	gets int
+}
+
+func (c *counting) Get(key []byte) ([]byte, bool, error) {
+	c.gets++
+	return c.memory.Get(key)
+}
+
+func TestAnIDAboveAllOthersIsNotLookedFor(t *testing.T) {
+	disk := &counting{memory: memory{}}
+	m := newMachine(t, disk)
+	apply(t, m, 1, abort(7, transfer.ErrOrphaned), abort(3, transfer.ErrOrphaned))
+	disk.store(m.Checkpoint())
+	m.Checkpointed()
+	for _, m := range []*coordinator.Machine{m, newMachine(t, disk)} {
+		for n, want := range map[int]int{8: 0, 5: 1, 7: 1, 3: 1} {
+			disk.gets = 0
+			if r := lookup(t, m, n); (r != nil) != (n == 7 || n == 3) || disk.gets != want {
+				t.Errorf("transfer %d: found %t with %d reads, want %d", n, r != nil, disk.gets, want)
+			}
+		}
+	}
+}
+
+func TestWhatIsSettledIsKnownWhateverItsID(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		disk, index := memory{}, uint64(0)
+		m, err := coordinator.New(disk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := rapid.SliceOfN(rapid.SliceOfN(rapid.ByteRange(0, 255), 16, 16), 1, 12).Draw(t, "ids")
+		for i, raw := range ids {
+			id := transfer.ID(raw)
+			id[15] |= 1 // not zero
+			ids[i] = id[:]
+			index++
+			if _, err := m.Apply(index, coordinator.Encode(at(1), []coordinator.Fact{{Decide: &coordinator.Decision{ID: id, State: transfer.Aborted, At: at(2), Tombstone: true}}})); err != nil {
+				t.Fatal(err)
+			}
+			if rapid.Bool().Draw(t, "checkpoint") {
+				disk.store(m.Checkpoint())
+				m.Checkpointed()
+				if rapid.Bool().Draw(t, "restart") {
+					if m, err = coordinator.New(disk); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			for _, known := range ids[:i+1] {
+				if r, err := m.Lookup(transfer.ID(known)); r == nil || err != nil {
+					t.Fatalf("%x is forgotten: %v", known, err)
+				}
+			}
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -95,7 +96,7 @@ func New(f Founding, reader Reader) (*Machine, error) {
 	for _, id := range f.Nodes {
 		m.nodes = append(m.nodes, Node{ID: id, Role: Member, Coordinator: slices.Contains(f.Coordinators, id)})
 	}
-	slices.SortFunc(m.nodes, func(a, b Node) int { return int(a.ID) - int(b.ID) })
+	slices.SortFunc(m.nodes, func(a, b Node) int { return cmp.Compare(a.ID, b.ID) })
 	audience := slices.DeleteFunc(sorted(f.Nodes), func(id raft.NodeID) bool { return slices.Contains(f.Coordinators, id) })
 	m.groups = append(m.groups, Group{ID: Cluster, Founding: sorted(f.Coordinators), Audience: audience, Members: sorted(f.Nodes)})
 	for _, g := range f.Groups {

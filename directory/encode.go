@@ -264,5 +264,8 @@ func (m *Machine) load(reader Reader) (found bool, err error) {
 		}
 		m.tokens = append(m.tokens, t)
 	}
+	if fault := m.fault(); fault != "" {
+		return false, fmt.Errorf("%w: %s", ErrDamaged, fault)
+	}
 	return true, nil
 }

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -165,7 +166,7 @@ func (a *Addresses) all() []string {
 
 func (m *Machine) add(f *AddNode) {
 	m.nodes = append(m.nodes, Node{ID: f.ID, Addresses: f.Addresses, Role: Learner, Coordinator: true})
-	slices.SortFunc(m.nodes, func(a, b Node) int { return int(a.ID) - int(b.ID) })
+	slices.SortFunc(m.nodes, func(a, b Node) int { return cmp.Compare(a.ID, b.ID) })
 	for i := range m.groups {
 		if g := &m.groups[i]; g.Coordinator || g.ID == Cluster {
 			g.Members = sorted(append(slices.Clone(g.Members), f.ID))
@@ -350,14 +351,57 @@ func sorted(ids []raft.NodeID) []raft.NodeID {
 
 // check holds the invariants.
 func (m *Machine) check() {
+	fault := m.fault()
+	invariant.Holds(fault == "", "%s", fault)
+}
+
+// fault says which invariant doesn't hold; empty: all do. Stored bytes may say anything.
+func (m *Machine) fault() string {
+	switch {
+	case !ascending(m.nodes, func(n *Node) raft.NodeID { return n.ID }):
+		return "the nodes aren't sorted"
+	case !ascending(m.groups, func(g *Group) string { return g.ID }):
+		return "the groups aren't sorted"
+	case !ascending(m.tokens, func(t *Token) string { return t.Name }):
+		return "the tokens aren't sorted"
+	case m.Group(Cluster) == nil:
+		return "there is no group " + Cluster
+	}
 	for i := range m.groups {
-		g := &m.groups[i]
-		invariant.Holds(len(g.Members) > 0, "group %s lives nowhere", g.ID)
-		all := slices.Concat(g.Members, g.Leaving, g.Left)
-		invariant.Holds(len(sorted(all)) == len(all), "group %s: members %v, leaving %v, left %v", g.ID, g.Members, g.Leaving, g.Left)
-		for _, id := range g.Members {
-			n := m.Node(id)
-			invariant.Holds(n != nil && n.Role != Removed, "group %s lives on node %d, which isn't there", g.ID, id)
+		if fault := m.faultOf(&m.groups[i]); fault != "" {
+			return fmt.Sprintf("group %s %s", m.groups[i].ID, fault)
 		}
 	}
+	return ""
+}
+
+func (m *Machine) faultOf(g *Group) string {
+	if len(g.Members) == 0 {
+		return "lives nowhere"
+	}
+	all := slices.Concat(g.Members, g.Leaving, g.Left)
+	if len(sorted(all)) != len(all) {
+		return fmt.Sprintf("has members %v, leaving %v, left %v", g.Members, g.Leaving, g.Left)
+	}
+	for _, list := range [][]raft.NodeID{g.Members, g.Leaving, g.Left} {
+		if !slices.IsSorted(list) {
+			return fmt.Sprintf("lists nodes as %v", list)
+		}
+	}
+	for _, id := range all {
+		n := m.Node(id)
+		if n == nil || n.Role == Removed && slices.Contains(g.Members, id) {
+			return fmt.Sprintf("names node %d, which isn't there", id)
+		}
+	}
+	return ""
+}
+
+func ascending[T any, K cmp.Ordered](list []T, key func(*T) K) bool {
+	for i := 1; i < len(list); i++ {
+		if key(&list[i-1]) >= key(&list[i]) {
+			return false
+		}
+	}
+	return true
 }

@@ -35,8 +35,9 @@ type Limits struct {
 	CheckpointBytes  int
 	CheckpointLength int           // entries
 	LogBytesMax      int           // applied entries that the log keeps for a member that lacks them; beyond, the member gets a snapshot. At least one checkpoint's worth stays
-	CatchupBytesMax  int           // the same while the member is being brought up to date: more, or a busy group would never be caught
+	CatchupBytesMax  int           // the same while the member is being brought up to date: more, or a busy group would never be caught; and as much more as it has been sent
 	SnapshotChunk    int           // bytes of one chunk, about
+	SnapshotPause    int           // so many times as long as a chunk was under way the next one waits: a snapshot yields to traffic. Zero: as fast as it goes
 	HoldCommitsMax   time.Duration // how long a backup may have a bank wait with its commits
 	PageMax          int           // items in one listing
 	ListLookMax      int           // transfers that one page of a list looks at: each may be a read of its own
@@ -78,6 +79,7 @@ func DefaultLimits() Limits {
 		LogBytesMax:      64 << 20,
 		CatchupBytesMax:  256 << 20,
 		SnapshotChunk:    256 << 10,
+		SnapshotPause:    3,
 		HoldCommitsMax:   30 * time.Second,
 		PageMax:          1000,
 		ListLookMax:      500,

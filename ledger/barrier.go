@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/quorate/quorate/bank"
@@ -39,6 +40,8 @@ func (f *finished) code() transfer.Code {
 type barrier struct {
 	fresh  generation // since the last Checkpoint; its records replace older ones
 	sealed generation // in the last Checkpoint, which isn't durable yet
+	// newest: the reader alone knows of none with a higher id. Clients number in the order of time, so most new ids needn't be looked for.
+	newest transfer.ID
 }
 
 // generation is records in the order in which they came, so that a checkpoint needs no sorting.
@@ -74,7 +77,7 @@ func (b *barrier) find(reader Reader, id transfer.ID) (finished, bool, error) {
 	if f, ok := b.fresh.find(id); ok {
 		return f, true, nil
 	}
-	if f, ok := b.sealed.find(id); ok || reader == nil {
+	if f, ok := b.sealed.find(id); ok || reader == nil || bytes.Compare(id[:], b.newest[:]) > 0 {
 		return f, ok, nil
 	}
 	value, ok, err := reader.Get(finishedKey(id))
@@ -92,7 +95,35 @@ func (b *barrier) seal() {
 	b.sealed, b.fresh = b.fresh, b.sealed
 }
 
-func (b *barrier) drop() { b.sealed.empty() }
+func (b *barrier) drop() {
+	for i := range b.sealed.records.length {
+		if f := b.sealed.records.at(i); bytes.Compare(f.id[:], b.newest[:]) > 0 {
+			b.newest = f.id
+		}
+	}
+	b.sealed.empty()
+}
+
+// findNewest looks for the highest finished id bit by bit: a reader only reads forwards.
+func (b *barrier) findNewest(reader Reader) error {
+	for bit := range 8 * len(b.newest) {
+		at, mask := bit/8, byte(0x80)>>(bit%8)
+		from := b.newest
+		if from[at]&mask != 0 {
+			continue
+		}
+		from[at] = from[at]&-mask | mask
+		clear(from[at+1:])
+		err := reader.Scan(finishedKey(from), []byte{keyFinished + 1}, func(key, _ []byte) bool {
+			copy(b.newest[:], key[1:])
+			return false
+		})
+		if err != nil {
+			return fmt.Errorf("read the newest finished transfer: %w", err)
+		}
+	}
+	return nil
+}
 
 // finish remembers the end of a transfer.
 func (l *Ledger) finish(f finished) {

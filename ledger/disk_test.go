@@ -24,6 +24,8 @@ type disk struct {
 	failing bool
 	buffer  []byte
 
+	finishedGets int // how often it was asked for a finished transfer
+
 	pending bool // a checkpoint was taken and is not yet written
 	kvs     []ledger.KV
 }
@@ -45,6 +47,9 @@ func (d *disk) write(kvs []ledger.KV) {
 func (d *disk) Get(key []byte) ([]byte, bool, error) {
 	if d.failing {
 		return nil, false, errDisk
+	}
+	if key[0] == 'f' {
+		d.finishedGets++
 	}
 	value, ok := d.values[string(key)]
 	return d.reused(value), ok, nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/internal/invariant"
@@ -364,4 +365,46 @@ func TestAudit(t *testing.T) {
 	if diff := cmp.Diff(want, b.Audit()); diff != "" {
 		t.Error(diff)
 	}
+}
+
+func TestAnIDAboveAllOthersIsNotLookedFor(t *testing.T) {
+	disk := newDisk()
+	b := newBook(t, disk)
+	for _, first := range []byte{7, 3} {
+		b.ask(request(bank.Rollback, transfer.ID{first, 1}))
+	}
+	b.save()
+	for _, b := range []*book{b, newBook(t, disk)} {
+		for first, want := range map[byte]int{8: 0, 5: 1, 7: 1, 3: 1} {
+			disk.finishedGets = 0
+			if a := b.ask(resolveOf(prepare(transfer.ID{first, 1}, debit("alice", 1)))); disk.finishedGets != want {
+				t.Errorf("transfer %d: %v with %d reads, want %d", first, a, disk.finishedGets, want)
+			}
+		}
+	}
+}
+
+func TestWhatHasFinishedIsKnownWhateverItsID(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		disk := newDisk()
+		b := newBook(t, disk)
+		var ids []transfer.ID
+		for range rapid.IntRange(1, 12).Draw(rt, "transfers") {
+			id := transfer.ID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(rt, "id"))
+			id[15] |= 1 // not zero
+			ids = append(ids, id)
+			b.ask(request(bank.Rollback, id))
+			if rapid.Bool().Draw(rt, "checkpoint") {
+				b.save()
+				if rapid.Bool().Draw(rt, "restart") {
+					b = newBook(t, disk)
+				}
+			}
+			for _, id := range ids {
+				if a := b.ask(prepare(id, debit("alice", 1))); a.Reason.Code != transfer.ErrRolledBack.Code {
+					rt.Fatalf("%s is forgotten: %v", id, a)
+				}
+			}
+		}
+	})
 }

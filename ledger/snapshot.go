@@ -59,7 +59,7 @@ func New(reader Reader) (*Ledger, error) {
 	if err := l.loadHolds(); err != nil {
 		return nil, err
 	}
-	return l, nil
+	return l, l.finished.findNewest(reader)
 }
 
 func (l *Ledger) isEmpty() error {

@@ -7,3 +7,13 @@ func (n *Node) Inspect() []lane.Replica {
 	<-n.loopDone
 	return n.lane.Inspect(nil)
 }
+
+// NewLane builds what a node runs.
+var NewLane = newLane
+
+// The codec of what nodes say to each other, for the fuzz test.
+var (
+	MessageToProto   = messageToProto
+	MessageFromProto = messageFromProto
+	ErrMalformed     = errMalformed
+)

@@ -55,10 +55,18 @@ func (n *Node) ended() bool {
 // catchBroken turns a broken invariant into the node's failure: the process must stop with the numbers. Any other
 // panic goes on as it is.
 func (n *Node) catchBroken() {
-	switch r := recover().(type) {
+	if err := brokenBy(recover()); err != nil {
+		n.fail(err)
+	}
+}
+
+// brokenBy is the error of a broken invariant, and where it broke; nil if there was no panic.
+func brokenBy(recovered any) error {
+	switch r := recovered.(type) {
 	case nil:
+		return nil
 	case invariant.Broken:
-		n.fail(fmt.Errorf("%w\n%s", r, debug.Stack()))
+		return fmt.Errorf("%w\n%s", r, debug.Stack())
 	default:
 		panic(r)
 	}

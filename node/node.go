@@ -173,7 +173,7 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 	n.disk.send = n.send
 	n.disk.persisted = func(events []lane.Event) { n.inbox.add(events...) }
 	n.disk.failed = n.fail
-	n.snapshots = newSnapshots(store, func(e lane.Event) { n.inbox.add(e) }, n.fail)
+	n.snapshots = newSnapshots(store, opts.Limits.SnapshotPause, func(e lane.Event) { n.inbox.add(e) }, n.fail)
 	n.calls.open = map[uint64]*call{}
 	n.calls.next = rand.Uint64() >> 1 // far from the numbers of any earlier life
 	n.transport, err = transport.Start(transport.Config{
@@ -225,7 +225,7 @@ func (n *Node) openStore(opts Options, disk storage.Options) (*storage.Store, *l
 	if store.Created() {
 		n.log.Warn("new data directory: right for a node that was never a member before; a member that lost its disk must come back under a new id", "data_dir", n.config.DataDir)
 	}
-	l, err := lane.New(lane.Config{
+	l, err := newLane(lane.Config{
 		Node:      raft.NodeID(n.config.Node),
 		Seed:      opts.Seed,
 		Directory: n.config.Directory(),
@@ -239,6 +239,16 @@ func (n *Node) openStore(opts Options, disk storage.Options) (*storage.Store, *l
 		return nil, nil, errors.Join(err, store.Close())
 	}
 	return store, l, nil
+}
+
+// newLane is lane.New with a broken invariant as an error: what is durable is replayed there, and what it contradicts stops the start with the numbers.
+func newLane(cfg lane.Config) (l *lane.Lane, err error) {
+	defer func() {
+		if broken := brokenBy(recover()); broken != nil {
+			l, err = nil, broken
+		}
+	}()
+	return lane.New(cfg)
 }
 
 // newEngine makes the engine of one group's replica.

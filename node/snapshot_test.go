@@ -13,6 +13,7 @@ import (
 func shortLogs() lane.Limits {
 	l := lane.DefaultLimits()
 	l.CheckpointBytes, l.LogBytesMax, l.CatchupBytesMax, l.SnapshotChunk = 16<<10, 32<<10, 16<<20, 2<<10
+	l.SnapshotPause = 0 // there are many chunks
 	return l
 }
 

@@ -16,9 +16,11 @@ import (
 // the store open, so that all chunks are of one moment.
 type snapshots struct {
 	store  *storage.Store
+	pause  time.Duration    // lane.Limits.SnapshotPause
 	read   func(lane.Event) // hears of every chunk
 	failed func(error)      // hears of damage
 	open   map[receiver]*opened
+	waits  []pending
 
 	mu      sync.Mutex // guards asked and closed
 	asked   []lane.ReadSnapshot
@@ -38,7 +40,17 @@ type opened struct {
 	view  *storage.View
 	out   *replica.Outgoing
 	asked time.Time // last
+	given time.Time // the last chunk
 }
+
+// pending is a chunk to read at its time.
+type pending struct {
+	lane.ReadSnapshot
+	due time.Time
+}
+
+// pauseLongest bounds how long a chunk waits (lane.Limits.SnapshotPause). It is shorter than the time after which an engine asks again.
+const pauseLongest = 200 * time.Millisecond
 
 // A view that nobody has asked for this long is closed: the member is gone or has all of it. snapshotsMax bounds
 // the views; the one that was asked for longest ago makes room.
@@ -47,8 +59,8 @@ const (
 	snapshotsMax = 64
 )
 
-func newSnapshots(store *storage.Store, read func(lane.Event), failed func(error)) *snapshots {
-	return &snapshots{store: store, read: read, failed: failed, open: map[receiver]*opened{}, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+func newSnapshots(store *storage.Store, pause int, read func(lane.Event), failed func(error)) *snapshots {
+	return &snapshots{store: store, pause: time.Duration(pause), read: read, failed: failed, open: map[receiver]*opened{}, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 }
 
 // ask queues what a step wants read. It never blocks: an engine asks for one chunk at a time for each member, and again only after
@@ -85,9 +97,12 @@ func (s *snapshots) run() {
 	defer s.closeAll()
 	idle := time.NewTicker(viewIdle)
 	defer idle.Stop()
+	next := time.NewTimer(viewIdle)
+	defer next.Stop()
 	for {
 		select {
 		case <-s.wake:
+		case <-next.C:
 		case <-idle.C:
 			s.closeIdle()
 		}
@@ -99,14 +114,53 @@ func (s *snapshots) run() {
 			return
 		}
 		for i := range asked {
-			r := &asked[i]
-			chunk, err := s.chunk(r)
-			if errors.Is(err, storage.ErrDamaged) {
-				s.failed(err)
-			}
-			s.read(lane.SnapshotRead{Group: r.Group, To: r.To, Chunk: chunk, Err: err})
+			s.wait(&asked[i])
+		}
+		next.Reset(s.readDue())
+	}
+}
+
+// wait has a chunk read in its time. What an engine asks anew takes the place of what it asked before.
+func (s *snapshots) wait(r *lane.ReadSnapshot) {
+	for i := range s.waits {
+		if p := &s.waits[i]; p.Group == r.Group && p.To == r.To {
+			p.ReadSnapshot = *r
+			return
 		}
 	}
+	s.waits = append(s.waits, pending{*r, s.due(r)})
+}
+
+// due says when a chunk may be read. One that is under way takes longer while the machines are busy, so a snapshot is slow then and quick at night: what
+// is in the background yields as delays grow (the idea of RFC 6817).
+func (s *snapshots) due(r *lane.ReadSnapshot) time.Time {
+	now := time.Now()
+	o := s.open[receiver{r.Group, r.To}]
+	if o == nil || r.Offset == 0 {
+		return now
+	}
+	return now.Add(min(s.pause*now.Sub(o.given), pauseLongest))
+}
+
+// readDue reads the chunks whose time has come, and returns how long the next one waits.
+func (s *snapshots) readDue() time.Duration {
+	wait := viewIdle
+	waits := s.waits
+	s.waits = s.waits[:0]
+	for i := range waits {
+		p := &waits[i]
+		if until := time.Until(p.due); until > 0 {
+			wait = min(wait, until)
+			s.waits = append(s.waits, *p)
+			continue
+		}
+		chunk, err := s.chunk(&p.ReadSnapshot)
+		if errors.Is(err, storage.ErrDamaged) {
+			s.failed(err)
+		}
+		s.read(lane.SnapshotRead{Group: p.Group, To: p.To, Chunk: chunk, Err: err})
+	}
+	return wait
 }
 
 func (s *snapshots) chunk(r *lane.ReadSnapshot) (raft.SnapshotChunk, error) {
@@ -122,7 +176,9 @@ func (s *snapshots) chunk(r *lane.ReadSnapshot) (raft.SnapshotChunk, error) {
 		return raft.SnapshotChunk{}, fmt.Errorf("the view of entry %d@%d is closed", r.Last.Index, r.Last.Term)
 	}
 	o.asked = time.Now()
-	return o.out.Chunk(r.Offset, r.BytesMax)
+	chunk, err := o.out.Chunk(r.Offset, r.BytesMax)
+	o.given = time.Now()
+	return chunk, err
 }
 
 // begin opens a view of the newest checkpoint.

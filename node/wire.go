@@ -24,9 +24,9 @@ func messageToProto(message lane.Message) *peerv1.Envelope {
 	case lane.RaftMessage:
 		return transport.RaftEnvelope(string(m.Group), &m.Message)
 	case lane.BankRequests:
-		return &peerv1.Envelope{Message: &peerv1.Envelope_BankRequests{BankRequests: bankRequestsToProto(&m)}}
+		return &peerv1.Envelope{Message: &peerv1.Envelope_BankRequests{BankRequests: encodeBankRequests(&m)}}
 	case lane.BankAnswers:
-		return &peerv1.Envelope{Message: &peerv1.Envelope_BankAnswers{BankAnswers: bankAnswersToProto(&m)}}
+		return &peerv1.Envelope{Message: &peerv1.Envelope_BankAnswers{BankAnswers: encodeBankAnswers(&m)}}
 	case lane.Inquiry:
 		return &peerv1.Envelope{Message: &peerv1.Envelope_Inquiry{Inquiry: inquiryToProto(&m)}}
 	case lane.Forward:
@@ -50,9 +50,9 @@ func messageFromProto(e *peerv1.Envelope) (lane.Message, error) {
 		group, message, err := transport.DecodeRaft(m.Raft)
 		return lane.RaftMessage{Group: lane.GroupID(group), Message: message}, err
 	case *peerv1.Envelope_BankRequests:
-		return bankRequestsFromProto(m.BankRequests)
+		return decodeBankRequests(m.BankRequests)
 	case *peerv1.Envelope_BankAnswers:
-		return bankAnswersFromProto(m.BankAnswers)
+		return decodeBankAnswers(m.BankAnswers)
 	case *peerv1.Envelope_Inquiry:
 		return inquiryFromProto(m.Inquiry)
 	case *peerv1.Envelope_Forward:
@@ -65,88 +65,8 @@ func messageFromProto(e *peerv1.Envelope) (lane.Message, error) {
 	return membershipFromProto(e)
 }
 
-func bankRequestsToProto(m *lane.BankRequests) *peerv1.BankRequests {
-	p := &peerv1.BankRequests{Bank: string(m.Bank), Coordinator: string(m.Coordinator), Requests: make([]*peerv1.BankRequest, len(m.Requests))}
-	for i := range m.Requests {
-		r := &m.Requests[i]
-		q := &peerv1.BankRequest{Op: uint32(r.Op), Id: r.ID[:], Legs: legsToProto(r.Legs), Reference: r.Reference, HoldUntilUnixNano: unixNano(r.HoldUntil), CapturedMinor: r.CapturedMinor}
-		if namesContent(r.Op) {
-			q.Fingerprint = r.Fingerprint[:]
-		}
-		p.Requests[i] = q
-	}
-	return p
-}
-
-func bankRequestsFromProto(p *peerv1.BankRequests) (lane.Message, error) {
-	m := lane.BankRequests{Bank: transfer.BankID(p.GetBank()), Coordinator: lane.GroupID(p.GetCoordinator()), Requests: make([]bank.Request, len(p.GetRequests()))}
-	for i, q := range p.GetRequests() {
-		id, err := transfer.IDFromBytes(q.GetId())
-		if err != nil {
-			return nil, fmt.Errorf("%w: bank request %d: %w", errMalformed, i, err)
-		}
-		r := bank.Request{Op: bank.Op(q.Op), ID: id, Reference: q.Reference, HoldUntil: fromUnixNano(q.HoldUntilUnixNano)}
-		if r.CapturedMinor, err = amountsFromProto(q.CapturedMinor); err != nil {
-			return nil, fmt.Errorf("bank request %d: %w", i, err)
-		}
-		if q.Op < uint32(bank.Prepare) || q.Op > uint32(bank.Resolve) {
-			return nil, fmt.Errorf("%w: bank request %d asks for operation %d", errMalformed, i, q.Op)
-		}
-		if r.Fingerprint, err = fingerprintFromBytes(r.Op, q.Fingerprint); err != nil {
-			return nil, fmt.Errorf("bank request %d: %w", i, err)
-		}
-		if r.Legs, err = legsFromProto(q.Legs); err != nil {
-			return nil, err
-		}
-		m.Requests[i] = r
-	}
-	return m, nil
-}
-
 // namesContent says whether requests and answers of an operation carry the transfer's fingerprint.
 func namesContent(op bank.Op) bool { return op == bank.Prepare || op == bank.Resolve }
-
-func fingerprintFromBytes(op bank.Op, b []byte) (transfer.Fingerprint, error) {
-	if !namesContent(op) {
-		return transfer.Fingerprint{}, nil
-	}
-	if len(b) != len(transfer.Fingerprint{}) {
-		return transfer.Fingerprint{}, fmt.Errorf("%w: a fingerprint of %d bytes", errMalformed, len(b))
-	}
-	return transfer.Fingerprint(b), nil
-}
-
-func bankAnswersToProto(m *lane.BankAnswers) *peerv1.BankAnswers {
-	p := &peerv1.BankAnswers{Bank: string(m.Bank), Coordinator: string(m.Coordinator), LeaderHint: uint64(m.LeaderHint), Answers: make([]*peerv1.BankAnswer, len(m.Answers))}
-	for i := range m.Answers {
-		a := &m.Answers[i]
-		q := &peerv1.BankAnswer{Op: uint32(a.Op), Id: a.ID[:], Result: uint32(a.Result), Reason: reasonToProto(a.Reason)}
-		if namesContent(a.Op) {
-			q.Fingerprint = a.Fingerprint[:]
-		}
-		p.Answers[i] = q
-	}
-	return p
-}
-
-func bankAnswersFromProto(p *peerv1.BankAnswers) (lane.Message, error) {
-	m := lane.BankAnswers{Bank: transfer.BankID(p.GetBank()), Coordinator: lane.GroupID(p.GetCoordinator()), LeaderHint: raft.NodeID(p.GetLeaderHint()), Answers: make([]bank.Answer, len(p.GetAnswers()))}
-	for i, a := range p.GetAnswers() {
-		id, err := transfer.IDFromBytes(a.GetId())
-		if err != nil {
-			return nil, fmt.Errorf("%w: bank answer %d: %w", errMalformed, i, err)
-		}
-		if a.Op > uint32(bank.Resolve) || a.Result > uint32(bank.Violation) {
-			return nil, fmt.Errorf("%w: bank answer %d: result %d to operation %d", errMalformed, i, a.Result, a.Op)
-		}
-		answer := bank.Answer{Op: bank.Op(a.Op), ID: id, Result: bank.Result(a.Result), Reason: reasonFromProto(a.Reason)}
-		if answer.Fingerprint, err = fingerprintFromBytes(answer.Op, a.Fingerprint); err != nil {
-			return nil, fmt.Errorf("bank answer %d: %w", i, err)
-		}
-		m.Answers[i] = answer
-	}
-	return m, nil
-}
 
 func inquiryToProto(m *lane.Inquiry) *peerv1.Inquiry {
 	p := &peerv1.Inquiry{Coordinator: string(m.Coordinator), Bank: string(m.Bank), Ids: make([][]byte, len(m.IDs))}

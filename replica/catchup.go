@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,6 +11,7 @@ import (
 // catchup is the traffic of snapshots: which members this one brings up to date while it leads, and the snapshot that it gets itself.
 type catchup struct {
 	members   []raft.NodeID // behind the log, or following it after a snapshot and not yet past the newest checkpoint
+	sent      uint64        // of a snapshot to one of them, at most: bytes that have arrived
 	incoming  Incoming
 	installed uint64 // Seq of the Write that installs the last snapshot; zero: none is under way
 }
@@ -30,9 +32,10 @@ func (r *Replica) Step(m raft.Message) error {
 	return r.engine.Step(m)
 }
 
-// SendChunk gives the engine a chunk that Output.Offers asked for.
+// SendChunk gives the engine a chunk that Output.Offers asked for. One that it no longer needs, since it asked twice or for another snapshot, changes nothing: it
+// asks again for what it lacks.
 func (r *Replica) SendChunk(to raft.NodeID, c raft.SnapshotChunk) {
-	if err := r.engine.SendChunk(to, c); err != nil {
+	if err := r.engine.SendChunk(to, c); err != nil && !errors.Is(err, raft.ErrNoSnapshot) {
 		r.engine.SnapshotFailed(to) // from the beginning, when the member is heard again
 	}
 }
@@ -49,6 +52,7 @@ func (c *catchup) offer(out *Output, offers []raft.Offer) {
 		if !slices.Contains(c.members, o.To) {
 			c.members = append(c.members, o.To)
 		}
+		c.sent = max(c.sent, o.Offset)
 	}
 	out.Offers = append(out.Offers, offers...)
 }
@@ -103,13 +107,20 @@ func (c *catchup) holding(r *Replica) bool {
 		at, known := match[id]
 		return !known || at >= r.checkpoint.durable
 	})
+	if len(c.members) == 0 {
+		c.sent = 0
+	}
 	return len(c.members) > 0
 }
+
+// budget is how much log members may hold back that are being brought up to date: as much more as one has been sent, for who gains on the log is
+// caught: else a busy group whose state is far larger would begin again for ever.
+func (c *catchup) budget(p *Config) uint64 { return p.CatchupBytesMax + c.sent }
 
 // giveUp begins again with members that are too slow: the log that they hold back has grown too long.
 func (c *catchup) giveUp(r *Replica) {
 	for _, id := range c.members {
 		r.engine.SnapshotFailed(id)
 	}
-	c.members = nil
+	c.members, c.sent = nil, 0
 }

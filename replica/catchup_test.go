@@ -92,6 +92,9 @@ type trio struct {
 	disturb func(m *raft.Message) bool // loses the message, or changes it; nil: does nothing
 	first   int                        // chunks at offset 0
 	chunks  int
+	slow    bool         // a chunk is read when time passes, and no sooner
+	waiting []raft.Offer // of member 1
+	stale   func()       // gives the chunk before this one again
 }
 
 func newTrio(t *testing.T, logBytesMax, catchupBytesMax uint64) *trio {
@@ -120,6 +123,10 @@ func newTrio(t *testing.T, logBytesMax, catchupBytesMax uint64) *trio {
 func (tr *trio) tick(id raft.NodeID) {
 	tr.Helper()
 	tr.members[id].Engine().Tick()
+	if len(tr.waiting) > 0 {
+		tr.read(tr.members[1], tr.waiting[0])
+		tr.waiting = tr.waiting[1:]
+	}
 	tr.run()
 }
 
@@ -146,6 +153,10 @@ func (tr *trio) run() {
 				busy = true
 			}
 			for _, o := range out.Offers {
+				if tr.slow {
+					tr.waiting = append(tr.waiting, o)
+					continue
+				}
 				tr.read(m, o)
 				busy = true
 			}
@@ -185,6 +196,10 @@ func (tr *trio) read(m *member, o raft.Offer) {
 	if err != nil {
 		m.SnapshotFailed(o.To)
 		return
+	}
+	if tr.stale != nil {
+		tr.stale()
+		tr.stale = func() { m.SendChunk(o.To, c) }
 	}
 	m.SendChunk(o.To, c)
 }
@@ -310,6 +325,31 @@ func TestTheLogStaysForAMemberThatGetsASnapshot(t *testing.T) {
 			tr.disturb = nil
 			tr.comeBack()
 		})
+	}
+}
+
+// A member that is sent more than is logged meanwhile is caught, however large the state is.
+func TestAMemberThatGainsOnTheLogIsNotGivenUp(t *testing.T) {
+	tr := newTrio(t, 1000, 2000)
+	tr.members[3].up = false
+	tr.propose(60)
+	tr.members[3].up, tr.slow = true, true
+	tr.propose(60) // a chunk of 150 bytes for every 100 that are logged
+	if tr.first != 1 || tr.members[3].book.loads != 1 {
+		t.Errorf("the snapshot was begun %d times and installed %d times", tr.first, tr.members[3].book.loads)
+	}
+	tr.comeBack()
+}
+
+// A host that is slow is asked twice for a chunk. The one that it gives too late doesn't end the snapshot.
+func TestAChunkThatIsGivenTwiceChangesNothing(t *testing.T) {
+	tr := newTrio(t, 1000, 10_000)
+	tr.members[3].up = false
+	tr.propose(40)
+	tr.stale = func() {}
+	tr.comeBack()
+	if tr.first != 1 || tr.members[3].book.loads != 1 {
+		t.Errorf("the snapshot was begun %d times and installed %d times", tr.first, tr.members[3].book.loads)
 	}
 }
 

@@ -71,7 +71,7 @@ func (c *checkpoint) compact(r *Replica, w *Write) {
 	}
 	budget := r.policy.LogBytesMax
 	if r.catchup.holding(r) && c.logged-c.start > budget { // in this order: who has caught up must be noticed before the log is long
-		budget = r.policy.CatchupBytesMax
+		budget = r.catchup.budget(&r.policy)
 		if c.logged-c.start > budget {
 			r.catchup.giveUp(r)
 		}

@@ -151,3 +151,24 @@ func BenchmarkOpen(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+// A checkpoint of 100,000 small records in one commit, as a busy bank makes one every few seconds.
+func BenchmarkCheckpoint(b *testing.B) {
+	s := openReal(b)
+	u := storage.GroupUpdate{Group: "bank/A", State: make([]storage.KV, 100_000)}
+	data := noise(64)
+	for i := range u.State {
+		u.State[i] = storage.KV{Key: fmt.Appendf(nil, "e%015d", i), Value: data}
+	}
+	if err := s.Commit(nil); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		u.Applied++
+		u.Entries = []raft.Entry{{Index: u.Applied, Term: 1, Data: data}}
+		if err := s.Commit([]storage.GroupUpdate{u}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -122,6 +122,7 @@ func (s *Store) endTurn() { <-s.turn }
 // inFlight is one commit on its way, and what is kept of it for the next.
 type inFlight struct {
 	batch *pebble.Batch
+	room  int        // bytes that the batch holds without growing, about
 	done  chan error // one place: the writer never waits for us
 	flips []flip     // what readers learn when the commit is durable
 }
@@ -134,7 +135,7 @@ type flip struct {
 
 // prepare fills a batch. The caller has the turn.
 func (s *Store) prepare(updates []GroupUpdate) (*inFlight, error) {
-	c := s.takeFree()
+	c := s.takeFree(bytesOf(updates))
 	for i := range updates {
 		g, err := s.group(updates[i].Group)
 		if err != nil {
@@ -160,17 +161,41 @@ func (s *Store) write(c *inFlight) {
 	c.done <- err
 }
 
-func (s *Store) takeFree() *inFlight {
-	if n := len(s.free); n > 0 {
+// bytesOf is about how long a batch of the updates gets: one that grows as it is filled copies its largest checkpoint several times over.
+func bytesOf(updates []GroupUpdate) int {
+	const overhead = 32 // of a record: kind, lengths, what its key has beside the group's name, checksum
+	total := 0
+	for i := range updates {
+		u := &updates[i]
+		each := overhead + len(u.Group)
+		total += (len(u.State) + len(u.Stage) + len(u.Entries) + 8) * each
+		for _, state := range [][]KV{u.State, u.Stage} {
+			for k := range state {
+				total += len(state[k].Key) + len(state[k].Value)
+			}
+		}
+		for k := range u.Entries {
+			total += len(u.Entries[k].Data)
+		}
+	}
+	return total
+}
+
+func (s *Store) takeFree(bytes int) *inFlight {
+	if n := len(s.free); n > 0 && s.free[n-1].room >= bytes {
 		c := s.free[n-1]
 		s.free = s.free[:n-1]
 		return c
 	}
-	batch := s.db.NewBatch(pebble.WithInitialSizeBytes(batchBytesFirst), pebble.WithMaxRetainedSizeBytes(batchBytesKept))
-	return &inFlight{batch: batch, done: make(chan error, 1)}
+	room := max(bytes, batchBytesFirst)
+	batch := s.db.NewBatch(pebble.WithInitialSizeBytes(room), pebble.WithMaxRetainedSizeBytes(batchBytesKept))
+	return &inFlight{batch: batch, room: room, done: make(chan error, 1)}
 }
 
 func (s *Store) reuse(c *inFlight) error {
+	if c.room > batchBytesKept {
+		return c.batch.Close() // once in a checkpoint, and Pebble wouldn't keep the room either
+	}
 	c.batch.Reset()
 	c.flips = c.flips[:0]
 	if err := s.takeTurn(); err != nil {

@@ -1,6 +1,12 @@
 package storage
 
-import "github.com/cockroachdb/pebble/v2/vfs"
+import (
+	"io"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/quorate/quorate/raft"
+)
 
 // The decoders, for the fuzz test.
 var (
@@ -23,4 +29,54 @@ const DiskKey = diskKey
 func Guarded(fs vfs.FS) (guarded vfs.FS, blow func(error)) {
 	f := newFuse(func(error) {}, func(bool) {})
 	return guardFS{FS: fs, fuse: f}, func(err error) { _ = f.blow("test", err) }
+}
+
+// What else is read from a disk, for the fuzz test.
+var (
+	DecodeApplied   = decodeApplied
+	DecodeCompacted = decodeCompacted
+	DecodeSlot      = decodeSlot
+	DecodeMembers   = decodeMembers
+	AppendApplied   = appendApplied
+	AppendCompacted = appendCompacted
+	AppendSlot      = appendSlot
+	AppendMembers   = appendMembers
+	CutGroup        = cutGroup
+	EntryIndex      = entryIndex
+)
+
+// ParseTerms reads the note of terms, and says it again.
+func ParseTerms(text []byte) (again []byte, err error) {
+	t := &terms{path: "terms", term: map[string]raft.Term{}, lost: map[string]raft.Term{}, retired: map[string]raft.Term{}}
+	if err := t.parse(text); err != nil {
+		return nil, err
+	}
+	fs := vfs.NewMem()
+	if err := t.begin(fs, "", t.owner); err != nil {
+		return nil, err
+	}
+	f, err := fs.Open(t.path)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(f)
+}
+
+// SealTerms makes a note of terms of lines, each twice and with right checksums.
+func SealTerms(lines []string) []byte {
+	fs := vfs.NewMem()
+	f, err := fs.Create("terms", vfs.WriteCategoryUnspecified)
+	if err != nil {
+		panic(err) // it is only memory
+	}
+	t := &terms{file: f}
+	if err := t.write(lines...); err != nil {
+		panic(err)
+	}
+	f, err = fs.Open("terms")
+	if err != nil {
+		panic(err)
+	}
+	text, _ := io.ReadAll(f)
+	return text
 }

@@ -36,6 +36,15 @@ const (
 	idleNever        = 0
 )
 
+// What others than peers may do at the port where nodes speak. A peer has one connection with one stream.
+const (
+	connectionsMax = 1024            // more wait to be accepted: files are open for more important things
+	streamsMax     = 16              // on one connection
+	headerBytesMax = 16 << 10        // of one stream
+	helloTimeout   = 5 * time.Second // for TLS and HTTP/2 to begin
+	idleTimeout    = time.Minute     // of a connection without a stream
+)
+
 // dial prepares the connection to one address; nothing is sent before a stream is opened. The address is
 // resolved anew on every attempt, for a peer may come back elsewhere.
 func dial(cfg *Config, id raft.NodeID, address string) (*grpc.ClientConn, error) {
@@ -57,10 +66,11 @@ func dial(cfg *Config, id raft.NodeID, address string) (*grpc.ClientConn, error)
 func serverOptions(cfg *Config) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.Creds(listenSecurity(cfg)),
-		grpc.MaxRecvMsgSize(messageBytesMax),
+		grpc.MaxRecvMsgSize(messageBytesMax), grpc.MaxHeaderListSize(headerBytesMax), grpc.MaxConcurrentStreams(streamsMax),
+		grpc.ConnectionTimeout(helloTimeout),
 		grpc.InitialWindowSize(windowBytes), grpc.InitialConnWindowSize(windowBytes),
 		grpc.WriteBufferSize(bufferBytes), grpc.ReadBufferSize(bufferBytes),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout, MaxConnectionIdle: idleTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime / 2, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 
 	"github.com/quorate/quorate/pki"
@@ -129,7 +130,7 @@ func Start(cfg Config) (*Transport, error) {
 		t.done.Wait()
 		return nil, err
 	}
-	t.done.Go(func() { _ = t.server.Serve(cfg.Listener) }) // ends by Stop
+	t.done.Go(func() { _ = t.server.Serve(netutil.LimitListener(cfg.Listener, connectionsMax)) }) // ends by Stop
 	return t, nil
 }
 

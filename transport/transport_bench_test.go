@@ -4,6 +4,8 @@ import (
 	"net"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	peerv1 "github.com/quorate/quorate/proto/quorate/peer/v1"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/transport"
@@ -72,9 +74,11 @@ func BenchmarkPrepareBatch(b *testing.B) {
 			Legs: []*peerv1.Leg{{Bank: "HOME", Account: "acct-000123", Direction: 1, AmountMinor: 125000, Currency: "CZK"}},
 		}
 	}
-	envelope := &peerv1.Envelope{Message: &peerv1.Envelope_BankRequests{
-		BankRequests: &peerv1.BankRequests{Bank: "HOME", Coordinator: "coordinator/0", Requests: requests},
-	}}
+	message, err := proto.Marshal(&peerv1.BankRequests{Bank: "HOME", Coordinator: "coordinator/0", Requests: requests})
+	if err != nil {
+		b.Fatal(err)
+	}
+	envelope := &peerv1.Envelope{Message: &peerv1.Envelope_BankRequests{BankRequests: message}}
 	b.ReportAllocs()
 	for b.Loop() {
 		one.Send(2, []*peerv1.Envelope{envelope})

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/quorate/quorate/api"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -169,13 +170,8 @@ type rejection struct {
 
 func parseImportJSON(line []byte) (*importJSON, error) {
 	var in importJSON
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&in); err != nil {
+	if err := api.UnmarshalStrict(line, &in); err != nil {
 		return nil, fmt.Errorf("%w: %v", transfer.ErrInvalidRequest, err)
-	}
-	if d.More() {
-		return nil, fmt.Errorf("%w: something follows the transfer on its line", transfer.ErrInvalidRequest)
 	}
 	return &in, nil
 }

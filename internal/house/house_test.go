@@ -31,7 +31,7 @@ lane, raft/etcdraft, sim/workload, internal/linear < sim;
 raft, pebble                                      < storage;
 replica, storage                                  < backup;
 transfer                                          < pki;
-raft, proto, grpc, pki                            < transport;
+raft, proto, grpc, pki, golang.org/x/net          < transport;           # x/net bounds the connections of its listener
 bank, proto, grpc                                 < bank/remote;
 bank, pgx                                         < bank/postgres;
 bank                                              < bank/banktest;      # calls live banks: wet

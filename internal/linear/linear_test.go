@@ -1,9 +1,11 @@
 package linear_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/anishathalye/porcupine"
+	"pgregory.net/rapid"
 
 	"github.com/quorate/quorate/internal/linear"
 	"github.com/quorate/quorate/transfer"
@@ -38,6 +40,9 @@ func TestTransferHistories(t *testing.T) {
 		{"a cancel that comes too late", [][]porcupine.Operation{submit(at(1, 4), c), cancel(at(2, 6), c)}, true},
 		{"a cancel that undoes", [][]porcupine.Operation{submit(at(1, 4), c), cancel(at(5, 6), a)}, false},
 		{"a cancel without an answer", [][]porcupine.Operation{cancelVain(at(1, 2)), submit(at(3, 4), a)}, true},
+		{"of two reads that saw the outcome, one ended before anybody asked", [][]porcupine.Operation{read(at(1, 3), a), read(at(2, 9), a), submit(at(5, 8), a)}, false},
+		{"of two reads that saw nothing, one began after the answer", [][]porcupine.Operation{read(at(1, 9), 0), submit(at(2, 5), c), read(at(7, 9), 0)}, false},
+		{"of two that got no answer, one came too late", [][]porcupine.Operation{vain(at(7, 9)), read(at(1, 6), c), vain(at(2, 3))}, true},
 		{"aborted for no reason at all", [][]porcupine.Operation{read(at(1, 2), 0), read(at(3, 4), a)}, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -50,6 +55,55 @@ func TestTransferHistories(t *testing.T) {
 				t.Errorf("linearizable: got %v, want %v", got, row.fine)
 			}
 		})
+	}
+}
+
+// TestRepeatsDontMatter: what the model leaves out of a history changes no verdict. The slower way is to leave nothing out.
+func TestRepeatsDontMatter(t *testing.T) {
+	everything := linear.Transfer()
+	everything.Partition = nil
+	verdicts := map[bool]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		var history []porcupine.Operation
+		for range rapid.IntRange(2, 8).Draw(t, "questions") {
+			call := rapid.Int64Range(1, 12).Draw(t, "call")
+			s := at(call, call+rapid.Int64Range(1, 8).Draw(t, "time"))
+			end := rapid.SampledFrom([]transfer.State{transfer.Committed, transfer.Aborted}).Draw(t, "end")
+			switch rapid.SampledFrom([]string{"submit", "submit in vain", "cancel", "cancel in vain", "get", "get", "get"}).Draw(t, "question") {
+			case "submit":
+				history = append(history, linear.Submitted(s, end)...)
+			case "submit in vain":
+				history = append(history, linear.SubmittedInVain(s)...)
+			case "cancel":
+				history = append(history, linear.Cancelled(s, end)...)
+			case "cancel in vain":
+				history = append(history, linear.CancelledInVain(s)...)
+			case "get":
+				history = append(history, linear.Read(s, rapid.SampledFrom([]transfer.State{0, transfer.Pending, end}).Draw(t, "seen"))...)
+			}
+		}
+		got, want := porcupine.CheckOperations(linear.Transfer(), history), porcupine.CheckOperations(everything, history)
+		if got != want {
+			t.Fatalf("linearizable: %v, and %v with every repeat", got, want)
+		}
+		verdicts[got]++
+	})
+	if verdicts[true] == 0 || verdicts[false] == 0 {
+		t.Errorf("only one verdict was met: %v", verdicts)
+	}
+}
+
+// TestManyRepeatsAreJudged: a client that asks a hundred times at once must not make the checker try their orders.
+func TestManyRepeatsAreJudged(t *testing.T) {
+	for _, late := range []transfer.State{transfer.Aborted, transfer.Committed} {
+		history := slices.Concat(linear.Submitted(at(1, 50), transfer.Aborted), linear.Read(at(60, 70), late))
+		for range 100 {
+			history = slices.Concat(history, linear.SubmittedInVain(at(2, 3)), linear.CancelledInVain(at(2, 3)),
+				linear.Read(at(4, 40), 0), linear.Read(at(4, 40), transfer.Pending), linear.Read(at(4, 49), transfer.Aborted))
+		}
+		if got := porcupine.CheckOperations(linear.Transfer(), history); got != (late == transfer.Aborted) {
+			t.Errorf("%s at the end: linearizable: got %v", late, got)
+		}
 	}
 }
 

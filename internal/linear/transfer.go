@@ -1,8 +1,11 @@
 package linear
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/anishathalye/porcupine"
@@ -35,8 +38,9 @@ func (f fate) String() string {
 
 // step is one thing that happens to a transfer at one moment: where each fate may lead.
 type step struct {
-	name string
-	to   func(fate) fate // of one fate; none: it can't be
+	name  string
+	to    func(fate) fate // of one fate; none: it can't be
+	reads bool            // it changes nothing
 }
 
 // each takes a step from every fate of a set.
@@ -52,6 +56,9 @@ func (s step) each(from fate) (to fate) {
 // Transfer is the model of one id: absent, then pending, then committed or aborted for ever.
 func Transfer() porcupine.Model {
 	return porcupine.Model{
+		Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
+			return [][]porcupine.Operation{withoutRepeats(history)}
+		},
 		Init: func() any { return absent },
 		Step: func(state, input, _ any) (bool, any) {
 			next := input.(step).each(state.(fate))
@@ -60,6 +67,32 @@ func Transfer() porcupine.Model {
 		DescribeOperation: func(input, _ any) string { return input.(step).name },
 		DescribeState:     func(state any) string { return state.(fate).String() },
 	}
+}
+
+// withoutRepeats leaves out what follows from the rest: the checker tries all orders of what overlaps, and a client that asks again and again overlaps with itself. Nothing is lost, for
+// a transfer is staged once and decided once, so each fate lasts from one moment to one other:
+//   - reads that saw the same were all in its time if the one that ended first and the one that began last were;
+//   - of equal steps that never return at most one has an effect, and the one that was asked first can have it whenever another could.
+func withoutRepeats(history []porcupine.Operation) []porcupine.Operation {
+	var kept []porcupine.Operation
+	alike := map[string][]porcupine.Operation{}
+	for _, op := range history {
+		if st := op.Input.(step); st.reads || op.Return == Unknown {
+			alike[st.name] = append(alike[st.name], op)
+		} else {
+			kept = append(kept, op)
+		}
+	}
+	byCall := func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) }
+	byReturn := func(a, b porcupine.Operation) int { return cmp.Compare(a.Return, b.Return) }
+	for _, name := range slices.Sorted(maps.Keys(alike)) {
+		if ops := alike[name]; ops[0].Input.(step).reads {
+			kept = append(kept, slices.MinFunc(ops, byReturn), slices.MaxFunc(ops, byCall))
+		} else {
+			kept = append(kept, slices.MinFunc(ops, byCall))
+		}
+	}
+	return kept
 }
 
 // Span is when something was asked and answered, on one clock, and by whom (a small number, for the drawing).
@@ -76,13 +109,13 @@ func (s Span) operation(st step) porcupine.Operation {
 func Submitted(s Span, outcome transfer.State) []porcupine.Operation {
 	end := decided(outcome)
 	return []porcupine.Operation{
-		s.operation(step{"stage", func(f fate) fate {
+		s.operation(step{name: "stage", to: func(f fate) fate {
 			if f == absent {
 				return pending
 			}
 			return f
 		}}),
-		s.operation(step{fmt.Sprintf("submit → %s", outcome), func(f fate) fate {
+		s.operation(step{name: fmt.Sprintf("submit → %s", outcome), to: func(f fate) fate {
 			if f == pending || f == end || (f == absent && end == aborted) {
 				return end
 			}
@@ -95,13 +128,13 @@ func Submitted(s Span, outcome transfer.State) []porcupine.Operation {
 func SubmittedInVain(s Span) []porcupine.Operation {
 	s.Return = Unknown
 	return []porcupine.Operation{
-		s.operation(step{"stage?", func(f fate) fate {
+		s.operation(step{name: "stage?", to: func(f fate) fate {
 			if f == absent {
 				return absent | pending
 			}
 			return f
 		}}),
-		s.operation(step{"submit → unknown", func(f fate) fate {
+		s.operation(step{name: "submit → unknown", to: func(f fate) fate {
 			switch f {
 			case absent:
 				return absent | aborted // a bank asked for it, and it was closed
@@ -116,7 +149,7 @@ func SubmittedInVain(s Span) []porcupine.Operation {
 // Cancelled is a cancellation that was answered with an outcome: aborted, or too late.
 func Cancelled(s Span, outcome transfer.State) []porcupine.Operation {
 	end := decided(outcome)
-	return []porcupine.Operation{s.operation(step{fmt.Sprintf("cancel → %s", outcome), func(f fate) fate {
+	return []porcupine.Operation{s.operation(step{name: fmt.Sprintf("cancel → %s", outcome), to: func(f fate) fate {
 		if f == pending || f == end || (f == absent && end == aborted) {
 			return end
 		}
@@ -127,7 +160,7 @@ func Cancelled(s Span, outcome transfer.State) []porcupine.Operation {
 // CancelledInVain is a cancellation that got no answer.
 func CancelledInVain(s Span) []porcupine.Operation {
 	s.Return = Unknown
-	return []porcupine.Operation{s.operation(step{"cancel → unknown", func(f fate) fate {
+	return []porcupine.Operation{s.operation(step{name: "cancel → unknown", to: func(f fate) fate {
 		if f == absent || f == pending {
 			return f | aborted
 		}
@@ -141,7 +174,7 @@ func Read(s Span, state transfer.State) []porcupine.Operation {
 	if state != 0 {
 		seen, word = decided(state), state.String()
 	}
-	return []porcupine.Operation{s.operation(step{"get → " + word, func(f fate) fate { return f & seen }})}
+	return []porcupine.Operation{s.operation(step{name: "get → " + word, to: func(f fate) fate { return f & seen }, reads: true})}
 }
 
 // decided is the fate that a state stands for.

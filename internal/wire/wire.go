@@ -117,7 +117,7 @@ func (c *Cursor) Next() bool {
 		return false
 	}
 	number, kind, n := protowire.ConsumeTag(c.rest())
-	if n < 0 {
+	if n < 0 || number > protowire.MaxValidNumber {
 		c.Damage("no tag after field %d", c.Number)
 		return false
 	}

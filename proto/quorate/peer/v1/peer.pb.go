@@ -168,7 +168,7 @@ func (x *Envelope) GetRaft() *RaftMessage {
 	return nil
 }
 
-func (x *Envelope) GetBankRequests() *BankRequests {
+func (x *Envelope) GetBankRequests() []byte {
 	if x != nil {
 		if x, ok := x.Message.(*Envelope_BankRequests); ok {
 			return x.BankRequests
@@ -177,7 +177,7 @@ func (x *Envelope) GetBankRequests() *BankRequests {
 	return nil
 }
 
-func (x *Envelope) GetBankAnswers() *BankAnswers {
+func (x *Envelope) GetBankAnswers() []byte {
 	if x != nil {
 		if x, ok := x.Message.(*Envelope_BankAnswers); ok {
 			return x.BankAnswers
@@ -249,11 +249,13 @@ type Envelope_Raft struct {
 }
 
 type Envelope_BankRequests struct {
-	BankRequests *BankRequests `protobuf:"bytes,2,opt,name=bank_requests,json=bankRequests,proto3,oneof"`
+	// A BankRequests, written and read by hand.
+	BankRequests []byte `protobuf:"bytes,2,opt,name=bank_requests,json=bankRequests,proto3,oneof"`
 }
 
 type Envelope_BankAnswers struct {
-	BankAnswers *BankAnswers `protobuf:"bytes,3,opt,name=bank_answers,json=bankAnswers,proto3,oneof"`
+	// A BankAnswers, likewise.
+	BankAnswers []byte `protobuf:"bytes,3,opt,name=bank_answers,json=bankAnswers,proto3,oneof"`
 }
 
 type Envelope_Inquiry struct {
@@ -3390,11 +3392,11 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\x1aquorate/peer/v1/peer.proto\x12\x0fquorate.peer.v1\"J\n" +
 	"\x0fExchangeRequest\x127\n" +
 	"\tenvelopes\x18\x01 \x03(\v2\x19.quorate.peer.v1.EnvelopeR\tenvelopes\"\x12\n" +
-	"\x10ExchangeResponse\"\xbd\x04\n" +
+	"\x10ExchangeResponse\"\x80\x04\n" +
 	"\bEnvelope\x122\n" +
-	"\x04raft\x18\x01 \x01(\v2\x1c.quorate.peer.v1.RaftMessageH\x00R\x04raft\x12D\n" +
-	"\rbank_requests\x18\x02 \x01(\v2\x1d.quorate.peer.v1.BankRequestsH\x00R\fbankRequests\x12A\n" +
-	"\fbank_answers\x18\x03 \x01(\v2\x1c.quorate.peer.v1.BankAnswersH\x00R\vbankAnswers\x124\n" +
+	"\x04raft\x18\x01 \x01(\v2\x1c.quorate.peer.v1.RaftMessageH\x00R\x04raft\x12%\n" +
+	"\rbank_requests\x18\x02 \x01(\fH\x00R\fbankRequests\x12#\n" +
+	"\fbank_answers\x18\x03 \x01(\fH\x00R\vbankAnswers\x124\n" +
 	"\ainquiry\x18\x04 \x01(\v2\x18.quorate.peer.v1.InquiryH\x00R\ainquiry\x124\n" +
 	"\aforward\x18\x05 \x01(\v2\x18.quorate.peer.v1.ForwardH\x00R\aforward\x12D\n" +
 	"\rforward_reply\x18\x06 \x01(\v2\x1d.quorate.peer.v1.ForwardReplyH\x00R\fforwardReply\x12D\n" +
@@ -3719,57 +3721,55 @@ var file_quorate_peer_v1_peer_proto_goTypes = []any{
 var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	2,  // 0: quorate.peer.v1.ExchangeRequest.envelopes:type_name -> quorate.peer.v1.Envelope
 	5,  // 1: quorate.peer.v1.Envelope.raft:type_name -> quorate.peer.v1.RaftMessage
-	11, // 2: quorate.peer.v1.Envelope.bank_requests:type_name -> quorate.peer.v1.BankRequests
-	13, // 3: quorate.peer.v1.Envelope.bank_answers:type_name -> quorate.peer.v1.BankAnswers
-	15, // 4: quorate.peer.v1.Envelope.inquiry:type_name -> quorate.peer.v1.Inquiry
-	16, // 5: quorate.peer.v1.Envelope.forward:type_name -> quorate.peer.v1.Forward
-	30, // 6: quorate.peer.v1.Envelope.forward_reply:type_name -> quorate.peer.v1.ForwardReply
-	21, // 7: quorate.peer.v1.Envelope.register_node:type_name -> quorate.peer.v1.RegisterNode
-	22, // 8: quorate.peer.v1.Envelope.group_report:type_name -> quorate.peer.v1.GroupReport
-	3,  // 9: quorate.peer.v1.Envelope.pulse:type_name -> quorate.peer.v1.Pulse
-	4,  // 10: quorate.peer.v1.Pulse.quiesced:type_name -> quorate.peer.v1.Quiesced
-	6,  // 11: quorate.peer.v1.RaftMessage.entries:type_name -> quorate.peer.v1.RaftEntry
-	7,  // 12: quorate.peer.v1.RaftMessage.snapshot:type_name -> quorate.peer.v1.SnapshotChunk
-	10, // 13: quorate.peer.v1.Reason.shortfall:type_name -> quorate.peer.v1.Shortfall
-	12, // 14: quorate.peer.v1.BankRequests.requests:type_name -> quorate.peer.v1.BankRequest
-	8,  // 15: quorate.peer.v1.BankRequest.legs:type_name -> quorate.peer.v1.Leg
-	14, // 16: quorate.peer.v1.BankAnswers.answers:type_name -> quorate.peer.v1.BankAnswer
-	9,  // 17: quorate.peer.v1.BankAnswer.reason:type_name -> quorate.peer.v1.Reason
-	32, // 18: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
-	34, // 19: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
-	26, // 20: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
-	26, // 21: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
-	19, // 22: quorate.peer.v1.Forward.audit:type_name -> quorate.peer.v1.Empty
-	19, // 23: quorate.peer.v1.Forward.list_members:type_name -> quorate.peer.v1.Empty
-	25, // 24: quorate.peer.v1.Forward.add_member:type_name -> quorate.peer.v1.ClusterNode
-	24, // 25: quorate.peer.v1.Forward.place_group:type_name -> quorate.peer.v1.Placement
-	17, // 26: quorate.peer.v1.Forward.change_account:type_name -> quorate.peer.v1.AccountChange
-	18, // 27: quorate.peer.v1.Forward.statement:type_name -> quorate.peer.v1.StatementPage
-	20, // 28: quorate.peer.v1.Forward.capture:type_name -> quorate.peer.v1.Capture
-	27, // 29: quorate.peer.v1.Forward.list_transfers:type_name -> quorate.peer.v1.TransferPage
-	28, // 30: quorate.peer.v1.Forward.read_decisions:type_name -> quorate.peer.v1.DecisionPage
-	19, // 31: quorate.peer.v1.Forward.list_tokens:type_name -> quorate.peer.v1.Empty
-	31, // 32: quorate.peer.v1.Forward.add_token:type_name -> quorate.peer.v1.Token
-	23, // 33: quorate.peer.v1.GroupReport.behind:type_name -> quorate.peer.v1.Behind
-	33, // 34: quorate.peer.v1.ListedTransfer.record:type_name -> quorate.peer.v1.TransferRecord
-	33, // 35: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
-	34, // 36: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
-	35, // 37: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
-	36, // 38: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
-	25, // 39: quorate.peer.v1.ForwardReply.members:type_name -> quorate.peer.v1.ClusterNode
-	29, // 40: quorate.peer.v1.ForwardReply.listed:type_name -> quorate.peer.v1.ListedTransfer
-	29, // 41: quorate.peer.v1.ForwardReply.decided:type_name -> quorate.peer.v1.ListedTransfer
-	31, // 42: quorate.peer.v1.ForwardReply.tokens:type_name -> quorate.peer.v1.Token
-	8,  // 43: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
-	32, // 44: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
-	9,  // 45: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
-	0,  // 46: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
-	1,  // 47: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
-	47, // [47:48] is the sub-list for method output_type
-	46, // [46:47] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	15, // 2: quorate.peer.v1.Envelope.inquiry:type_name -> quorate.peer.v1.Inquiry
+	16, // 3: quorate.peer.v1.Envelope.forward:type_name -> quorate.peer.v1.Forward
+	30, // 4: quorate.peer.v1.Envelope.forward_reply:type_name -> quorate.peer.v1.ForwardReply
+	21, // 5: quorate.peer.v1.Envelope.register_node:type_name -> quorate.peer.v1.RegisterNode
+	22, // 6: quorate.peer.v1.Envelope.group_report:type_name -> quorate.peer.v1.GroupReport
+	3,  // 7: quorate.peer.v1.Envelope.pulse:type_name -> quorate.peer.v1.Pulse
+	4,  // 8: quorate.peer.v1.Pulse.quiesced:type_name -> quorate.peer.v1.Quiesced
+	6,  // 9: quorate.peer.v1.RaftMessage.entries:type_name -> quorate.peer.v1.RaftEntry
+	7,  // 10: quorate.peer.v1.RaftMessage.snapshot:type_name -> quorate.peer.v1.SnapshotChunk
+	10, // 11: quorate.peer.v1.Reason.shortfall:type_name -> quorate.peer.v1.Shortfall
+	12, // 12: quorate.peer.v1.BankRequests.requests:type_name -> quorate.peer.v1.BankRequest
+	8,  // 13: quorate.peer.v1.BankRequest.legs:type_name -> quorate.peer.v1.Leg
+	14, // 14: quorate.peer.v1.BankAnswers.answers:type_name -> quorate.peer.v1.BankAnswer
+	9,  // 15: quorate.peer.v1.BankAnswer.reason:type_name -> quorate.peer.v1.Reason
+	32, // 16: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
+	34, // 17: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
+	26, // 18: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
+	26, // 19: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
+	19, // 20: quorate.peer.v1.Forward.audit:type_name -> quorate.peer.v1.Empty
+	19, // 21: quorate.peer.v1.Forward.list_members:type_name -> quorate.peer.v1.Empty
+	25, // 22: quorate.peer.v1.Forward.add_member:type_name -> quorate.peer.v1.ClusterNode
+	24, // 23: quorate.peer.v1.Forward.place_group:type_name -> quorate.peer.v1.Placement
+	17, // 24: quorate.peer.v1.Forward.change_account:type_name -> quorate.peer.v1.AccountChange
+	18, // 25: quorate.peer.v1.Forward.statement:type_name -> quorate.peer.v1.StatementPage
+	20, // 26: quorate.peer.v1.Forward.capture:type_name -> quorate.peer.v1.Capture
+	27, // 27: quorate.peer.v1.Forward.list_transfers:type_name -> quorate.peer.v1.TransferPage
+	28, // 28: quorate.peer.v1.Forward.read_decisions:type_name -> quorate.peer.v1.DecisionPage
+	19, // 29: quorate.peer.v1.Forward.list_tokens:type_name -> quorate.peer.v1.Empty
+	31, // 30: quorate.peer.v1.Forward.add_token:type_name -> quorate.peer.v1.Token
+	23, // 31: quorate.peer.v1.GroupReport.behind:type_name -> quorate.peer.v1.Behind
+	33, // 32: quorate.peer.v1.ListedTransfer.record:type_name -> quorate.peer.v1.TransferRecord
+	33, // 33: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
+	34, // 34: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
+	35, // 35: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
+	36, // 36: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
+	25, // 37: quorate.peer.v1.ForwardReply.members:type_name -> quorate.peer.v1.ClusterNode
+	29, // 38: quorate.peer.v1.ForwardReply.listed:type_name -> quorate.peer.v1.ListedTransfer
+	29, // 39: quorate.peer.v1.ForwardReply.decided:type_name -> quorate.peer.v1.ListedTransfer
+	31, // 40: quorate.peer.v1.ForwardReply.tokens:type_name -> quorate.peer.v1.Token
+	8,  // 41: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
+	32, // 42: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
+	9,  // 43: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
+	0,  // 44: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
+	1,  // 45: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
+	45, // [45:46] is the sub-list for method output_type
+	44, // [44:45] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_quorate_peer_v1_peer_proto_init() }
