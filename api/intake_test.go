@@ -270,6 +270,37 @@ func TestAnAnswerOverHTTPMustBeTaken(t *testing.T) {
 	}
 }
 
+// A body that stops in the middle holds a connection no longer than it may, whoever refuses the request, and whether anybody wants the body or not.
+func TestABodyOverHTTPMustComeInTime(t *testing.T) {
+	w := open(t, func(c *api.Config) { c.Hurry(50*time.Millisecond, patience) })
+	for begin, status := range map[string]string{
+		"POST /v1/transfers HTTP/1.1\r\nHost: h\r\n":                           "408",
+		"POST /v1/transfers HTTP/1.1\r\nHost: h\r\nContent-Encoding: gzip\r\n": "415",
+		"DELETE /v1/transfers HTTP/1.1\r\nHost: h\r\n":                         "408",
+		"GET /livez HTTP/1.1\r\nHost: h\r\n":                                   "200",
+		"POST /nowhere HTTP/1.1\r\nHost: h\r\n":                                "404",
+	} {
+		t.Run(begin, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(conn, begin+"Content-Length: 9999\r\n\r\n{"); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := io.ReadAll(conn)
+			if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 "+status) {
+				t.Errorf("got %q, %v; want %s and the end of the connection", answer, err, status)
+			}
+		})
+	}
+}
+
 // counted is a message of 4 MiB of which a quarter comes. It counts what is sent.
 type counted struct {
 	sent atomic.Int64

@@ -81,7 +81,7 @@ type Config struct {
 	// "internal". Nil: every panic stops the process.
 	OnPanic func(recovered any, stack []byte)
 
-	// Of tests: bodyTimeout over gRPC, answerTimeout, and owedBytesMax.
+	// Of tests: bodyTimeout, answerTimeout, and owedBytesMax.
 	readWithin, takeWithin time.Duration
 	owedMax                int
 }
@@ -182,7 +182,7 @@ func (s *Server) register(r grpc.ServiceRegistrar, cfg *Config, d *desk) {
 
 func (s *Server) openHTTP(cfg *Config, d *desk) error {
 	s.web = newWeb(d, s.guard, s.door, s.doctor)
-	s.web.takeWithin = or(cfg.takeWithin, answerTimeout)
+	s.web.readWithin, s.web.takeWithin = or(cfg.readWithin, bodyTimeout), or(cfg.takeWithin, answerTimeout)
 	handler, err := s.web.routes(cfg)
 	if err != nil {
 		return fmt.Errorf("api: %w", err)

@@ -32,7 +32,7 @@ type web struct {
 	doctor *doctor
 	mux    *http.ServeMux
 
-	takeWithin time.Duration // an answer
+	readWithin, takeWithin time.Duration // a body, an answer
 
 	life context.Context // the base of every request; ends when the last ones are cut off
 	end  context.CancelFunc
@@ -40,7 +40,7 @@ type web struct {
 }
 
 func newWeb(d *desk, g *guard, door *door, doc *doctor) *web {
-	w := &web{desk: d, guard: g, door: door, doctor: doc, mux: http.NewServeMux(), takeWithin: answerTimeout}
+	w := &web{desk: d, guard: g, door: door, doctor: doc, mux: http.NewServeMux(), readWithin: bodyTimeout, takeWithin: answerTimeout}
 	w.life, w.end = context.WithCancel(context.Background())
 	return w
 }
@@ -78,6 +78,9 @@ func (w *web) serve(out http.ResponseWriter, r *http.Request) {
 	w.busy.Add(1)
 	defer w.busy.Done()
 	out = newPatient(out, w.takeWithin)
+	if r.Body != nil && r.Body != http.NoBody { // also a body that nobody wants: net/http reads on, for the next request, before it lets an answer out
+		_ = http.NewResponseController(out).SetReadDeadline(time.Now().Add(w.readWithin)) // not every connection can; then the client decides
+	}
 	id := chooseRequestID(r.Header.Get(requestIDHeader))
 	out.Header().Set(requestIDHeader, id)
 	out.Header().Set("X-Content-Type-Options", "nosniff")
@@ -169,7 +172,7 @@ func splitVerb(r *http.Request) *http.Request {
 	return r
 }
 
-// readBody takes the whole body into memory, within bounds of size and time. The time ends with the body: left on the
+// readBody takes the whole body into memory, within bounds of size and, as serve has set it, time. The time ends with a body that is there: left on the
 // connection, it would later end the context of a request that waits for its outcome.
 func (w *web) readBody(out http.ResponseWriter, r *http.Request) *problem {
 	if r.Body == nil || r.Body == http.NoBody {
@@ -182,20 +185,18 @@ func (w *web) readBody(out http.ResponseWriter, r *http.Request) *problem {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
 		return problemOf(r.Context(), &unreadable{"a compressed body can't be read; leave Content-Encoding out"}, http.StatusUnsupportedMediaType)
 	}
-	connection := http.NewResponseController(out)
-	_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every connection can; then the client decides
 	body, err := io.ReadAll(http.MaxBytesReader(out, r.Body, bodyBytesMax))
-	_ = connection.SetReadDeadline(time.Time{})
 	var tooLarge *http.MaxBytesError
 	var network net.Error
 	switch {
 	case errors.As(err, &tooLarge):
 		return problemOf(r.Context(), &unreadable{fmt.Sprintf("the body has more than %d bytes", bodyBytesMax)}, http.StatusRequestEntityTooLarge)
 	case errors.As(err, &network) && network.Timeout():
-		return problemOf(r.Context(), &unreadable{fmt.Sprintf("the body took longer than %v", bodyTimeout)}, http.StatusRequestTimeout)
+		return problemOf(r.Context(), &unreadable{fmt.Sprintf("the body took longer than %v", w.readWithin)}, http.StatusRequestTimeout)
 	case err != nil:
 		return problemOf(r.Context(), &unreadable{"the body ends too early"}, 0)
 	}
+	_ = http.NewResponseController(out).SetReadDeadline(time.Time{})
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return nil
 }

@@ -172,7 +172,11 @@ func (c *coordinatorHost) call(call *driver.Call) {
 		c.wait()
 		return
 	}
-	c.pass(call.Bank, append(c.riding.alight(call.Bank), call.Requests...))
+	requests := call.Requests
+	if company := c.riding.alight(call.Bank); len(company) > 0 {
+		requests = append(company, requests...)
+	}
+	c.pass(call.Bank, requests)
 }
 
 // pass sends requests to the node that leads the bank. If none is known they are dropped, and the driver repeats them.

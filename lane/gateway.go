@@ -274,9 +274,6 @@ func (a *openAsk) fits(answer *Answer) bool {
 }
 
 func (l *Lane) answerHere(request uint64, answer Answer) {
-	if l.effects.Answers == nil {
-		l.effects.Answers = make([]Answered, 0, l.answered+1)
-	}
 	l.effects.Answers = append(l.effects.Answers, Answered{Request: request, Answer: answer})
 }
 

@@ -71,7 +71,7 @@ type Lane struct {
 	local    []Message           // from this node to itself
 	gateway  gateway
 	effects  Effects
-	answered int // in the last step: so many are likely again
+	answered []Answered // in the last step: the room of the next
 }
 
 // New builds the lane and restores its groups.
@@ -112,8 +112,12 @@ func New(cfg Config) (*Lane, error) {
 	return l, nil
 }
 
+// answersKept bounds the room that is kept for the answers of the next steps.
+const answersKept = 1 << 13
+
 // Step takes the time and what has happened since the last Step, and returns what to do. What it is
-// given belongs to the lane from then on, but for the slice of events; what it returns belongs to the caller.
+// given belongs to the lane from then on, but for the slice of events; what it returns belongs to the caller, but for the slice of answers, which
+// is there until the next Step.
 func (l *Lane) Step(now time.Time, events []Event) Effects {
 	l.now = now
 	ticks := l.tick()
@@ -143,8 +147,12 @@ func (l *Lane) Step(now time.Time, events []Event) Effects {
 	}
 	effects := l.effects
 	effects.Due = l.due
-	l.effects = Effects{}
-	l.answered = len(effects.Answers)
+	clear(l.answered)
+	if cap(l.answered) > answersKept {
+		l.answered = nil
+	}
+	l.effects = Effects{Answers: l.answered[:0]}
+	l.answered = effects.Answers
 	return effects
 }
 

@@ -315,7 +315,7 @@ func (w *crashWorld) mustFind(want map[transfer.ID]transfer.State) {
 		for i, id := range ids {
 			asks[i] = lane.GetTransfer{ID: id}
 		}
-		waiting, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+		waiting, cancel := context.WithTimeout(w.t.Context(), crashPatience)
 		for i, a := range w.nodes[at].Do(waiting, asks...) {
 			if a.Err != nil || a.Transfer.State != want[ids[i]] {
 				w.t.Fatalf("transfer %s: told %s before the crash, and now %s, %v", ids[i], want[ids[i]], a.Transfer.State, a.Err)

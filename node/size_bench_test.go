@@ -19,7 +19,7 @@ import (
 
 var (
 	manyAccounts = flag.Int("accounts", 200_000, "accounts of the larger bank of BenchmarkManyAccounts; 100,000 of them are used")
-	finished     = flag.Int("finished", 200_000, "transfers that BenchmarkRestart finishes before it restarts the node")
+	finished     = flag.Int("finished", 200_000, "transfers that BenchmarkRestart finishes before it restarts the node, and BenchmarkFinished before it measures again")
 )
 
 const hotAccounts = 100_000
@@ -131,10 +131,26 @@ func (c *cluster) openMany(at transfer.BankID, accounts int) {
 
 // mustPay has transfers carried out by one call, each from one of the hot accounts, which lie scattered over all of bank A's. It returns the id of one.
 func (c *cluster) mustPay(rng *rand.Rand, accounts, transfers int) (id transfer.ID) {
-	asks := make([]lane.Ask, transfers)
-	for i := range asks {
+	return c.mustPayAs(rng, accounts, transfers, func() (id transfer.ID) {
 		binary.BigEndian.PutUint64(id[:8], rng.Uint64())
 		binary.BigEndian.PutUint64(id[8:], rng.Uint64())
+		return id
+	})
+}
+
+// mustPayInOrder does the same with ids that grow.
+func (c *cluster) mustPayInOrder(rng *rand.Rand, next *uint64) {
+	c.mustPayAs(rng, hotAccounts, sizeBatch, func() (id transfer.ID) {
+		*next++
+		binary.BigEndian.PutUint64(id[:8], *next)
+		return id
+	})
+}
+
+func (c *cluster) mustPayAs(rng *rand.Rand, accounts, transfers int, newID func() transfer.ID) (id transfer.ID) {
+	asks := make([]lane.Ask, transfers)
+	for i := range asks {
+		id = newID()
 		t := payment(id, "A", "B", 1)
 		t.Deadline = time.Now().Add(sizePatience)
 		t.Legs[0].Account, t.Legs[1].Account = accountNumber(rng.IntN(hotAccounts)*(accounts/hotAccounts)), accountNumber(rng.IntN(1000))
@@ -166,4 +182,76 @@ func (c *cluster) reportSize(b *testing.B) {
 
 func bankOn(id string, nodes ...uint64) node.BankConfig {
 	return node.BankConfig{ID: id, Nodes: nodes}
+}
+
+// BenchmarkInFlight has 10,000 transfers in flight at one node, which holds the coordinator and the first bank; the node of the second bank is away. One
+// operation is all of them. heap-B/transfer is what each keeps, with what its caller keeps.
+func BenchmarkInFlight(b *testing.B) {
+	const transfers = 10_000
+	var kept, runs float64
+	for b.Loop() {
+		c := newCluster(b, 2, "quorate")
+		for i := range c.configs {
+			c.configs[i].CoordinatorNodes = []uint64{1}
+		}
+		c.start(0)
+		c.openMany("A", 1000)
+		before := heapBytes()
+		asks := make([]node.Timed, transfers)
+		for i := range asks {
+			t := payment(newID(b), "A", "B", 1)
+			t.Deadline = time.Now().Add(sizePatience)
+			t.Legs[0].Account, t.Legs[1].Account = accountNumber(i%1000), accountNumber(0)
+			asks[i] = node.Timed{Ask: lane.Submit{Transfer: t}, Until: t.Deadline}
+		}
+		forget := c.nodes[0].DoEach(asks, func(_ int, a lane.Answer) { b.Errorf("answered: %+v", a) })
+		eventually(b, sizePatience, "all are staged, and their holds made", func() bool {
+			s := c.mustAsk(0, lane.GetStatus{}).Status
+			return s.Counts.InDoubt == transfers && c.mustAsk(0, lane.AuditBank{Bank: "A"}).Audit.OpenHolds == transfers
+		})
+		kept += float64(heapBytes()-before) / transfers
+		runs++
+		forget()
+		c.stop(0)
+	}
+	b.ReportMetric(kept/runs, "heap-B/transfer")
+}
+
+// heapBytes is what is alive.
+func heapBytes() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what the first has put aside in pools
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// BenchmarkFinished finishes many transfers, and tells what one costs at the beginning and at the end: of an empty node, and of one that knows a million
+// ids. Ids are in the order of time, as the SDK has them. One operation is all of it.
+func BenchmarkFinished(b *testing.B) {
+	const sample = 100 // calls
+	for b.Loop() {
+		c := startOne(b)
+		c.openMany("A", hotAccounts)
+		c.openMany("B", 1000)
+		rng, next := rand.New(rand.NewPCG(4, 0)), uint64(0)
+		pay := func(calls int) float64 {
+			used := cpuTime(b)
+			for range calls {
+				c.mustPayInOrder(rng, &next)
+			}
+			return float64((cpuTime(b) - used).Microseconds()) / float64(calls*sizeBatch)
+		}
+		pay(sample) // every account has been used, and checkpoints are under way
+		empty := pay(sample)
+		for int(next) < *finished {
+			pay(1)
+		}
+		full := pay(sample)
+		b.ReportMetric(empty, "µs-CPU-at-first")
+		b.ReportMetric(full, "µs-CPU-at-last")
+		b.ReportMetric(full/empty, "ratio")
+		c.reportSize(b)
+		c.stop(0)
+	}
 }

@@ -297,8 +297,8 @@ func (h *host) carryOut(e *lane.Effects) {
 	}
 	h.disk.write(e.Writes)
 	h.disk.readSnapshots(e.Reads)
-	for i := range e.Answers {
-		h.answered(&e.Answers[i])
+	for _, a := range e.Answers { // copies: they are heard after the next step, which overwrites the slice
+		h.answered(&a)
 	}
 	for _, r := range e.Reports {
 		h.report(r)

@@ -252,6 +252,10 @@ func (r *importRun) carryOut(ctx context.Context, batch []importRow) {
 		}
 	}
 	results := r.submit(ctx, transfers)
+	if err := notLetIn(results); err != nil {
+		r.failed.CompareAndSwap(nil, &err)
+		return
+	}
 	for i := range batch {
 		row := &batch[i]
 		outcome := importOutcome{err: row.err}
@@ -266,4 +270,17 @@ func (r *importRun) carryOut(ctx context.Context, batch []importRow) {
 			}
 		}
 	}
+}
+
+// notLetIn is why none of a batch was taken, if that is who asks: it ends the import, for a file of a million rows isn't mended by a file of a million rejects.
+func notLetIn(results []client.Result) error {
+	for i := range results {
+		if err := results[i].Err; !errors.Is(err, transfer.ErrUnauthenticated) && !errors.Is(err, transfer.ErrForbidden) {
+			return nil
+		}
+	}
+	if len(results) == 0 {
+		return nil
+	}
+	return results[0].Err
 }

@@ -103,6 +103,22 @@ func TestAnImportedRowMayTakeAMinute(t *testing.T) {
 	}
 }
 
+// Who may not submit anything hears so, and finds no file of rejects that is as long as the import.
+func TestAnImportEndsIfNobodyIsLetIn(t *testing.T) {
+	for name, row := range map[string]struct {
+		second error
+		ends   bool
+	}{"not known": {transfer.ErrUnauthenticated, true}, "not allowed": {transfer.ErrForbidden, true}, "one bank is another's": {nil, false}} {
+		run := newTestImport(t, importHeader+importLine(1, "x")+importLine(2, "y"), func(context.Context, []transfer.Transfer) []client.Result {
+			return []client.Result{{Err: transfer.ErrForbidden}, {Err: row.second, Record: transfer.Record{State: transfer.Committed}}}
+		})
+		err := run.all(t.Context())
+		if (err != nil) != row.ends || (run.rejects.count == 0) != row.ends || row.ends && exitCode(t.Context(), &ranError{err}) != 6 {
+			t.Errorf("%s: %v, %d rejects", name, err, run.rejects.count)
+		}
+	}
+}
+
 // What has been read is submitted, and its outcome waited for, when the import is interrupted.
 func TestAnInterruptedImportFinishesWhatItHasRead(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())

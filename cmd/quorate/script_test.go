@@ -91,7 +91,9 @@ func exitCodeOf(ts *testscript.TestScript, args []string) int {
 const patience = time.Minute
 
 // poll tries until it works or patience ends; it returns the last error.
-func poll(try func() error) error {
+func poll(try func() error) error { return pollFor(patience, try) }
+
+func pollFor(patience time.Duration, try func() error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -430,13 +432,9 @@ func (c *sharedCluster) start() error {
 		return err
 	}
 	for _, file := range files {
-		log := new(bytes.Buffer)
-		server := exec.Command("quorate", "server", "--config", file)
-		server.Stderr = log
-		if err := server.Start(); err != nil {
+		if err := c.serve(file); err != nil {
 			return err
 		}
-		c.servers, c.logs = append(c.servers, server), append(c.logs, log)
 	}
 	return poll(func() error {
 		for id := range c.servers {
@@ -446,6 +444,18 @@ func (c *sharedCluster) start() error {
 		}
 		return nil
 	})
+}
+
+// serve starts one server.
+func (c *sharedCluster) serve(file string) error {
+	log := new(bytes.Buffer)
+	server := exec.Command("quorate", "server", "--config", file)
+	server.Stderr = log
+	if err := server.Start(); err != nil {
+		return err
+	}
+	c.servers, c.logs = append(c.servers, server), append(c.logs, log)
+	return nil
 }
 
 // ready wants a node that knows the leader of every group.

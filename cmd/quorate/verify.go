@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -139,6 +140,12 @@ type inconsistentError struct{ text string }
 
 func (e *inconsistentError) Error() string { return e.text }
 
+// forbiddenError says in its own words what the caller may not do.
+type forbiddenError struct{ text string }
+
+func (e *forbiddenError) Error() string { return e.text }
+func (e *forbiddenError) Unwrap() error { return transfer.ErrForbidden }
+
 // err is what the command ends with.
 func (v *verification) err() error {
 	switch {
@@ -151,6 +158,8 @@ func (v *verification) err() error {
 			&inconsistentError{fmt.Sprintf("the cluster is not consistent: %d found, the first: %s", len(v.Findings), first)},
 			`"When verify finds something" in docs/operations.md`,
 		}
+	case !v.Complete && strings.Contains(v.NotCompared[0], transfer.ErrForbidden.Meaning): // not a node that is down, for which to wait
+		return &forbiddenError{"not everything could be compared: " + v.NotCompared[0]}
 	case !v.Complete:
 		return &adviceError{
 			fmt.Errorf("not everything could be compared: %s: %w", v.NotCompared[0], client.ErrUnreachable),

@@ -81,7 +81,7 @@ type Driver struct {
 	facts      []coordinator.Fact
 	settled    []transfer.ID // ride in the next batch of facts
 	replies    []Reply
-	replied    int // handed out last: so many are likely again
+	replied    []Reply // handed out last: the room of the next
 	violations []Violation
 
 	counts Counts
@@ -284,7 +284,10 @@ func (d *Driver) Tick(now time.Time) {
 	}
 }
 
-// Take hands out what has gathered since the last call.
+// repliesKept bounds the room that is kept for the next replies: one answer each to as many as a few busy clients have in flight.
+const repliesKept = 1 << 13
+
+// Take hands out what has gathered since the last call. The replies are there until the next.
 func (d *Driver) Take(now time.Time) Effects {
 	e := Effects{Facts: d.facts, Replies: d.replies, Violations: d.violations}
 	if len(d.settled) > 0 {
@@ -298,16 +301,15 @@ func (d *Driver) Take(now time.Time) Effects {
 			e.Breakers = append(e.Breakers, moved)
 		}
 	}
-	d.replied = len(d.replies)
-	d.facts, d.replies, d.settled, d.violations = nil, nil, nil, nil
+	clear(d.replied)
+	if cap(d.replied) > repliesKept {
+		d.replied = nil
+	}
+	d.replies, d.replied = d.replied[:0], d.replies
+	d.facts, d.settled, d.violations = nil, nil, nil
 	return e
 }
 
-func (d *Driver) reply(r Reply) {
-	if d.replies == nil {
-		d.replies = make([]Reply, 0, d.replied+1)
-	}
-	d.replies = append(d.replies, r)
-}
+func (d *Driver) reply(r Reply) { d.replies = append(d.replies, r) }
 
 func (d *Driver) refuse(w Waiter, err error) { d.reply(Reply{Waiter: w, Err: err}) }
