@@ -48,6 +48,7 @@ func persist(l *lane.Lane, effects lane.Effects, show func(lane.GroupWrite)) {
 func TestOneEntryNeverOutgrowsAMessage(t *testing.T) {
 	limits := lane.DefaultLimits()
 	limits.EntryBytesMax = 64 << 10
+	limits.CheckpointBytes = 64 << 20 // its banks have no disk
 	l := newSoloLane(t, limits)
 	var events []lane.Event
 	for i := range 200 { // about 25 KiB each
