@@ -35,7 +35,7 @@ func recordKey(prefix byte, id transfer.ID) []byte {
 // chunkBytes is how much is allocated at once for the keys and values of a checkpoint: each by itself would keep the garbage collector busy.
 const (
 	chunkBytes   = 64 << 10
-	chunkReserve = 1 << 10 // few records are longer; those that are let the chunk grow
+	chunkReserve = 1 << 8 // few records are longer; those that are let the chunk grow
 )
 
 // cut makes the key and the value of a record from a chunk, or from a new one if that is full. The record is one of so many left.

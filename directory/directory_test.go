@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"path/filepath"
 	"slices"
@@ -262,7 +263,29 @@ func TestACheckpointAndTheRestOfTheLogGiveTheSameDirectory(t *testing.T) {
 		if h.Hash() != again.Hash() {
 			t.Fatalf("%+v\n%+v", h.Groups(), again.Groups())
 		}
+		if want := printedHash(h.Machine); h.Hash() != want {
+			t.Fatalf("hash %x, of the printed text %x: %+v\n%+v", h.Hash(), want, h.Nodes(), h.Groups())
+		}
 	})
+}
+
+// printedHash is the hash as the first versions took it: nodes of different versions compare theirs.
+func printedHash(m *directory.Machine) uint64 {
+	h := fnv.New64a()
+	for _, n := range m.Nodes() {
+		addresses := slices.DeleteFunc([]string{n.Addresses.Peer, n.Addresses.GRPC, n.Addresses.HTTP}, func(s string) bool { return s == "" })
+		fmt.Fprintf(h, "%d %q %x %d %t\n", n.ID, addresses, n.Disk, n.Role, n.Coordinator)
+	}
+	for _, g := range m.Groups() {
+		fmt.Fprintf(h, "%s %t %v %v %v %v %v\n", g.ID, g.Coordinator, g.Founding, g.Audience, g.Members, g.Leaving, g.Left)
+	}
+	if m.Level() > directory.LevelFirst {
+		fmt.Fprintf(h, "level %d\n", m.Level())
+	}
+	for _, t := range m.Tokens() {
+		fmt.Fprintf(h, "%q %x %q %q %d %d\n", t.Name, t.Hash, t.Roles, t.Banks, t.Created, t.Expires)
+	}
+	return h.Sum64()
 }
 
 // TestGoldenBytes: what this version wrote is read for ever.

@@ -1,10 +1,12 @@
 package directory
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strconv"
 
 	"google.golang.org/protobuf/proto"
 
@@ -210,24 +212,60 @@ func (m *Machine) Hash() uint64 {
 	return m.hash
 }
 
+// hashAnew is taken over a text that every version has written the same way: replicas of two versions compare their hashes.
 func (m *Machine) hashAnew() uint64 {
-	h := fnv.New64a()
+	b := make([]byte, 0, 1<<10)
 	for i := range m.nodes {
 		n := &m.nodes[i]
-		fmt.Fprintf(h, "%d %q %x %d %t\n", n.ID, n.Addresses.all(), n.Disk, n.Role, n.Coordinator)
+		b = append(strconv.AppendUint(b, uint64(n.ID), 10), ' ')
+		b = append(appendQuoted(b, n.Addresses.all()), ' ')
+		b = append(hex.AppendEncode(b, n.Disk[:]), ' ')
+		b = append(strconv.AppendUint(b, uint64(n.Role), 10), ' ')
+		b = append(strconv.AppendBool(b, n.Coordinator), '\n')
 	}
 	for i := range m.groups {
 		g := &m.groups[i]
-		fmt.Fprintf(h, "%s %t %v %v %v %v %v\n", g.ID, g.Coordinator, g.Founding, g.Audience, g.Members, g.Leaving, g.Left)
+		b = append(append(b, g.ID...), ' ')
+		b = strconv.AppendBool(b, g.Coordinator)
+		for _, nodes := range [][]raft.NodeID{g.Founding, g.Audience, g.Members, g.Leaving, g.Left} {
+			b = appendNumbers(append(b, ' '), nodes)
+		}
+		b = append(b, '\n')
 	}
 	if m.level > LevelFirst { // others have kept the hash that they had before there were levels
-		fmt.Fprintf(h, "level %d\n", m.level)
+		b = append(strconv.AppendUint(append(b, "level "...), uint64(m.level), 10), '\n')
 	}
 	for i := range m.tokens {
 		t := &m.tokens[i]
-		fmt.Fprintf(h, "%q %x %q %q %d %d\n", t.Name, t.Hash, t.Roles, t.Banks, t.Created, t.Expires)
+		b = fmt.Appendf(b, "%q %x %q %q %d %d\n", t.Name, t.Hash, t.Roles, t.Banks, t.Created, t.Expires)
 	}
+	h := fnv.New64a()
+	h.Write(b)
 	return h.Sum64()
+}
+
+// appendQuoted writes texts as fmt's %q does.
+func appendQuoted(b []byte, texts []string) []byte {
+	b = append(b, '[')
+	for i, t := range texts {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = strconv.AppendQuote(b, t)
+	}
+	return append(b, ']')
+}
+
+// appendNumbers writes nodes as fmt's %v does.
+func appendNumbers(b []byte, nodes []raft.NodeID) []byte {
+	b = append(b, '[')
+	for i, n := range nodes {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = strconv.AppendUint(b, uint64(n), 10)
+	}
+	return append(b, ']')
 }
 
 func (m *Machine) encode() []byte {

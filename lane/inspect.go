@@ -50,38 +50,31 @@ func (l *Lane) Inspect(into []Replica) []Replica {
 	return into
 }
 
-// Queue is a place of the lane where something may gather, with its bound.
-type Queue struct {
-	Name  string
-	Group GroupID // "": the whole lane's
-	Kept  int
-	Most  int
-}
-
 // Flights names the queue of what a coordinator drives. A new leader takes up all that the one before has let in, also if that had a larger bound. What is in
 // flight may become a hold when there are as many holds as new ones are let in with, and then others may be in flight.
 const Flights = "transfers in flight"
 
-// Queues appends all of them to into. Most of what gathers elsewhere belongs to one of these, and is bounded by a number for each: the waiters of a
-// transfer, its questions to banks, the facts about it. It is for simulators and tests.
-func (l *Lane) Queues(into []Queue) []Queue {
-	into = append(into, Queue{"requests of clients", "", len(l.gateway.open), l.limits.AsksMax})
+// Queues shows every place of the lane where something may gather, with how much does and its bound; the group is "" for one of the whole lane. Most
+// of what gathers elsewhere belongs to one of these, and is bounded by a number for each: the waiters of a transfer, its questions to banks, the
+// facts about it. It is for simulators and tests.
+func (l *Lane) Queues(show func(name string, group GroupID, kept, most int)) {
+	limits := &l.limits
+	show("requests of clients", "", len(l.gateway.open), limits.AsksMax)
 	for _, g := range l.order {
-		into = append(into, Queue{"reads", g.id, g.reads, l.limits.ReadsMax})
+		show("reads", g.id, g.reads, limits.ReadsMax)
 		switch host := g.host.(type) {
 		case *coordinatorHost:
 			kept, outstanding := host.driver.Load()
-			into = append(into, Queue{Flights, g.id, kept, l.limits.Driver.HeldMax + 2*l.limits.Driver.FlightsMax},
-				Queue{"lists that wait for numbers", g.id, len(host.unlisted), l.limits.ReadsMax},
-				Queue{"requests to a bank", g.id, outstanding, l.limits.Driver.BankOutstandingMax})
+			show(Flights, g.id, kept, limits.Driver.HeldMax+2*limits.Driver.FlightsMax)
+			show("lists that wait for numbers", g.id, len(host.unlisted), limits.ReadsMax)
+			show("requests to a bank", g.id, outstanding, limits.Driver.BankOutstandingMax)
 		case *bankHost:
-			into = append(into, Queue{"commands", g.id, len(host.commands), l.limits.BankQueueMax},
-				Queue{"commits held back", g.id, len(host.held.waiting), l.limits.BankQueueMax})
+			show("commands", g.id, len(host.commands), limits.BankQueueMax)
+			show("commits held back", g.id, len(host.held.waiting), limits.BankQueueMax)
 		case *clusterHost:
-			into = append(into, Queue{"changes of the cluster", g.id, len(host.facts), l.limits.AsksMax})
+			show("changes of the cluster", g.id, len(host.facts), limits.AsksMax)
 		}
 	}
-	return into
 }
 
 // CoordinatorOf names the group that decides about a transfer.

@@ -72,6 +72,7 @@ type Lane struct {
 	gateway  gateway
 	effects  Effects
 	answered []Answered // in the last step: the room of the next
+	sent     []Send     // the same
 }
 
 // New builds the lane and restores its groups.
@@ -112,12 +113,15 @@ func New(cfg Config) (*Lane, error) {
 	return l, nil
 }
 
-// answersKept bounds the room that is kept for the answers of the next steps.
-const answersKept = 1 << 13
+// answersKept and sendsKept bound the room that is kept for the answers and messages of the next steps.
+const (
+	answersKept = 1 << 13
+	sendsKept   = 1 << 13
+)
 
 // Step takes the time and what has happened since the last Step, and returns what to do. What it is
-// given belongs to the lane from then on, but for the slice of events; what it returns belongs to the caller, but for the slice of answers, which
-// is there until the next Step.
+// given belongs to the lane from then on, but for the slice of events; what it returns belongs to the caller, but for the slices of answers and
+// of messages to send, which are there until the next Step.
 func (l *Lane) Step(now time.Time, events []Event) Effects {
 	l.now = now
 	ticks := l.tick()
@@ -147,13 +151,18 @@ func (l *Lane) Step(now time.Time, events []Event) Effects {
 	}
 	effects := l.effects
 	effects.Due = l.due
-	clear(l.answered)
-	if cap(l.answered) > answersKept {
-		l.answered = nil
-	}
-	l.effects = Effects{Answers: l.answered[:0]}
-	l.answered = effects.Answers
+	l.effects = Effects{Answers: emptied(l.answered, answersKept), Send: emptied(l.sent, sendsKept)}
+	l.answered, l.sent = effects.Answers, effects.Send
 	return effects
+}
+
+// emptied is the room of a slice, unless that is more than is worth keeping.
+func emptied[T any](s []T, most int) []T {
+	clear(s)
+	if cap(s) > most {
+		return nil
+	}
+	return s[:0]
 }
 
 // tick passes the time on. After a pause only two ticks are made up for: a node that was frozen should hear

@@ -136,6 +136,9 @@ func (l *Lane) heardFrom(id GroupID, from raft.NodeID) {
 // giveUpSilent moves on to the next member of every group whose believed leader has said nothing since it was asked: without
 // a replica of our own, silence is all that tells us of a dead leader.
 func (l *Lane) giveUpSilent() {
+	if len(l.owing) == 0 {
+		return // the usual: no leader elsewhere owes a word
+	}
 	for _, id := range l.shards {
 		l.giveUpIfSilent(id)
 	}

@@ -94,7 +94,7 @@ func decodeAccount(id transfer.AccountID, value []byte) (bank.Account, error) {
 	return a, failure(&c, "account", string(id))
 }
 
-// failure is the error of a record: what it is and which one.
+// failure is the error of a record: what it is and which one. A name that has to be made first is made only where there is damage.
 func failure(c *wire.Cursor, record, name string) error {
 	if c.Err == nil {
 		return nil
@@ -124,9 +124,8 @@ type storedLeg struct {
 	amountMinor int64
 }
 
-func decodeHold(id transfer.ID, value []byte) (*hold, []storedLeg, error) {
-	h := &hold{id: id, stored: true}
-	var legs []storedLeg
+func decodeHold(id transfer.ID, value []byte) (h *hold, legs []storedLeg, err error) {
+	h = &hold{id: id, stored: true}
 	c := wire.NewCursor(value)
 	for c.Next() {
 		switch c.Number {
@@ -153,7 +152,10 @@ func decodeHold(id transfer.ID, value []byte) (*hold, []storedLeg, error) {
 	if len(legs) == 0 {
 		c.Damage("no legs")
 	}
-	return h, legs, failure(&c, "hold", id.String())
+	if c.Err != nil {
+		err = failure(&c, "hold", id.String())
+	}
+	return h, legs, err
 }
 
 func decodeHoldLeg(c *wire.Cursor) (leg storedLeg) {
@@ -187,8 +189,8 @@ func appendFinished(b []byte, f *finished) []byte {
 	return b
 }
 
-func decodeFinished(id transfer.ID, value []byte) (finished, error) {
-	f := finished{id: id}
+func decodeFinished(id transfer.ID, value []byte) (f finished, err error) {
+	f.id = id
 	var reason transfer.Reason
 	c := wire.NewCursor(value)
 	for c.Next() {
@@ -213,9 +215,13 @@ func decodeFinished(id transfer.ID, value []byte) (finished, error) {
 		c.Damage("state %d, reason %.32q, fingerprint known: %t", f.state, reason.Code, f.prepared)
 	}
 	if f.state == refused {
-		f.reason = &reason
+		why := reason // most have none, and pay for none
+		f.reason = &why
 	}
-	return f, failure(&c, "finished", id.String())
+	if c.Err != nil {
+		err = failure(&c, "finished", id.String())
+	}
+	return f, err
 }
 
 func appendEntry(b []byte, e *bank.Entry) []byte {
@@ -228,8 +234,7 @@ func appendEntry(b []byte, e *bank.Entry) []byte {
 	return wire.AppendText(b, 7, e.Reference)
 }
 
-func decodeEntry(key, value []byte) (bank.Entry, error) {
-	var e bank.Entry
+func decodeEntry(key, value []byte) (e bank.Entry, err error) {
 	var nanos uint64
 	c := wire.NewCursor(value)
 	if len(key) == 9 {
@@ -258,7 +263,10 @@ func decodeEntry(key, value []byte) (bank.Entry, error) {
 		}
 	}
 	e.At = timeOf(int64(nanos))
-	return e, failure(&c, "journal", fmt.Sprintf("%x", key))
+	if c.Err != nil {
+		err = failure(&c, "journal", fmt.Sprintf("%x", key))
+	}
+	return e, err
 }
 
 func appendTotal(b []byte, t *bank.Total) []byte {

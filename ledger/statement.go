@@ -53,7 +53,10 @@ func decodeLine(key, value []byte) (seq uint64, reachedNanos int64, err error) {
 	if version != lineVersion {
 		c.Damage("version %d, known is %d", version, lineVersion)
 	}
-	return seq, reachedNanos, failure(&c, "statement", fmt.Sprintf("%x", key))
+	if c.Err != nil {
+		err = failure(&c, "statement", fmt.Sprintf("%x", key))
+	}
+	return seq, reachedNanos, err
 }
 
 // Statement lists up to limit entries of one account whose Seq is above afterSeq, in their order. With a since, from when the

@@ -131,10 +131,6 @@ func (e *watched) Applied(to raft.Index) {
 
 // afterStep: replicas that have applied the same entries are in the same state.
 func (j *raftJudge) afterStep(h *host) {
-	if !h.applied {
-		return
-	}
-	h.applied = false
 	for _, r := range h.replicas() {
 		engine := r.Engine.(*watched).Raft
 		if r.Applied == 0 || j.applied[engine] == r.Applied {

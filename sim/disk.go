@@ -23,6 +23,7 @@ type disk struct {
 	order   []*stored                      // the same, as they were first written or restored
 	pending []lane.GroupWrite              // handed over by the lane
 	syncing []lane.GroupWrite              // the disk is busy with these
+	spare   []lane.GroupWrite              // the room of the next pending
 	sums    []uint64                       // of syncing and pending, taken when they were handed over
 	latency time.Duration                  // of an ordinary sync
 	slow    time.Duration                  // until then each sync takes a hundred times as long
@@ -130,7 +131,7 @@ func (d *disk) start() {
 	if len(d.syncing) > 0 || len(d.pending) == 0 {
 		return
 	}
-	d.syncing, d.pending = d.pending, nil
+	d.syncing, d.pending, d.spare = d.pending, d.spare, nil
 	took := d.latency + time.Duration(d.rng.Int64N(int64(d.latency)))
 	now := d.h.w.now
 	if now < d.slow {
@@ -171,6 +172,8 @@ func (d *disk) finish() {
 		return
 	}
 	d.h.poke()
+	clear(writes)
+	d.spare = writes[:0]
 	d.start()
 }
 
@@ -183,7 +186,7 @@ func (d *disk) makeDurable(count int) {
 		}
 		d.of(w.Group).apply(d.lie(w.Group, &w.Write))
 	}
-	d.sums = d.sums[len(d.syncing):]
+	d.sums = append(d.sums[:0], d.sums[len(d.syncing):]...)
 }
 
 // lie is what the disk really keeps of a write: all of it, unless a fault is planted.

@@ -28,7 +28,7 @@ const lookEvery = 150 * time.Millisecond
 
 func newJudge(w *world) *judge {
 	return &judge{
-		w: w, money: newMoneyJudge(w), answers: newAnswerJudge(w), raft: newRaftJudge(w), banks: newBankJudge(w), reads: &readJudge{w: w}, queues: &queueJudge{w: w},
+		w: w, money: newMoneyJudge(w), answers: newAnswerJudge(w), raft: newRaftJudge(w), banks: newBankJudge(w), reads: &readJudge{w: w}, queues: newQueueJudge(w),
 		versions: &versionJudge{w: w}, order: newOrderJudge(w), checked: map[*ledger.Ledger]uint64{},
 	}
 }
@@ -66,12 +66,17 @@ func (j *judge) started(h *host) {
 	}
 }
 
-// afterStep sees a node after each step.
+// afterStep sees a node after each step. Its machines have changed only if they have applied something.
 func (j *judge) afterStep(h *host) {
-	defer j.seeThrough()()
-	j.raft.afterStep(h)
 	j.queues.afterStep(h)
+	if !h.applied {
+		return
+	}
+	h.applied = false
+	j.w.judging = true
+	j.raft.afterStep(h)
 	j.order.afterStep(h)
+	j.w.judging = false
 }
 
 // seeThrough lets judges read damaged disks until the returned function is called.

@@ -18,7 +18,28 @@ type network struct {
 	cut     [][]bool          // from, to: carries nothing
 	arrival [][]time.Duration // of the last undisturbed packet on a link: streams keep their order
 	latency [][]time.Duration
-	damaged uint64 // pieces of snapshots
+	damaged uint64    // pieces of snapshots
+	spare   []*packet // that have arrived
+}
+
+// packet is what travels together from one node to another. The next one takes its place once it has arrived.
+type packet struct {
+	n        *network
+	from, to raft.NodeID
+	messages []lane.Message
+	doArrive func() // arrive, bound once
+}
+
+func (n *network) packet(from, to raft.NodeID) *packet {
+	if last := len(n.spare) - 1; last >= 0 {
+		p := n.spare[last]
+		n.spare = n.spare[:last]
+		p.from, p.to = from, to
+		return p
+	}
+	p := &packet{n: n, from: from, to: to}
+	p.doArrive = p.arrive
+	return p
 }
 
 func newNetwork(w *world) *network {
@@ -39,7 +60,7 @@ func newNetwork(w *world) *network {
 // send gives every message its fate. What a step sends to one node travels together, as a stream would carry it, unless
 // something happens to a message of its own.
 func (n *network) send(from raft.NodeID, sends []lane.Send) {
-	var packets [strangerID + 1][]lane.Message
+	var packets [strangerID + 1]*packet
 	for i := range sends {
 		s := &sends[i]
 		if from != strangerID {
@@ -60,21 +81,31 @@ func (n *network) send(from raft.NodeID, sends []lane.Send) {
 		n.w.trace.note(n.w.now, "→", from, s.To, s.Message, digest(s.Message))
 		if n.dares(doubled, n.w.faults.Duplication) {
 			n.w.counts.Duplicated++
-			n.deliver(from, s.To, n.w.now+n.delay(from, s.To)+n.wandering(), []lane.Message{clone(s.Message)})
+			n.deliver(n.w.now+n.delay(from, s.To)+n.wandering(), n.alone(from, s.To, clone(s.Message)))
 		}
 		if n.dares(reordered, n.w.faults.Reordering) {
-			n.deliver(from, s.To, n.w.now+n.delay(from, s.To)+n.wandering(), []lane.Message{clone(s.Message)})
+			n.deliver(n.w.now+n.delay(from, s.To)+n.wandering(), n.alone(from, s.To, clone(s.Message)))
 			continue
 		}
-		packets[s.To] = append(packets[s.To], clone(s.Message))
+		if packets[s.To] == nil {
+			packets[s.To] = n.packet(from, s.To)
+		}
+		packets[s.To].messages = append(packets[s.To].messages, clone(s.Message))
 	}
-	for to, packet := range packets {
-		if len(packet) > 0 {
+	for to, p := range packets {
+		if p != nil {
 			at := max(n.w.now+n.delay(from, raft.NodeID(to)), n.arrival[from][to])
 			n.arrival[from][to] = at
-			n.deliver(from, raft.NodeID(to), at, packet)
+			n.deliver(at, p)
 		}
 	}
+}
+
+// alone is a packet of one message.
+func (n *network) alone(from, to raft.NodeID, m lane.Message) *packet {
+	p := n.packet(from, to)
+	p.messages = append(p.messages, m)
+	return p
 }
 
 func (n *network) dares(k kind, p float64) bool { return n.w.mischief.dares(k, n.rng, p) }
@@ -91,42 +122,52 @@ func (n *network) wandering() time.Duration {
 	return time.Duration(n.rng.Int64N(int64(60 * time.Millisecond)))
 }
 
-func (n *network) deliver(from, to raft.NodeID, at time.Duration, packet []lane.Message) {
-	n.w.counts.Messages += uint64(len(packet))
-	for _, m := range packet {
+func (n *network) deliver(at time.Duration, p *packet) {
+	n.w.counts.Messages += uint64(len(p.messages))
+	for _, m := range p.messages {
 		n.damage(m)
 		n.lie(m)
 	}
-	n.w.at(at, func() {
-		if to == strangerID && !n.cut[from][to] {
-			n.w.stranger.receive(from, packet)
-			return
-		}
-		if int(to) > len(n.w.hosts) || n.cut[from][to] {
-			return // there is no such machine yet
-		}
-		h := n.w.host(to)
-		switch {
-		case h.lane == nil:
-			return
-		case h.refused[from]:
-			n.w.host(from).leave()
-			return
-		case !h.known[from]:
-			return
-		}
-		for _, m := range packet {
-			n.w.judge.versions.onReceive(h, from, m)
-			h.inbox = append(h.inbox, lane.Received{From: from, Message: m})
-		}
-		h.poke()
-	})
+	n.w.at(at, p.doArrive)
+}
+
+func (p *packet) arrive() {
+	p.handOver()
+	clear(p.messages)
+	p.messages = p.messages[:0]
+	p.n.spare = append(p.n.spare, p)
+}
+
+func (p *packet) handOver() {
+	n, from, to := p.n, p.from, p.to
+	if to == strangerID && !n.cut[from][to] {
+		n.w.stranger.receive(from, p.messages)
+		return
+	}
+	if int(to) > len(n.w.hosts) || n.cut[from][to] {
+		return // there is no such machine yet
+	}
+	h := n.w.host(to)
+	switch {
+	case h.lane == nil:
+		return
+	case h.refused[from]:
+		n.w.host(from).leave()
+		return
+	case !h.known[from]:
+		return
+	}
+	for _, m := range p.messages {
+		n.w.judge.versions.onReceive(h, from, m)
+		h.inbox = append(h.inbox, lane.Received{From: from, Message: m})
+	}
+	h.poke()
 }
 
 // rubbish carries what no bank may say, past the judges.
 func (n *network) rubbish(from, to raft.NodeID, m lane.Message) {
 	n.w.trace.note(n.w.now, "rubbish →", from, to, m, digest(m))
-	n.deliver(from, to, n.w.now+n.wandering(), []lane.Message{m})
+	n.deliver(n.w.now+n.wandering(), n.alone(from, to, m))
 }
 
 // damage turns one bit of a piece of a snapshot: nothing else is bound to be checked by its receiver, streams have checksums of their own.

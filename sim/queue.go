@@ -30,14 +30,16 @@ func (q *queue) add(e event) {
 	e.seq = q.seq
 	q.events = append(q.events, e)
 	h := q.events
-	for i := len(h) - 1; i > 0; {
+	i := len(h) - 1
+	for i > 0 {
 		parent := (i - 1) / 2
-		if h[parent].before(&h[i]) {
+		if h[parent].before(&e) {
 			break
 		}
-		h[i], h[parent] = h[parent], h[i]
+		h[i] = h[parent]
 		i = parent
 	}
+	h[i] = e
 }
 
 // next takes out the earliest event; ok is false if there is none.
@@ -48,10 +50,15 @@ func (q *queue) next() (first event, ok bool) {
 	}
 	first = h[0]
 	last := len(h) - 1
-	h[0], h[last] = h[last], event{}
+	moved := h[last]
+	h[last] = event{}
 	h = h[:last]
 	q.events = h
-	for i := 0; ; {
+	if last == 0 {
+		return first, true
+	}
+	i := 0
+	for {
 		child := 2*i + 1
 		if child >= last {
 			break
@@ -59,11 +66,12 @@ func (q *queue) next() (first event, ok bool) {
 		if child+1 < last && h[child+1].before(&h[child]) {
 			child++
 		}
-		if h[i].before(&h[child]) {
+		if moved.before(&h[child]) {
 			break
 		}
-		h[i], h[child] = h[child], h[i]
+		h[i] = h[child]
 		i = child
 	}
+	h[i] = moved
 	return first, true
 }

@@ -89,7 +89,7 @@ func CloseMessage(b []byte, mark int) []byte {
 // After the first damage every read gives zero and next gives false; Err says what it was.
 type Cursor struct {
 	data   []byte
-	text   string // the same bytes; strings are cut from it, so that all of them cost one allocation
+	text   string // the same bytes, or "" as long as nobody has read a string: all strings are cut from it, and cost one allocation
 	at     int    // of the bytes that come next. Numbers: pointers that move keep the garbage collector busy
 	end    int    // of the message
 	Number Field  // of the field whose tag was read last
@@ -99,7 +99,7 @@ type Cursor struct {
 }
 
 // NewCursor begins to read a message.
-func NewCursor(data []byte) Cursor { return Cursor{data: data, text: string(data), end: len(data)} }
+func NewCursor(data []byte) Cursor { return Cursor{data: data, end: len(data)} }
 
 // Damage says what is wrong; the first damage stands.
 func (c *Cursor) Damage(format string, args ...any) {
@@ -223,11 +223,18 @@ func (c *Cursor) bytes() (from, to int) {
 	return from, c.at
 }
 
-// Message cuts out a nested message, which may come again. Its errors come back with Join.
+// Message cuts out a nested message, which may come again. Its errors come back with Join. It shares the text: most have strings.
 func (c *Cursor) Message() Cursor {
 	from, to := c.bytes()
 	c.again = true
-	return Cursor{data: c.data, text: c.text, at: from, end: to}
+	return Cursor{data: c.data, text: c.wholeText(), at: from, end: to}
+}
+
+func (c *Cursor) wholeText() string {
+	if c.text == "" {
+		c.text = string(c.data)
+	}
+	return c.text
 }
 
 // Join takes over the damage of a nested message.
@@ -241,17 +248,20 @@ func (c *Cursor) Join(m *Cursor) {
 // Text reads a string.
 func (c *Cursor) Text() string {
 	from, to := c.bytes()
-	return c.text[from:to]
+	if from == to {
+		return ""
+	}
+	return c.wholeText()[from:to]
 }
 
 // ID reads 16 bytes.
 func (c *Cursor) ID() (id [16]byte) {
-	s := c.Text()
-	if len(s) != len(id) {
-		c.Damage("field %d has %d bytes instead of 16", c.Number, len(s))
+	from, to := c.bytes()
+	if to-from != len(id) {
+		c.Damage("field %d has %d bytes instead of 16", c.Number, to-from)
 		return id
 	}
-	copy(id[:], s)
+	copy(id[:], c.data[from:to])
 	return id
 }
 
