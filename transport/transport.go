@@ -43,6 +43,14 @@ type Config struct {
 	// Keys secure the connections: each side's certificate must be that of the node it says it is. Nil: plain TCP.
 	Keys *pki.Keys
 
+	// Met is from which data directory each node has spoken to this one, as Meet was told in earlier lives. Until SetPeers says which one a node has, it is refused
+	// with another one. It is copied.
+	Met map[raft.NodeID][16]byte
+
+	// Meet makes durable from which data directory a node speaks; nothing from that node is delivered before it has returned. It is called when that is new, from any
+	// goroutine. If it fails, the node is refused for now. Nil: what Met says is kept in memory only.
+	Meet func(node raft.NodeID, disk [16]byte) error
+
 	// Deliver takes what came from a peer. It is called from one goroutine per incoming stream, and may
 	// block: then the peer is slowed down. It owns the envelopes.
 	Deliver func(from raft.NodeID, envelopes []*peerv1.Envelope)
@@ -115,8 +123,11 @@ func Start(cfg Config) (*Transport, error) {
 	if cfg.Report == nil {
 		cfg.Report = func(Event) {}
 	}
+	if cfg.Meet == nil {
+		cfg.Meet = func(raft.NodeID, [16]byte) error { return nil }
+	}
 	cfg.process = rand.Text()
-	t := &Transport{cfg: cfg, speakers: newSpeakers()}
+	t := &Transport{cfg: cfg, speakers: newSpeakers(&cfg)}
 	t.life, t.cancel = context.WithCancel(context.Background())
 	t.known.Store(&acquainted{over: make(chan struct{})})
 	t.peers.Store(&map[raft.NodeID]*peer{})
