@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
@@ -58,7 +59,8 @@ type Config struct {
 	// Report hears of events, from any goroutine; it must not block. Nil: nobody listens.
 	Report func(Event)
 
-	process string // names this process: drawn by Start
+	process string        // names this process: drawn by Start
+	idle    time.Duration // idleTimeout, if a test hasn't made it shorter
 }
 
 func (c *Config) validate() error {
@@ -127,6 +129,9 @@ func Start(cfg Config) (*Transport, error) {
 		cfg.Meet = func(raft.NodeID, [16]byte) error { return nil }
 	}
 	cfg.process = rand.Text()
+	if cfg.idle == 0 {
+		cfg.idle = idleTimeout
+	}
 	t := &Transport{cfg: cfg, speakers: newSpeakers(&cfg)}
 	t.life, t.cancel = context.WithCancel(context.Background())
 	t.known.Store(&acquainted{over: make(chan struct{})})
