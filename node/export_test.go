@@ -17,3 +17,6 @@ var (
 	MessageFromProto = messageFromProto
 	ErrMalformed     = errMalformed
 )
+
+// SnapshotPause is how many times as long as a chunk took the next one waits.
+func (n *Node) SnapshotPause() int { return int(n.snapshots.pause) }

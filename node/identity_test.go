@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -173,5 +174,46 @@ func TestAnotherClusterIsRefused(t *testing.T) {
 	config.Banks = append([]node.BankConfig{{ID: "NEW", Nodes: []uint64{1}}}, config.Banks...)
 	if _, err := node.Start(config, node.Options{}); !errors.Is(err, storage.ErrWrongFounding) {
 		t.Errorf("with another beginning: %v", err)
+	}
+}
+
+// TestADiskThatIsWipedInTheFirstMomentIsRefused: all nodes end before there was an election, so no directory is registered, and one of them loses its
+// disk. The others have met it, and remember. In the first moment nodes may come in any order.
+func TestADiskThatIsWipedInTheFirstMomentIsRefused(t *testing.T) {
+	c := newCluster(t, 3, "mixed")
+	c.limits = lane.DefaultLimits()
+	c.limits.TickInterval = time.Hour // no election
+	log := &logged{}
+	c.logger = log.logger()
+	for _, i := range []int{2, 0, 1} {
+		c.start(i)
+	}
+	for from := 1; from <= len(c.nodes); from++ {
+		for to := 1; to <= len(c.nodes); to++ {
+			met := fmt.Sprintf(`"peer connected" node_id=%d peer=%d`, from, to)
+			eventually(t, 30*time.Second, "not all have met", func() bool { return from == to || log.says(met) })
+		}
+	}
+	for i := range c.nodes {
+		c.stop(i)
+	}
+	if err := os.RemoveAll(c.configs[1].DataDir); err != nil {
+		t.Fatal(err)
+	}
+	c.limits = lane.Limits{}
+	for _, i := range []int{1, 2, 0} {
+		c.start(i)
+	}
+	c.mustBeExpelled(c.nodes[1], "node 2 has another data directory than before", "a new id", "empty all their data directories")
+	if err := c.nodes[1].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	c.nodes[1] = nil
+	eventually(t, 30*time.Second, "the others don't go on", func() bool { return c.ask(0, lane.AuditBank{Bank: "A"}).Err == nil })
+	members := c.mustAsk(0, lane.ListMembers{}).Members
+	for _, m := range members {
+		if m.Node.ID == 2 && m.Node.Disk != (directory.Disk{}) {
+			t.Errorf("the empty directory is registered: %x", m.Node.Disk)
+		}
 	}
 }

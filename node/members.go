@@ -65,6 +65,15 @@ func (n *Node) followNodes(nodes []directory.Node) {
 	}
 }
 
+// metBy is which data directories the other nodes have had, as far as this node has met them.
+func metBy(store *storage.Store) map[raft.NodeID][16]byte {
+	met := map[raft.NodeID][16]byte{}
+	for id, disk := range store.Met() {
+		met[id] = disk
+	}
+	return met
+}
+
 // Identity says whose data directory this node's is.
 func (c *Config) Identity() storage.Identity {
 	return storage.Identity{Cluster: c.Cluster, Node: raft.NodeID(c.Node), Founding: c.founding()}

@@ -181,6 +181,8 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 		Node:     id,
 		Peers:    n.config.peers(),
 		Disk:     store.Disk(),
+		Met:      metBy(store),
+		Meet:     func(id raft.NodeID, disk [16]byte) error { return store.Meet(id, disk) },
 		Origin:   n.config.origin(store.Origin()),
 		Restored: store.Origin() != "",
 		Listener: listener,

@@ -98,3 +98,13 @@ func (c *cluster) sendsTo(member raft.NodeID, from ...int) bool {
 	}
 	return false
 }
+
+func TestANodePausesBetweenChunksAsItsLimitsSay(t *testing.T) {
+	c := newCluster(t, 1, "quorate")
+	c.limits = lane.DefaultLimits()
+	c.limits.SnapshotPause = 7
+	c.start(0)
+	if got := c.nodes[0].SnapshotPause(); got != 7 {
+		t.Errorf("got %d times, want 7", got)
+	}
+}

@@ -114,27 +114,26 @@ func (s *snapshots) run() {
 			return
 		}
 		for i := range asked {
-			s.wait(&asked[i])
+			s.wait(&asked[i], time.Now())
 		}
 		next.Reset(s.readDue())
 	}
 }
 
 // wait has a chunk read in its time. What an engine asks anew takes the place of what it asked before.
-func (s *snapshots) wait(r *lane.ReadSnapshot) {
+func (s *snapshots) wait(r *lane.ReadSnapshot, now time.Time) {
 	for i := range s.waits {
 		if p := &s.waits[i]; p.Group == r.Group && p.To == r.To {
 			p.ReadSnapshot = *r
 			return
 		}
 	}
-	s.waits = append(s.waits, pending{*r, s.due(r)})
+	s.waits = append(s.waits, pending{*r, s.due(r, now)})
 }
 
 // due says when a chunk may be read. One that is under way takes longer while the machines are busy, so a snapshot is slow then and quick at night: what
 // is in the background yields as delays grow (the idea of RFC 6817).
-func (s *snapshots) due(r *lane.ReadSnapshot) time.Time {
-	now := time.Now()
+func (s *snapshots) due(r *lane.ReadSnapshot, now time.Time) time.Time {
 	o := s.open[receiver{r.Group, r.To}]
 	if o == nil || r.Offset == 0 {
 		return now

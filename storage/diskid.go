@@ -2,11 +2,15 @@ package storage
 
 import (
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/quorate/quorate/raft"
 )
 
 // Disk names a data directory: a number drawn when it is created. A copy has the same one, an empty new directory never has.
@@ -68,3 +72,29 @@ func (s *Store) Disk() Disk { return s.disk }
 
 // Origin is what the directory began with: see Identity.
 func (s *Store) Origin() string { return s.origin }
+
+// Meet remembers from which data directory another node speaks; it is durable when Meet returns. Whatever that node promises counts only together with this
+// memory: should it come back with another directory, its promises are gone, and who has relied on them must not take new ones.
+func (s *Store) Meet(node raft.NodeID, disk Disk) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.terms.meet(s.fuse, node, disk)
+}
+
+// Met is what Meet was told last of each node, also in earlier lives of this one.
+func (s *Store) Met() map[raft.NodeID]Disk {
+	s.terms.mu.Lock()
+	defer s.terms.mu.Unlock()
+	return maps.Clone(s.terms.met)
+}
+
+// parseDisk reads the hexadecimal form.
+func parseDisk(text string) (disk Disk, _ error) {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != len(disk) {
+		return Disk{}, errShape
+	}
+	return Disk(b), nil
+}

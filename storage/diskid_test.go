@@ -3,6 +3,7 @@ package storage_test
 import (
 	"encoding/hex"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 
@@ -110,4 +111,67 @@ func TestAnotherBeginningIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustClose(t, s)
+}
+
+func mustMeet(t *testing.T, s *storage.Store, node raft.NodeID, disk storage.Disk) {
+	t.Helper()
+	if err := s.Meet(node, disk); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantMet(t *testing.T, s *storage.Store, want map[raft.NodeID]storage.Disk) {
+	t.Helper()
+	if got := s.Met(); !maps.Equal(got, want) {
+		t.Errorf("met %x, want %x", got, want)
+	}
+}
+
+// Whom a node has met it knows for ever: after a crash right behind Meet, after a restart, and when its damaged store was set aside.
+func TestWhoWasMetIsKnownForEver(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	s := mustOpen(t, fs)
+	wantMet(t, s, map[raft.NodeID]storage.Disk{})
+	mustMeet(t, s, 2, storage.Disk{2})
+	mustMeet(t, s, 3, storage.Disk{3})
+	mustMeet(t, s, 2, storage.Disk{2})
+	mustMeet(t, s, 3, storage.Disk{4}) // the cluster knew better
+	want := map[raft.NodeID]storage.Disk{2: {2}, 3: {4}}
+	crashed := fs.CrashClone(vfs.CrashCloneCfg{}) // without anything that wasn't synced
+	mustClose(t, s)
+	for range 2 {
+		s = mustOpen(t, crashed)
+		wantMet(t, s, want)
+		mustClose(t, s)
+	}
+	ruin(t, crashed, "MANIFEST")
+	if _, err := storage.SetAside(dir, node1, crashed); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, crashed)
+	wantMet(t, s, want)
+	mustClose(t, s)
+	if err := s.Meet(2, storage.Disk{2}); !errors.Is(err, storage.ErrClosed) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// A node is met once: the second time nothing is written.
+func TestMeetingAgainCostsNothing(t *testing.T) {
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	defer mustClose(t, s)
+	mustMeet(t, s, 2, storage.Disk{2})
+	size := func() int64 {
+		info, err := fs.Stat(fs.PathJoin(dir, "terms"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	before := size()
+	mustMeet(t, s, 2, storage.Disk{2})
+	if after := size(); after != before {
+		t.Errorf("the note grew from %d to %d bytes", before, after)
+	}
 }

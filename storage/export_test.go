@@ -47,7 +47,7 @@ var (
 
 // ParseTerms reads the note of terms, and says it again.
 func ParseTerms(text []byte) (again []byte, err error) {
-	t := &terms{path: "terms", term: map[string]raft.Term{}, lost: map[string]raft.Term{}, retired: map[string]raft.Term{}}
+	t := &terms{path: "terms", met: map[raft.NodeID]Disk{}, term: map[string]raft.Term{}, lost: map[string]raft.Term{}, retired: map[string]raft.Term{}}
 	if err := t.parse(text); err != nil {
 		return nil, err
 	}

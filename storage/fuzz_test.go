@@ -54,7 +54,7 @@ func FuzzRecords(f *testing.F) {
 func FuzzTerms(f *testing.F) {
 	f.Add([]byte(nil))
 	f.Add([]byte("quorate-terms 1 \"c\" 1 00000000\n"))
-	f.Add([]byte("quorate-terms 1 \"c\" 1\ndisk \"00112233445566778899aabbccddeeff\" 0\nterm \"g\" 7\nlost \"g\" 6\nretired \"h\" 3\ndamaged \"why\""))
+	f.Add([]byte("quorate-terms 1 \"c\" 1\ndisk \"00112233445566778899aabbccddeeff\" 0\nmet \"ffeeddccbbaa99887766554433221100\" 2\nterm \"g\" 7\nlost \"g\" 6\nretired \"h\" 3\ndamaged \"why\""))
 	f.Add([]byte("term \"\\xff\" 7"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		for _, text := range [][]byte{text, storage.SealTerms(strings.Split(string(text), "\n"))} {

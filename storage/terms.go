@@ -28,6 +28,7 @@ import (
 //
 //	quorate-terms 1 "cluster" node     the first: format, identity
 //	disk "0f1e…" 0                     the name of the directory (diskid.go), in hexadecimal
+//	met "2d3c…" 2                      the name of the directory from which node 2 has spoken to this one
 //	term "group" 7                     a commit of this term is on its way
 //	lost "group" 7                     what was promised up to this term is lost
 //	retired "group" 7                  the replica, last in this term, was ended for ever
@@ -39,6 +40,7 @@ type terms struct {
 	mu      sync.Mutex // guards the rest
 	owner   Identity   // zero: there is no file yet
 	disk    Disk       // zero: not known yet
+	met     map[raft.NodeID]Disk
 	term    map[string]raft.Term
 	lost    map[string]raft.Term
 	retired map[string]raft.Term
@@ -54,7 +56,7 @@ const (
 
 // readTerms reads the file and changes nothing.
 func readTerms(fs vfs.FS, dir string) (*terms, error) {
-	t := &terms{path: fs.PathJoin(dir, termsFile), term: map[string]raft.Term{}, lost: map[string]raft.Term{}, retired: map[string]raft.Term{}}
+	t := &terms{path: fs.PathJoin(dir, termsFile), met: map[raft.NodeID]Disk{}, term: map[string]raft.Term{}, lost: map[string]raft.Term{}, retired: map[string]raft.Term{}}
 	f, err := fs.Open(t.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return t, nil
@@ -124,10 +126,11 @@ func (t *terms) take(body string) error {
 	case "quorate-terms":
 		t.owner = Identity{Cluster: name, Node: raft.NodeID(n)}
 	case "disk":
-		disk, err := hex.DecodeString(name)
-		if err != nil || copy(t.disk[:], disk) != len(disk) || len(disk) != len(t.disk) {
-			return errShape
-		}
+		t.disk, err = parseDisk(name)
+		return err
+	case "met":
+		t.met[raft.NodeID(n)], err = parseDisk(name)
+		return err
 	case "term":
 		t.term[name] = max(t.term[name], raft.Term(n))
 	case "lost":
@@ -155,6 +158,9 @@ func (t *terms) begin(fs vfs.FS, dir string, id Identity) error {
 	if t.disk != (Disk{}) {
 		lines = append(lines, fmt.Sprintf("disk %q 0", hex.EncodeToString(t.disk[:])))
 	}
+	for _, node := range slices.Sorted(maps.Keys(t.met)) {
+		lines = append(lines, metLine(node, t.met[node]))
+	}
 	for _, group := range slices.Sorted(maps.Keys(t.term)) {
 		lines = append(lines, termLine(group, t.term[group]))
 	}
@@ -178,6 +184,10 @@ func (t *terms) begin(fs vfs.FS, dir string, id Identity) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+func metLine(node raft.NodeID, disk Disk) string {
+	return fmt.Sprintf("met %q %d", hex.EncodeToString(disk[:]), node)
 }
 
 func termLine(group string, term raft.Term) string { return fmt.Sprintf("term %q %d", group, term) }
@@ -221,6 +231,20 @@ func (t *terms) raise(f *fuse, updates []GroupUpdate) error {
 		return nil
 	}
 	return f.run(func() error { return t.write(lines...) })
+}
+
+// meet notes which directory another node has. It has something to do once for each node.
+func (t *terms) meet(f *fuse, node raft.NodeID, disk Disk) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if known, met := t.met[node]; met && known == disk {
+		return nil
+	}
+	if err := f.run(func() error { return t.write(metLine(node, disk)) }); err != nil {
+		return err
+	}
+	t.met[node] = disk
+	return nil
 }
 
 // condemn notes that the store must not be used any more: the next Open refuses it.

@@ -185,6 +185,7 @@ func TestFormat1OfTheNoteOfTermsGoldenBytes(t *testing.T) {
 	mustCommit(t, s, storage.GroupUpdate{Group: "a", HardState: &raft.HardState{Term: 3, Vote: 2}, Entries: entries(3, 1, 4)})
 	mustCommit(t, s, storage.GroupUpdate{Group: "a", HardState: &raft.HardState{Term: 7, Vote: 1}})
 	mustCommit(t, s, storage.GroupUpdate{Group: "a", Retire: true})
+	mustMeet(t, s, 2, storage.Disk([]byte("fedcba9876543210")))
 	mustClose(t, s)
 	b, err := fs.UnsafeGetFileDataBuffer(fs.PathJoin(dir, "terms"))
 	if err != nil {
@@ -200,6 +201,8 @@ term "a" 7 21ba94f7
 term "a" 7 5a2da37d
 retired "a" 7 3dd306e5
 retired "a" 7 5135dcf6
+met "66656463626139383736353433323130" 2 1b23bd3b
+met "66656463626139383736353433323130" 2 59994753
 `
 	if string(b) != want {
 		t.Errorf("got\n%swant\n%s", b, want)

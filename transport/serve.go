@@ -30,7 +30,7 @@ func (s *service) Exchange(stream grpc.ClientStreamingServer[peerv1.ExchangeRequ
 	known := t.known.Load()
 	from, err := recognize(stream.Context(), &t.cfg, known.peers)
 	if err == nil {
-		err = t.speakers.enter(from, toldBy(stream, headerProcess), toldBy(stream, headerDisk), known.peers[from].Disk != [16]byte{})
+		err = t.speakers.enter(from, toldBy(stream, headerProcess), diskToldBy(stream), known.peers[from].Disk != [16]byte{})
 	}
 	if err != nil {
 		t.cfg.Report(Event{Kind: Refused, Peer: from, Address: addressOf(stream), Err: err})

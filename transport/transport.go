@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
@@ -43,6 +44,14 @@ type Config struct {
 	// Keys secure the connections: each side's certificate must be that of the node it says it is. Nil: plain TCP.
 	Keys *pki.Keys
 
+	// Met is from which data directory each node has spoken to this one, as Meet was told in earlier lives. Until SetPeers says which one a node has, it is refused
+	// with another one. It is copied.
+	Met map[raft.NodeID][16]byte
+
+	// Meet makes durable from which data directory a node speaks; nothing from that node is delivered before it has returned. It is called when that is new, from any
+	// goroutine. If it fails, the node is refused for now. Nil: what Met says is kept in memory only.
+	Meet func(node raft.NodeID, disk [16]byte) error
+
 	// Deliver takes what came from a peer. It is called from one goroutine per incoming stream, and may
 	// block: then the peer is slowed down. It owns the envelopes.
 	Deliver func(from raft.NodeID, envelopes []*peerv1.Envelope)
@@ -50,7 +59,8 @@ type Config struct {
 	// Report hears of events, from any goroutine; it must not block. Nil: nobody listens.
 	Report func(Event)
 
-	process string // names this process: drawn by Start
+	process string        // names this process: drawn by Start
+	idle    time.Duration // idleTimeout, if a test hasn't made it shorter
 }
 
 func (c *Config) validate() error {
@@ -115,8 +125,14 @@ func Start(cfg Config) (*Transport, error) {
 	if cfg.Report == nil {
 		cfg.Report = func(Event) {}
 	}
+	if cfg.Meet == nil {
+		cfg.Meet = func(raft.NodeID, [16]byte) error { return nil }
+	}
 	cfg.process = rand.Text()
-	t := &Transport{cfg: cfg, speakers: newSpeakers()}
+	if cfg.idle == 0 {
+		cfg.idle = idleTimeout
+	}
+	t := &Transport{cfg: cfg, speakers: newSpeakers(&cfg)}
 	t.life, t.cancel = context.WithCancel(context.Background())
 	t.known.Store(&acquainted{over: make(chan struct{})})
 	t.peers.Store(&map[raft.NodeID]*peer{})

@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -234,6 +235,61 @@ func TestAnotherDirectoryIsRefusedBeforeTheClusterKnowsTheFirst(t *testing.T) {
 }
 
 // TestNodesThatBeganWithDifferentDataDontSpeak: the restored one ends the other, and a node that may have begun with anything is let in.
+// TestAnotherDirectoryIsRefusedByWhoMetTheFirstInAnEarlierLife, until the cluster knows which one the node has; that is remembered, too.
+func TestAnotherDirectoryIsRefusedByWhoMetTheFirstInAnEarlierLife(t *testing.T) {
+	la, lb := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+	peers := map[raft.NodeID]string{1: la.Addr().String(), 2: lb.Addr().String()}
+	met := make(chan [16]byte, 9)
+	a := start(t, 1, la, peers, func(c *transport.Config) {
+		c.Met = map[raft.NodeID][16]byte{2: {2}}
+		c.Meet = func(_ raft.NodeID, disk [16]byte) error { met <- disk; return nil }
+	})
+	defer a.Stop()
+	b := start(t, 2, lb, peers, func(c *transport.Config) { c.Disk = [16]byte{3} })
+	defer b.Stop()
+	if e := b.awaits(transport.Expelled); !strings.Contains(e.Err.Error(), "node 2 has another data directory than before") || !strings.Contains(e.Err.Error(), "empty all their data directories") {
+		t.Errorf("it is told %q", e.Err)
+	}
+	if len(met) > 0 {
+		t.Errorf("a directory that was refused is remembered: %x", <-met)
+	}
+	if err := a.SetPeers(map[raft.NodeID]transport.Peer{2: {Address: peers[2], Disk: [16]byte{3}}}); err != nil {
+		t.Fatal(err)
+	}
+	b.awaits(transport.Connected)
+	if len(met) != 1 { // Connected follows it
+		t.Fatalf("%d directories are remembered, want the one that the cluster knows", len(met))
+	}
+	if disk := <-met; disk != [16]byte{3} {
+		t.Errorf("remembered is %x", disk)
+	}
+}
+
+// TestNothingIsDeliveredBeforeItsSenderIsRemembered: what a node promised counts only together with the name of its directory.
+func TestNothingIsDeliveredBeforeItsSenderIsRemembered(t *testing.T) {
+	la, lb := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+	peers := map[raft.NodeID]string{1: la.Addr().String(), 2: lb.Addr().String()}
+	var tries atomic.Int32
+	a := start(t, 1, la, peers, func(c *transport.Config) {
+		c.Meet = func(raft.NodeID, [16]byte) error {
+			if tries.Add(1) < 3 {
+				return errors.New("the disk is gone")
+			}
+			return nil
+		}
+	})
+	defer a.Stop()
+	b := start(t, 2, lb, peers, nil)
+	defer b.Stop()
+	if e := b.awaits(transport.Lost); !strings.Contains(e.Err.Error(), "can't remember node 2: the disk is gone") {
+		t.Errorf("it is told %q", e.Err)
+	}
+	b.awaits(transport.Connected)
+	if n := tries.Load(); n != 3 {
+		t.Errorf("connected after %d tries to remember it, the third was the first to succeed", n)
+	}
+}
+
 func TestNodesThatBeganWithDifferentDataDontSpeak(t *testing.T) {
 	const monday, nothing = "backup 1a2b of old", "an empty data directory"
 	for name, c := range map[string]struct {
