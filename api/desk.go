@@ -79,7 +79,7 @@ func (d *desk) submitAll(ctx context.Context, orders []order) (records []transfe
 func (d *desk) submitEach(ctx context.Context, orders []order, tell func(i int, record transfer.Record, err error)) (forget func()) {
 	began := time.Now()
 	counted := func(i int, record transfer.Record, err error) {
-		d.count.submitted(began, []transfer.Record{record}, []error{err})
+		d.count.submittedOne(began, &record, err)
 		tell(i, record, err)
 	}
 	valid, place, _ := d.take(ctx, orders, func(i int, err error) { counted(i, transfer.Record{}, err) })

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,16 @@ type Metrics struct {
 	transfers *prometheus.CounterVec   // by outcome and reason
 	lasted    *prometheus.HistogramVec // by outcome
 	turned    *prometheus.CounterVec   // by reason
+
+	mu   sync.RWMutex // guards ends
+	ends map[ended]*counters
+}
+
+// counters count one way in which transfers end. A vector's are looked up once, and not for each transfer.
+type counters struct {
+	transfers prometheus.Counter
+	lasted    prometheus.Observer
+	turned    prometheus.Counter // nil: nobody was turned away
 }
 
 // From a durable round on a fast disk to what a client would have given up on.
@@ -36,6 +47,7 @@ func NewMetrics() *Metrics {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: durationBuckets}, labels)
 	}
 	return &Metrics{
+		ends:      map[ended]*counters{},
 		requests:  counter("quorate_requests_total", "Requests that could be read, over gRPC and HTTP, by what came of them: ok, or the code of the error.", "operation", "code"),
 		took:      histogram("quorate_request_duration_seconds", "How long a request took.", "operation"),
 		transfers: counter("quorate_transfers_total", "Transfers that were asked for at this node: committed; aborted, refused or unknown, with the code of the reason.", "outcome", "reason"),
@@ -79,7 +91,7 @@ func (m *Metrics) answered(operation string, since time.Time, err error) {
 // turnedAway counts a refusal at the door.
 func (m *Metrics) turnedAway(code transfer.Code) { m.turned.WithLabelValues(string(code)).Inc() }
 
-// ended is how many transfers of one request had the same end.
+// ended is how a transfer ended.
 type ended struct {
 	outcome string
 	reason  transfer.Code
@@ -87,21 +99,36 @@ type ended struct {
 
 // submitted counts the transfers of one request.
 func (m *Metrics) submitted(since time.Time, records []transfer.Record, errs []error) {
-	counts := map[ended]int{}
 	for i := range records {
-		counts[endOf(&records[i], errs[i])]++
+		m.submittedOne(since, &records[i], errs[i])
 	}
-	took := time.Since(since).Seconds()
-	for e, n := range counts {
-		m.transfers.WithLabelValues(e.outcome, string(e.reason)).Add(float64(n))
-		if e.reason == transfer.ErrBusy.Code {
-			m.turned.WithLabelValues(string(e.reason)).Add(float64(n))
-		}
-		lasted := m.lasted.WithLabelValues(e.outcome)
-		for range n {
-			lasted.Observe(took)
-		}
+}
+
+// submittedOne counts one transfer.
+func (m *Metrics) submittedOne(since time.Time, record *transfer.Record, err error) {
+	c := m.countersOf(endOf(record, err))
+	c.transfers.Inc()
+	c.lasted.Observe(time.Since(since).Seconds())
+	if c.turned != nil {
+		c.turned.Inc()
 	}
+}
+
+func (m *Metrics) countersOf(e ended) *counters {
+	m.mu.RLock()
+	c := m.ends[e]
+	m.mu.RUnlock()
+	if c != nil {
+		return c
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c = &counters{transfers: m.transfers.WithLabelValues(e.outcome, string(e.reason)), lasted: m.lasted.WithLabelValues(e.outcome)}
+	if e.reason == transfer.ErrBusy.Code {
+		c.turned = m.turned.WithLabelValues(string(e.reason))
+	}
+	m.ends[e] = c
+	return c
 }
 
 func endOf(record *transfer.Record, err error) ended {

@@ -68,7 +68,7 @@ func DefaultLimits() Limits {
 		EntryBytesMax:    1 << 20,
 		RideMax:          5 * time.Millisecond,
 		BankQueueMax:     1 << 16,
-		AsksMax:          1 << 16,
+		AsksMax:          1 << 14,
 		ReadsMax:         1 << 16,
 		ReforwardAfter:   time.Second,
 		InquireEvery:     time.Second,
@@ -88,7 +88,7 @@ func DefaultLimits() Limits {
 		ReportEvery: 500 * time.Millisecond,
 
 		Driver: driver.Limits{
-			FlightsMax:         1 << 16,
+			FlightsMax:         1 << 14,
 			HeldMax:            1 << 18,
 			BankOutstandingMax: 1 << 13,
 			RetryAfter:         400 * time.Millisecond,

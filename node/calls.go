@@ -49,9 +49,9 @@ func (n *Node) Do(ctx context.Context, asks ...lane.Ask) []lane.Answer {
 	for i, ask := range asks {
 		events[i] = lane.Asked{Request: c.first + uint64(i), Until: until, Ask: ask}
 	}
-	if !n.inbox.add(events...) {
+	if err := n.inbox.ask(events); err != nil {
 		n.calls.giveUp(c)
-		return failAll(len(asks), fmt.Errorf("%w: node %d", transfer.ErrStopping, n.config.Node))
+		return failAll(len(asks), fmt.Errorf("%w: node %d", err, n.config.Node))
 	}
 	select {
 	case <-c.finished:
@@ -83,8 +83,8 @@ func (n *Node) DoEach(asks []Timed, tell func(i int, answer lane.Answer)) (forge
 	for i := range asks {
 		events[i] = lane.Asked{Request: c.first + uint64(i), Until: asks[i].Until, Ask: asks[i].Ask}
 	}
-	if !n.inbox.add(events...) {
-		n.calls.refuse(c, fmt.Errorf("%w: node %d", transfer.ErrStopping, n.config.Node))
+	if err := n.inbox.ask(events); err != nil {
+		n.calls.refuse(c, fmt.Errorf("%w: node %d", err, n.config.Node))
 	}
 	return func() { n.forget(c) }
 }
@@ -92,7 +92,7 @@ func (n *Node) DoEach(asks []Timed, tell func(i int, answer lane.Answer)) (forge
 // forget ends the waiting for a call. What it has begun goes on.
 func (n *Node) forget(c *call) {
 	for _, request := range n.calls.giveUp(c) {
-		n.inbox.add(lane.Forgotten{Request: request})
+		n.inbox.takeBack(request)
 	}
 }
 

@@ -1,22 +1,33 @@
 package node
 
 import (
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/transfer"
 )
 
 // inbox gathers events between two steps. Everyone may add, the loop alone takes. Peers wait when it is full;
-// clients are turned away by a bound of their own (callsMax).
+// clients are turned away.
 type inbox struct {
-	mu     sync.Mutex // guards events and closed
+	mu     sync.Mutex // guards events, asks and closed
 	events []lane.Event
+	asks   []lane.Event // what clients ask, here and at other nodes, and take back
 	closed bool
 	wake   chan struct{} // holds a token when there is something to take
 	room   *sync.Cond    // signalled when the loop has taken the events
 	max    int
 }
+
+// asksPerStep keeps a step short, and asksMax what waits for one: whoever finds so many before him is turned away, and that costs next to nothing here. A batch
+// that finds fewer is let in whole, however long it is.
+const (
+	asksPerStep = 1 << 10
+	asksMax     = 1 << 13
+)
 
 func newInbox(max int) *inbox {
 	b := &inbox{wake: make(chan struct{}, 1), max: max}
@@ -28,32 +39,83 @@ func newInbox(max int) *inbox {
 func (b *inbox) add(events ...lane.Event) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.put(events)
+	return b.put(&b.events, events)
 }
 
-// addWaiting waits for room first: for what comes from peers, which slow down with it.
+// ask puts in what a client asks, if there is room. A step takes asksPerStep of it at most: what peers and the disk say is about work that was begun, and
+// heartbeats must never wait for a crowd at the door.
+func (b *inbox) ask(events []lane.Event) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.asks); n >= asksMax && !isStatus(events) {
+		return fmt.Errorf("%w: %d requests wait to be looked at", transfer.ErrBusy, n)
+	}
+	if !b.put(&b.asks, events) {
+		return transfer.ErrStopping
+	}
+	return nil
+}
+
+// isStatus says that somebody asks only how this node is, which he wants to know most of all when it has too much to do.
+func isStatus(asks []lane.Event) bool {
+	if len(asks) != 1 {
+		return false
+	}
+	asked, _ := asks[0].(lane.Asked)
+	_, is := asked.Ask.(lane.GetStatus)
+	return is
+}
+
+// takeBack puts in that nobody waits for a request any more, behind the request itself.
+func (b *inbox) takeBack(request uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.put(&b.asks, []lane.Event{lane.Forgotten{Request: request}})
+}
+
+// addWaiting waits for room first: for what comes from peers, which slow down with it. What their clients ask waits with what ours do.
 func (b *inbox) addWaiting(events []lane.Event) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for len(b.events) >= b.max && !b.closed {
 		b.room.Wait()
 	}
-	return b.put(events)
-}
-
-func (b *inbox) put(events []lane.Event) bool {
 	if b.closed {
 		return false
 	}
-	b.events = append(b.events, events...)
+	for _, e := range events {
+		if r, received := e.(lane.Received); received && isForward(r.Message) {
+			b.asks = append(b.asks, e)
+		} else {
+			b.events = append(b.events, e)
+		}
+	}
+	b.rouse()
+	return true
+}
+
+func isForward(m lane.Message) bool {
+	_, is := m.(lane.Forward)
+	return is
+}
+
+func (b *inbox) put(into *[]lane.Event, events []lane.Event) bool {
+	if b.closed {
+		return false
+	}
+	*into = append(*into, events...)
+	b.rouse()
+	return true
+}
+
+func (b *inbox) rouse() {
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
-	return true
 }
 
-// take waits for events, or for the time to pass, and takes everything there is. reuse is the slice
+// take waits for events, or for the time to pass, and takes everything there is but for asks that are too many. reuse is the slice
 // of the previous call, which the loop has finished with.
 func (b *inbox) take(timer *time.Timer, reuse []lane.Event) []lane.Event {
 	select {
@@ -66,6 +128,12 @@ func (b *inbox) take(timer *time.Timer, reuse []lane.Event) []lane.Event {
 	events := b.events
 	b.events = reuse[:0]
 	b.room.Broadcast()
+	n := min(len(b.asks), asksPerStep)
+	events = append(events, b.asks[:n]...)
+	b.asks = slices.Delete(b.asks, 0, n)
+	if len(b.asks) > 0 {
+		b.rouse()
+	}
 	return events
 }
 
@@ -75,8 +143,5 @@ func (b *inbox) close() {
 	defer b.mu.Unlock()
 	b.closed = true
 	b.room.Broadcast()
-	select {
-	case b.wake <- struct{}{}:
-	default:
-	}
+	b.rouse()
 }

@@ -1,0 +1,95 @@
+package node
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/transfer"
+)
+
+func asked(first, count int) []lane.Event {
+	events := make([]lane.Event, count)
+	for i := range events {
+		events[i] = lane.Asked{Request: uint64(first + i)}
+	}
+	return events
+}
+
+// A crowd of clients waits in its order, and what peers and the disk say is taken before it.
+func TestACrowdAtTheDoorDelaysNoPeer(t *testing.T) {
+	b := newInbox(inboxMax)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	if err := b.ask(asked(1, 3*asksPerStep)); err != nil {
+		t.Fatal(err)
+	}
+	b.takeBack(1)
+	b.add(lane.Persisted{})
+	events := b.take(timer, nil)
+	if _, first := events[0].(lane.Persisted); !first || len(events) != 1+asksPerStep {
+		t.Errorf("the first step takes %d events, and before all others %T", len(events), events[0])
+	}
+	next := uint64(1 + asksPerStep)
+	for range 2 { // nobody adds anything, and the loop goes on
+		for _, e := range b.take(timer, nil) {
+			if got := e.(lane.Asked).Request; got != next {
+				t.Fatalf("request %d comes before %d", got, next)
+			}
+			next++
+		}
+	}
+	last := b.take(timer, nil)
+	if forgotten, is := last[0].(lane.Forgotten); len(last) != 1 || !is || forgotten.Request != 1 {
+		t.Errorf("at last %+v, want request 1 to be forgotten", last)
+	}
+}
+
+// A batch that finds room is let in whole. The next is turned away as busy, but for who asks only how the node is; and let in when there is room again.
+func TestAFullInboxTurnsClientsAway(t *testing.T) {
+	b := newInbox(inboxMax)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for _, batch := range []int{asksMax - 1, 2 * asksMax} {
+		if err := b.ask(asked(1, batch)); err != nil {
+			t.Fatalf("a batch of %d: %v", batch, err)
+		}
+	}
+	if err := b.ask(asked(1, 1)); !errors.Is(err, transfer.ErrBusy) {
+		t.Errorf("told %v, want busy", err)
+	}
+	if err := b.ask([]lane.Event{lane.Asked{Ask: lane.GetStatus{}}}); err != nil {
+		t.Errorf("who asks how the node is hears %v", err)
+	}
+	for len(b.asks) >= asksMax {
+		b.take(timer, nil)
+	}
+	if err := b.ask(asked(1, 1)); err != nil {
+		t.Errorf("when there is room again: %v", err)
+	}
+	b.close()
+	if err := b.ask(asked(1, 1)); !errors.Is(err, transfer.ErrStopping) {
+		t.Errorf("told %v, want stopping", err)
+	}
+}
+
+// What other nodes' clients ask waits with what ours ask, and what those nodes say themselves doesn't.
+func TestForwardedAsksWaitWithTheOthers(t *testing.T) {
+	b := newInbox(inboxMax)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var events []lane.Event
+	for range 2 * asksPerStep {
+		events = append(events, lane.Received{From: 2, Message: lane.Forward{Request: 1}})
+	}
+	if !b.addWaiting(append(events, lane.Received{From: 2, Message: lane.RaftMessage{Group: "bank/A"}})) {
+		t.Fatal("it is closed")
+	}
+	first := b.take(timer, nil)
+	if r, is := first[0].(lane.Received); !is || len(first) != 1+asksPerStep {
+		t.Errorf("the first step takes %d events", len(first))
+	} else if _, is := r.Message.(lane.RaftMessage); !is {
+		t.Errorf("before the message of Raft comes %T", r.Message)
+	}
+}
