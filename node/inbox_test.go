@@ -20,7 +20,7 @@ func asked(first, count int) []lane.Event {
 // A crowd of clients waits in its order, and what peers and the disk say is taken before it.
 func TestACrowdAtTheDoorDelaysNoPeer(t *testing.T) {
 	b := newInbox(inboxMax)
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(10 * time.Second) // a step that finds nothing
 	defer timer.Stop()
 	if err := b.ask(asked(1, 3*asksPerStep)); err != nil {
 		t.Fatal(err)
@@ -33,7 +33,11 @@ func TestACrowdAtTheDoorDelaysNoPeer(t *testing.T) {
 	}
 	next := uint64(1 + asksPerStep)
 	for range 2 { // nobody adds anything, and the loop goes on
-		for _, e := range b.take(timer, nil) {
+		events := b.take(timer, nil)
+		if len(events) != asksPerStep {
+			t.Fatalf("a step takes %d requests, want %d", len(events), asksPerStep)
+		}
+		for _, e := range events {
 			if got := e.(lane.Asked).Request; got != next {
 				t.Fatalf("request %d comes before %d", got, next)
 			}
@@ -41,15 +45,15 @@ func TestACrowdAtTheDoorDelaysNoPeer(t *testing.T) {
 		}
 	}
 	last := b.take(timer, nil)
-	if forgotten, is := last[0].(lane.Forgotten); len(last) != 1 || !is || forgotten.Request != 1 {
-		t.Errorf("at last %+v, want request 1 to be forgotten", last)
+	if want := (lane.Forgotten{Request: 1}); len(last) != 1 || last[0] != lane.Event(want) {
+		t.Errorf("at last %+v, want %+v", last, want)
 	}
 }
 
 // A batch that finds room is let in whole. The next is turned away as busy, but for who asks only how the node is; and let in when there is room again.
 func TestAFullInboxTurnsClientsAway(t *testing.T) {
 	b := newInbox(inboxMax)
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(10 * time.Second) // a step that finds nothing
 	defer timer.Stop()
 	for _, batch := range []int{asksMax - 1, 2 * asksMax} {
 		if err := b.ask(asked(1, batch)); err != nil {
@@ -77,7 +81,7 @@ func TestAFullInboxTurnsClientsAway(t *testing.T) {
 // What other nodes' clients ask waits with what ours ask, and what those nodes say themselves doesn't.
 func TestForwardedAsksWaitWithTheOthers(t *testing.T) {
 	b := newInbox(inboxMax)
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(10 * time.Second) // a step that finds nothing
 	defer timer.Stop()
 	var events []lane.Event
 	for range 2 * asksPerStep {
