@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -100,6 +101,15 @@ func checkGRPC(t *testing.T, w *world, e *transfer.Error, code codes.Code, retry
 	m := info.GetMetadata()
 	if m["retryable"] != strconv.FormatBool(retryable) || m["outcome"] != outcome || m["id"] != idText {
 		t.Errorf("gRPC: metadata %v, want retryable %v, outcome %s, id %s", m, retryable, outcome, idText)
+	}
+	var after time.Duration
+	for _, d := range s.Details() {
+		if hint, is := d.(*errdetails.RetryInfo); is {
+			after = hint.GetRetryDelay().AsDuration()
+		}
+	}
+	if (after > 0) != retryable {
+		t.Errorf("gRPC: told to wait %v for what is retryable: %v", after, retryable)
 	}
 	checkMessage(t, e, s.Message())
 }
