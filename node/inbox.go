@@ -29,6 +29,9 @@ const (
 	asksMax     = 1 << 13
 )
 
+// forwardsMax bounds what waits for a step with what comes from other nodes' clients.
+const forwardsMax = 1 << 16
+
 func newInbox(max int) *inbox {
 	b := &inbox{wake: make(chan struct{}, 1), max: max}
 	b.room = sync.NewCond(&b.mu)
@@ -73,25 +76,30 @@ func (b *inbox) takeBack(request uint64) {
 	b.put(&b.asks, []lane.Event{lane.Forgotten{Request: request}})
 }
 
-// addWaiting waits for room first: for what comes from peers, which slow down with it. What their clients ask waits with what ours do.
-func (b *inbox) addWaiting(events []lane.Event) bool {
+// addWaiting waits for room first: for what comes from peers, which slow down with it. What their clients ask waits with what ours do, and is dropped when
+// too much of it waits, as a network may drop it: whoever forwards asks again, and is answered in time.
+func (b *inbox) addWaiting(events []lane.Event) (dropped int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for len(b.events) >= b.max && !b.closed {
 		b.room.Wait()
 	}
 	if b.closed {
-		return false
+		return 0
 	}
 	for _, e := range events {
-		if r, received := e.(lane.Received); received && isForward(r.Message) {
-			b.asks = append(b.asks, e)
-		} else {
+		r, received := e.(lane.Received)
+		switch {
+		case !received || !isForward(r.Message):
 			b.events = append(b.events, e)
+		case len(b.asks) < forwardsMax:
+			b.asks = append(b.asks, e)
+		default:
+			dropped++
 		}
 	}
 	b.rouse()
-	return true
+	return dropped
 }
 
 func isForward(m lane.Message) bool {

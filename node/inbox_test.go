@@ -87,13 +87,25 @@ func TestForwardedAsksWaitWithTheOthers(t *testing.T) {
 	for range 2 * asksPerStep {
 		events = append(events, lane.Received{From: 2, Message: lane.Forward{Request: 1}})
 	}
-	if !b.addWaiting(append(events, lane.Received{From: 2, Message: lane.RaftMessage{Group: "bank/A"}})) {
-		t.Fatal("it is closed")
+	if dropped := b.addWaiting(append(events, lane.Received{From: 2, Message: lane.RaftMessage{Group: "bank/A"}})); dropped != 0 {
+		t.Fatalf("%d messages are dropped", dropped)
 	}
 	first := b.take(timer, nil)
 	if r, is := first[0].(lane.Received); !is || len(first) != 1+asksPerStep {
 		t.Errorf("the first step takes %d events", len(first))
 	} else if _, is := r.Message.(lane.RaftMessage); !is {
 		t.Errorf("before the message of Raft comes %T", r.Message)
+	}
+}
+
+// More forwarded asks than can be looked at soon are dropped. What peers say themselves never is.
+func TestTooManyForwardedAsksAreDropped(t *testing.T) {
+	b := newInbox(inboxMax)
+	events := make([]lane.Event, forwardsMax+3)
+	for i := range events {
+		events[i] = lane.Received{From: 2, Message: lane.Forward{Request: 1}}
+	}
+	if dropped := b.addWaiting(append(events, lane.Received{From: 2, Message: lane.RaftMessage{Group: "bank/A"}})); dropped != 3 || len(b.events) != 1 {
+		t.Errorf("%d are dropped and %d events kept, want 3 and the message of Raft", dropped, len(b.events))
 	}
 }

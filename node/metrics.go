@@ -38,7 +38,7 @@ func newCounters() *counters {
 		leaderChanges: vector("quorate_raft_leader_changes_total", "Leaders of a group that this node has heard of.", "group"),
 		violations:    vector("quorate_bank_violations_total", "Answers of a bank that it can't do what was decided: money is at risk.", "bank"),
 		refused:       vector("quorate_peer_messages_refused_total", "Messages of a node that can't be right.", "peer"),
-		dropped:       vector("quorate_peer_envelopes_dropped_total", "Envelopes for a node that were dropped: it isn't connected, or too much waits for it.", "peer"),
+		dropped:       vector("quorate_peer_envelopes_dropped_total", "Envelopes for a node, or requests that it forwards, that were dropped: it isn't connected, or too much waits.", "peer"),
 		snapshotsSent: vector("quorate_snapshots_begun_total", "Snapshots begun for a member that is behind the log.", "group"),
 		snapshotsGot:  vector("quorate_snapshots_installed_total", "Snapshots of others that this node has installed.", "group"),
 		peers:         map[raft.NodeID]bool{},

@@ -272,7 +272,9 @@ func (n *Node) deliver(from raft.NodeID, envelopes []*peerv1.Envelope) {
 		}
 		events = append(events, lane.Received{From: from, Message: m})
 	}
-	n.inbox.addWaiting(events)
+	if dropped := n.inbox.addWaiting(events); dropped > 0 {
+		n.counters.dropped.WithLabelValues(nodeLabel(from)).Add(float64(dropped))
+	}
 }
 
 // Config is what the node was started with.
