@@ -148,6 +148,8 @@ type GroupReport struct {
 	Behind []Behind      // who doesn't vote yet
 	Absent []raft.NodeID // who should leave the group, and is out of it
 	Level  directory.Level
+
+	Unheard []raft.NodeID // ask for votes although there is a leader
 }
 
 // Behind says how many entries a node lacks.

@@ -50,6 +50,8 @@ type Lane struct {
 	levels    map[raft.NodeID]told // what other nodes can read (level.go)
 	toldLevel time.Time
 
+	toldUnheard time.Time // that a member asks for votes (unheard.go)
+
 	groups  map[GroupID]*group // the replicas on this node
 	order   []*group           // the same, in the order of their coming
 	touched []*group           // have something to do in this step
@@ -246,6 +248,9 @@ func (l *Lane) receiveRaft(from raft.NodeID, m RaftMessage) {
 	if m.Message.From != from || m.Message.To != l.node {
 		l.report(MessageRefused{From: from, Group: m.Group, Err: fmt.Errorf("it says %d → %d", m.Message.From, m.Message.To)})
 		return
+	}
+	if m.Message.Kind == raft.PreVote && m.Group == ClusterGroup {
+		l.tellUnheard(from)
 	}
 	late := m.Message.Kind == raft.HeartbeatReply && m.Message.Term == g.replica.Engine().Term() // to a beat from before it was quiesced
 	err := g.replica.Step(m.Message)

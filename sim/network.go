@@ -308,7 +308,7 @@ func digest(message lane.Message) uint64 {
 			h = mix(h, hashString(string(q.Group))^uint64(q.Term)<<32^uint64(q.Last))
 		}
 	case lane.GroupReport:
-		h = mix(hashString(string(m.Group)), uint64(m.Level)<<32^uint64(len(m.Behind))<<16^uint64(len(m.Absent)))
+		h = mix(hashString(string(m.Group)), uint64(m.Level)<<32^uint64(len(m.Unheard))<<48^uint64(len(m.Behind))<<16^uint64(len(m.Absent)))
 	case lane.Forward:
 		h = mix(hashString(string(m.Group)), m.Request)
 	case lane.ForwardReply:

@@ -44,9 +44,10 @@ func TestSeeds(t *testing.T) {
 // Worlds that failed once, with what was wrong.
 func TestSeedsThatFailed(t *testing.T) {
 	for seed, why := range map[uint64]string{
-		0x18e2a: "the judge didn't wait for a hold whose end was named by a clock 22 s ahead of its leader's",
-		0xf5891: "the judge compared books of which one half had come with a snapshot, and the other not yet",
-		0x30db2: "the judge tried all orders of twenty reads at once, and never ended",
+		0x18e2a:  "the judge didn't wait for a hold whose end was named by a clock 22 s ahead of its leader's",
+		0xf5891:  "the judge compared books of which one half had come with a snapshot, and the other not yet",
+		0x3d271d: "a node had been away while the leader of the cluster's group joined, and the two never heard each other",
+		0x30db2:  "the judge tried all orders of twenty reads at once, and never ended",
 	} {
 		if r := sim.Run(sim.Config{Seed: seed}); r.Failure != nil {
 			t.Errorf("%#x (%s):", seed, why)

@@ -2065,7 +2065,9 @@ type GroupReport struct {
 	// Who should leave the group, and is out of it.
 	Absent []uint64 `protobuf:"varint,3,rep,packed,name=absent,proto3" json:"absent,omitempty"`
 	// What the sender's build can read, in a report of its own; zero: it says nothing about that.
-	Level         uint32 `protobuf:"varint,4,opt,name=level,proto3" json:"level,omitempty"`
+	Level uint32 `protobuf:"varint,4,opt,name=level,proto3" json:"level,omitempty"`
+	// Members that ask for votes although the receiver leads.
+	Unheard       []uint64 `protobuf:"varint,5,rep,packed,name=unheard,proto3" json:"unheard,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2126,6 +2128,13 @@ func (x *GroupReport) GetLevel() uint32 {
 		return x.Level
 	}
 	return 0
+}
+
+func (x *GroupReport) GetUnheard() []uint64 {
+	if x != nil {
+		return x.Unheard
+	}
+	return nil
 }
 
 type Behind struct {
@@ -3550,12 +3559,13 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\x04disk\x18\x01 \x01(\fR\x04disk\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x12\n" +
 	"\x04grpc\x18\x03 \x01(\tR\x04grpc\x12\x12\n" +
-	"\x04http\x18\x04 \x01(\tR\x04http\"\x82\x01\n" +
+	"\x04http\x18\x04 \x01(\tR\x04http\"\x9c\x01\n" +
 	"\vGroupReport\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12/\n" +
 	"\x06behind\x18\x02 \x03(\v2\x17.quorate.peer.v1.BehindR\x06behind\x12\x16\n" +
 	"\x06absent\x18\x03 \x03(\x04R\x06absent\x12\x14\n" +
-	"\x05level\x18\x04 \x01(\rR\x05level\"6\n" +
+	"\x05level\x18\x04 \x01(\rR\x05level\x12\x18\n" +
+	"\aunheard\x18\x05 \x03(\x04R\aunheard\"6\n" +
 	"\x06Behind\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\x04R\x04node\x12\x18\n" +
 	"\aentries\x18\x02 \x01(\x04R\aentries\";\n" +
