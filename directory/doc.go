@@ -9,7 +9,7 @@
 // The host's duties:
 //  1. Give New the same Founding on every node and at every start.
 //  2. Apply committed entries in order. A fact that is refused changes nothing, on no replica.
-//  3. Propose Left only when the group's applied Raft membership doesn't have the node, and a majority of that membership knows for good that it is committed.
+//  3. Propose Left only when the group's applied Raft membership has taken the node out, and so refuses it for ever, and a majority of that membership knows for good that it is committed.
 //
 // Invariants (checked after every Apply):
 //   - every group has a place to live, on nodes that aren't removed

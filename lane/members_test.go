@@ -286,6 +286,35 @@ func TestChangesThatComeWhileAnotherIsUnderWayAreAllDone(t *testing.T) {
 	})
 }
 
+// TestWhoLeavesBeforeItHasComeIsKeptOut: the cluster hears that it is out only when no leader can let it in any more, not even one whose directory is older. Such a
+// member would end its replica as soon as it hears the news, and its vote might be needed by then.
+func TestWhoLeavesBeforeItHasComeIsKeptOut(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, engine string) {
+		w := newWorld(t, engine, fourShards(), lane.DefaultLimits())
+		w.openAccounts("A", "B", "C")
+		w.accepted(1, addFourth())
+		w.start(4)
+		w.accepted(1, lane.PromoteMember{Node: 4})
+		w.ask(1, lane.PlaceGroup{Group: "bank/C", Members: []raft.NodeID{1, 2, 3, 4}})
+		w.accepted(1, lane.PlaceGroup{Group: "bank/C", Members: []raft.NodeID{1, 2, 3}})
+		w.mustLiveOn("bank/C", 1, 2, 3)
+		left := func() bool {
+			return slices.ContainsFunc(w.lanes[1].Inspect(nil), func(r lane.Replica) bool {
+				return r.Directory != nil && slices.Contains(r.Directory.Group("bank/C").Left, 4)
+			})
+		}
+		for i := 0; !left(); i++ {
+			if i == 60 {
+				t.Fatal("node 4 hasn't left")
+			}
+			w.run(time.Second)
+		}
+		if is := w.engineOf(1, "bank/C").Members(); !slices.Contains(is.Removed, 4) {
+			t.Errorf("node 4 has left, and could still be let in: %+v", is)
+		}
+	})
+}
+
 // TestALearnerIsNeverToLead: the groups' turns go round the voters.
 func TestALearnerIsNeverToLead(t *testing.T) {
 	w := newWorld(t, "quorate", fourShards(), lane.DefaultLimits())

@@ -93,8 +93,8 @@ func (l *Lane) steer(g *group) {
 		return // the leader of the group ends that by itself
 	}
 	l.tellAbsent(g, place, &is)
-	if slices.Equal(is.Voters, voters) && slices.Equal(is.Learners, learners) {
-		if len(learners) == 0 && len(absent(place, &is)) == 0 {
+	if slices.Equal(is.Voters, voters) && slices.Equal(is.Learners, learners) && len(unbarred(place, &is)) == 0 {
+		if len(learners) == 0 && len(place.Leaving) == 0 {
 			g.steered = steered{term: g.term, version: l.followed}
 		}
 		return
@@ -142,7 +142,18 @@ func (l *Lane) nextChanges(status *raft.Status, is *membership.Config, place *di
 			changes = append(changes, membership.Change{Kind: membership.Remove, Node: id})
 		}
 	}
+	if strangers := unbarred(place, is); len(changes) == 0 && len(strangers) > 0 {
+		return []membership.Change{{Kind: membership.AddLearner, Node: strangers[0]}} // the next step takes it out
+	}
 	return changes
+}
+
+// unbarred are those who should leave and have never come. A later leader with an older directory would let them in, after the cluster has heard
+// that they are out. The membership refuses only whom it has had: so they come, as learners, and leave.
+func unbarred(place *directory.Group, is *membership.Config) []raft.NodeID {
+	return slices.DeleteFunc(slices.Clone(place.Leaving), func(id raft.NodeID) bool {
+		return slices.Contains(is.Members(), id) || slices.Contains(is.Removed, id)
+	})
 }
 
 // fit says whether a member answers and has caught up, as its leader knows.
@@ -189,10 +200,11 @@ func (l *Lane) tellAbsent(g *group, place *directory.Group, is *membership.Confi
 	l.read(g, waiter{}, confirmAbsent{})
 }
 
+// absent are those who should leave and are out for ever: no leader can let them in again, however old its directory.
 func absent(place *directory.Group, is *membership.Config) (nodes []raft.NodeID) {
 	members := is.Members()
 	for _, id := range place.Leaving {
-		if !slices.Contains(members, id) {
+		if !slices.Contains(members, id) && slices.Contains(is.Removed, id) {
 			nodes = append(nodes, id)
 		}
 	}
