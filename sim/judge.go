@@ -53,7 +53,7 @@ func (j *judge) onSend(from raft.NodeID, s *lane.Send) {
 	case lane.RaftMessage:
 		j.raft.onSend(from, &m)
 	case lane.BankAnswers:
-		j.banks.onSend(&m)
+		j.banks.onSend(from, &m)
 	}
 }
 

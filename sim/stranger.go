@@ -132,7 +132,7 @@ func (s *stranger) answer(to raft.NodeID, m lane.BankRequests, now mood) {
 		delay += downtime(s.rng)
 	}
 	said := lane.BankAnswers{Bank: foreignBank, Coordinator: m.Coordinator, Answers: answers}
-	s.w.judge.banks.onSend(&said) // in the order in which it decided: what it says may come late, and in any order
+	s.w.judge.banks.hear(&said, 0) // in the order in which it decided: what it says may come late, and in any order
 	s.say(delay, to, said)
 	switch now {
 	case twice:
