@@ -48,6 +48,17 @@ func addFourth() lane.AddMember {
 	return lane.AddMember{Node: 4, Addresses: directory.Addresses{Peer: "10.0.0.4:1", GRPC: "10.0.0.4:2", HTTP: "10.0.0.4:3"}}
 }
 
+// newWorldOfFour is a world with accounts at three banks, of which a fourth node has become a full member.
+func newWorldOfFour(t *testing.T, engine string) *world {
+	t.Helper()
+	w := newWorld(t, engine, fourShards(), lane.DefaultLimits())
+	w.openAccounts("A", "B", "C")
+	w.accepted(1, addFourth())
+	w.start(4)
+	w.accepted(1, lane.PromoteMember{Node: 4})
+	return w
+}
+
 // mustLiveOn waits until the voters of a group are these and nobody else has anything of it.
 func (w *world) mustLiveOn(group lane.GroupID, want ...raft.NodeID) {
 	w.t.Helper()
@@ -222,11 +233,7 @@ func TestABankMovesToOtherNodes(t *testing.T) {
 // TestNobodyLeavesBeforeEverybodyHasCome: until then the move would cost a vote.
 func TestNobodyLeavesBeforeEverybodyHasCome(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, engine string) {
-		w := newWorld(t, engine, fourShards(), lane.DefaultLimits())
-		w.openAccounts("A", "B", "C")
-		w.accepted(1, addFourth())
-		w.start(4)
-		w.accepted(1, lane.PromoteMember{Node: 4})
+		w := newWorldOfFour(t, engine)
 		w.drop = func(to raft.NodeID, m lane.Message) bool {
 			r, ok := m.(lane.RaftMessage)
 			return ok && r.Group == "bank/C" && to == 4
@@ -246,11 +253,7 @@ func TestNobodyLeavesBeforeEverybodyHasCome(t *testing.T) {
 // TestChangesThatComeWhileAnotherIsUnderWayAreAllDone: none has to wait for the end of the one before.
 func TestChangesThatComeWhileAnotherIsUnderWayAreAllDone(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, engine string) {
-		w := newWorld(t, engine, fourShards(), lane.DefaultLimits())
-		w.openAccounts("A", "B", "C")
-		w.accepted(1, addFourth())
-		w.start(4)
-		w.accepted(1, lane.PromoteMember{Node: 4})
+		w := newWorldOfFour(t, engine)
 		for _, ask := range []lane.Ask{
 			lane.PlaceGroup{Group: "bank/C", Members: []raft.NodeID{2, 3}},
 			lane.PlaceGroup{Group: "bank/C", Members: []raft.NodeID{3, 4}},
@@ -290,11 +293,7 @@ func TestChangesThatComeWhileAnotherIsUnderWayAreAllDone(t *testing.T) {
 // member would end its replica as soon as it hears the news, and its vote might be needed by then.
 func TestWhoLeavesBeforeItHasComeIsKeptOut(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, engine string) {
-		w := newWorld(t, engine, fourShards(), lane.DefaultLimits())
-		w.openAccounts("A", "B", "C")
-		w.accepted(1, addFourth())
-		w.start(4)
-		w.accepted(1, lane.PromoteMember{Node: 4})
+		w := newWorldOfFour(t, engine)
 		w.ask(1, lane.PlaceGroup{Group: "bank/C", Members: []raft.NodeID{1, 2, 3, 4}})
 		w.accepted(1, lane.PlaceGroup{Group: "bank/C", Members: []raft.NodeID{1, 2, 3}})
 		w.mustLiveOn("bank/C", 1, 2, 3)

@@ -1,6 +1,10 @@
 package lane
 
-import "github.com/quorate/quorate/raft"
+import (
+	"slices"
+
+	"github.com/quorate/quorate/raft"
+)
 
 // A node that was away while another one joined knows nothing of it: who is in the cluster stands in the log that it has missed. If the newcomer leads
 // the cluster's group by then, the two can't speak to each other, and nobody else would send what is missing. But the node asks for votes, of members that
@@ -20,16 +24,17 @@ func (l *Lane) tellUnheard(from raft.NodeID) {
 // hears nobody must not send leadership in circles: a leader leads for HandOverAfter before it does so, and between two attempts.
 func (c *clusterHost) handOverFor(unheard []raft.NodeID, to raft.NodeID) {
 	l, g := c.lane, c.group
-	status := g.replica.Engine().Status()
-	for _, id := range unheard {
-		if status.TransferTo != 0 || l.heardIn(&status, id) || l.now.Sub(c.handedFor) < l.limits.HandOverAfter {
-			continue
-		}
-		c.handedFor = l.now
-		if err := g.replica.Engine().TransferLeadership(to); err != nil {
-			return // it has no vote now
-		}
-		l.touch(g)
-		l.report(LeadershipOffered{Group: g.id, Term: g.term, To: to})
+	if len(unheard) == 0 || l.now.Sub(c.handedFor) < l.limits.HandOverAfter {
+		return
 	}
+	status := g.replica.Engine().Status()
+	if status.TransferTo != 0 || !slices.ContainsFunc(unheard, func(id raft.NodeID) bool { return !l.heardIn(&status, id) }) {
+		return
+	}
+	c.handedFor = l.now
+	if err := g.replica.Engine().TransferLeadership(to); err != nil {
+		return // it has no vote now
+	}
+	l.touch(g)
+	l.report(LeadershipOffered{Group: g.id, Term: g.term, To: to})
 }

@@ -73,10 +73,9 @@ func (j *judge) afterStep(h *host) {
 		return
 	}
 	h.applied = false
-	j.w.judging = true
+	defer j.seeThrough()()
 	j.raft.afterStep(h)
 	j.order.afterStep(h)
-	j.w.judging = false
 }
 
 // seeThrough lets judges read damaged disks until the returned function is called.
