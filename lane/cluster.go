@@ -24,8 +24,6 @@ type clusterHost struct {
 	waiters  []waiter         // of facts, one each; zero: nobody waits
 	proposed []factBatch
 	lags     map[lagOf]lag
-
-	handedFor time.Time // when this node began to lead, or last handed over for a member that it doesn't hear (unheard.go)
 }
 
 // factBatch remembers who waits for an entry.
@@ -97,7 +95,7 @@ func (c *clusterHost) Checkpoint() []replica.KV { return c.machine.Checkpoint() 
 // Checkpointed needs nothing: all of the directory stays in memory.
 func (c *clusterHost) Checkpointed() {}
 
-func (c *clusterHost) lead() { c.lags, c.handedFor = map[lagOf]lag{}, c.lane.now }
+func (c *clusterHost) lead() { c.lags = map[lagOf]lag{} }
 
 func (c *clusterHost) depose() {
 	for _, waiting := range c.proposed {
@@ -300,7 +298,6 @@ func (l *Lane) receiveGroupReport(from raft.NodeID, m GroupReport) {
 	if !c.group.leading {
 		return
 	}
-	c.handOverFor(m.Unheard, from)
 	for _, b := range m.Behind {
 		c.lags[lagOf{m.Group, b.Node}] = lag{b.Entries, l.now}
 	}

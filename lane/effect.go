@@ -89,8 +89,8 @@ func (a *Answer) Listed() Listing {
 	return *a.Listing
 }
 
-// Message is what lanes say to each other: RaftMessage, BankRequests, BankAnswers, Inquiry, Forward, ForwardReply, Pulse, Register
-// or GroupReport. The list is closed.
+// Message is what lanes say to each other: RaftMessage, BankRequests, BankAnswers, Inquiry, Forward, ForwardReply, Pulse, Register,
+// GroupReport, WhoIsThere or Introduction. The list is closed.
 type Message interface{ isMessage() }
 
 // RaftMessage belongs to the agreement of one group.
@@ -148,8 +148,6 @@ type GroupReport struct {
 	Behind []Behind      // who doesn't vote yet
 	Absent []raft.NodeID // who should leave the group, and is out of it
 	Level  directory.Level
-
-	Unheard []raft.NodeID // ask for votes although there is a leader
 }
 
 // Behind says how many entries a node lacks.
@@ -169,7 +167,7 @@ func (ForwardReply) isMessage() {}
 
 // Report is a fact for logs and metrics: LeaderChanged, LeadershipOffered, BankViolated, BankBreakerMoved, MessageRefused,
 // SnapshotBegun, SnapshotUnreadable, SnapshotInstalled, ReplicaIncomplete, ReplicaRepaired, CheckpointBegun,
-// MembershipProposed or ReplicaRetired. The host chooses words and level.
+// MembershipProposed, ReplicaRetired or NodeIntroduced. The host chooses words and level.
 type Report interface{ isReport() }
 
 // LeaderChanged says who leads a group now, as this node sees it (zero: nobody known).

@@ -50,7 +50,9 @@ type Lane struct {
 	levels    map[raft.NodeID]told // what other nodes can read (level.go)
 	toldLevel time.Time
 
-	toldUnheard time.Time // that a member asks for votes (unheard.go)
+	heardCluster int              // the tick at which the leader of the cluster's group was last heard, or was this node (introduce.go)
+	askedWho     time.Time        // who is there
+	introduced   []directory.Node // by others, and not in the directory yet
 
 	groups  map[GroupID]*group // the replicas on this node
 	order   []*group           // the same, in the order of their coming
@@ -204,6 +206,7 @@ func (l *Lane) tick() (counted int) {
 	}
 	l.register()
 	l.tellLevel()
+	l.askWhoIsThere()
 	l.giveUpSilent()
 	l.gateway.tick(l)
 	if l.now.Sub(l.lastInquiry) >= l.limits.InquireEvery {
@@ -235,6 +238,10 @@ func (l *Lane) receive(from raft.NodeID, message Message) {
 		l.receiveRegister(from, m)
 	case GroupReport:
 		l.receiveGroupReport(from, m)
+	case WhoIsThere:
+		l.send(from, Introduction{Nodes: l.acquaintances()})
+	case Introduction:
+		l.receiveIntroduction(m)
 	default:
 		invariant.Fail("unknown message %T", message)
 	}
@@ -249,9 +256,6 @@ func (l *Lane) receiveRaft(from raft.NodeID, m RaftMessage) {
 		l.report(MessageRefused{From: from, Group: m.Group, Err: fmt.Errorf("it says %d → %d", m.Message.From, m.Message.To)})
 		return
 	}
-	if m.Message.Kind == raft.PreVote && m.Group == ClusterGroup {
-		l.tellUnheard(from)
-	}
 	late := m.Message.Kind == raft.HeartbeatReply && m.Message.Term == g.replica.Engine().Term() // to a beat from before it was quiesced
 	err := g.replica.Step(m.Message)
 	switch {
@@ -259,6 +263,9 @@ func (l *Lane) receiveRaft(from raft.NodeID, m RaftMessage) {
 		l.fail(fmt.Errorf("group %s, message of node %d: %w", g.id, from, err))
 	case err != nil:
 		l.report(MessageRefused{From: from, Group: m.Group, Err: err})
+	}
+	if g.id == ClusterGroup && from == g.replica.Engine().Leader() {
+		l.heardCluster = l.ticks
 	}
 	if g.quiesced && late {
 		l.enqueue(g)

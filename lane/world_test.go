@@ -29,6 +29,7 @@ type world struct {
 	cutOff  raft.NodeID          // goes on, and what it and the others say to each other is lost
 	drop    func(to raft.NodeID, m lane.Message) bool
 	reports map[raft.NodeID][]lane.Report
+	met     map[raft.NodeID][]directory.Node // whom each was told of last
 	answers map[uint64]lane.Answer
 	request uint64
 	start   func(raft.NodeID) // makes one more lane, with an empty disk
@@ -44,7 +45,7 @@ func newWorld(t *testing.T, engine string, d lane.Directory, limits lane.Limits,
 	t.Helper()
 	w := &world{
 		t: t, now: start, lanes: map[raft.NodeID]*lane.Lane{}, frozen: map[raft.NodeID]bool{},
-		reports: map[raft.NodeID][]lane.Report{}, answers: map[uint64]lane.Answer{}, disks: map[raft.NodeID]map[lane.GroupID]*shelf{},
+		reports: map[raft.NodeID][]lane.Report{}, met: map[raft.NodeID][]directory.Node{}, answers: map[uint64]lane.Answer{}, disks: map[raft.NodeID]map[lane.GroupID]*shelf{},
 		writing: map[raft.NodeID][]lane.GroupWrite{},
 	}
 	w.start = func(id raft.NodeID) {
@@ -142,6 +143,9 @@ func (w *world) step(node raft.NodeID, events ...lane.Event) {
 			w.answers[a.Request] = a.Answer
 		}
 		w.reports[at] = append(w.reports[at], effects.Reports...)
+		if effects.Nodes != nil {
+			w.met[at] = effects.Nodes
+		}
 	}
 }
 

@@ -80,8 +80,7 @@ type JoinConfig struct {
 	Peer string `koanf:"peer"`
 	GRPC string `koanf:"grpc"`
 	HTTP string `koanf:"http"`
-	// Peers are those of the cluster now that it didn't begin with. Until this node has the cluster's directory it knows no others, and whoever
-	// leads the directory may be one of them.
+	// Peers are some of the cluster now that it didn't begin with. It is enough that one node of the file is still there: it introduces the others.
 	Peers []PeerConfig `koanf:"peers"`
 }
 

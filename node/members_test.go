@@ -131,3 +131,17 @@ func mustReplaceANode(t *testing.T, engine string, dead bool) {
 	c.mustSettle(tr, 1)
 	c.mustAgree()
 }
+
+// TestANewcomerFindsALeaderThatItsFileDoesNotName: the leader of the directory came later than all that the newcomer's file names, and they introduce the two.
+func TestANewcomerFindsALeaderThatItsFileDoesNotName(t *testing.T) {
+	c := startCluster(t, 3, "quorate")
+	fourth := c.join(1)
+	c.start(fourth)
+	c.accepted(1, lane.PromoteMember{Node: 4})
+	c.livesOn(lane.ClusterGroup, 1, 2, 3, 4)
+	c.accepted(1, lane.TransferLeader{Group: lane.ClusterGroup, To: 4})
+	fifth := c.join(1)
+	c.start(fifth)
+	c.accepted(1, lane.PromoteMember{Node: 5})
+	c.livesOn(lane.ClusterGroup, 1, 2, 3, 4, 5)
+}

@@ -53,6 +53,8 @@ func (n *Node) observe(report lane.Report) {
 	case lane.ReplicaRetired:
 		n.leaders.changed(n, r.Group, 0)
 		n.log.Info("replica retired: the group goes on without this node", "group", r.Group)
+	case lane.NodeIntroduced:
+		n.log.Info("node introduced by another: the directory here is old", "peer", r.Node)
 	case lane.CheckpointBegun:
 		n.log.Debug("checkpoint begun", "group", r.Group, "applied", r.Applied, "keys", r.Keys)
 	}

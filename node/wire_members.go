@@ -17,11 +17,19 @@ func membershipToProto(message lane.Message) *peerv1.Envelope {
 			Disk: m.Disk[:], Peer: m.Addresses.Peer, Grpc: m.Addresses.GRPC, Http: m.Addresses.HTTP,
 		}}}
 	case lane.GroupReport:
-		p := &peerv1.GroupReport{Group: string(m.Group), Absent: raft.Numbers(m.Absent), Level: uint32(m.Level), Unheard: raft.Numbers(m.Unheard)}
+		p := &peerv1.GroupReport{Group: string(m.Group), Absent: raft.Numbers(m.Absent), Level: uint32(m.Level)}
 		for _, b := range m.Behind {
 			p.Behind = append(p.Behind, &peerv1.Behind{Node: uint64(b.Node), Entries: b.Entries})
 		}
 		return &peerv1.Envelope{Message: &peerv1.Envelope_GroupReport{GroupReport: p}}
+	case lane.WhoIsThere:
+		return &peerv1.Envelope{Message: &peerv1.Envelope_WhoIsThere{WhoIsThere: &peerv1.Empty{}}}
+	case lane.Introduction:
+		p := &peerv1.Introduction{}
+		for i := range m.Nodes {
+			p.Nodes = append(p.Nodes, memberToProto(&lane.MemberStatus{Node: m.Nodes[i]}))
+		}
+		return &peerv1.Envelope{Message: &peerv1.Envelope_Introduction{Introduction: p}}
 	}
 	return nil
 }
@@ -32,11 +40,23 @@ func membershipFromProto(e *peerv1.Envelope) (lane.Message, error) {
 		disk, err := diskOf(m.RegisterNode.GetDisk())
 		return lane.Register{Disk: disk, Addresses: addressesOf(m.RegisterNode)}, err
 	case *peerv1.Envelope_GroupReport:
-		report := lane.GroupReport{Group: lane.GroupID(m.GroupReport.GetGroup()), Absent: nodeIDs(m.GroupReport.GetAbsent()), Level: directory.Level(m.GroupReport.GetLevel()), Unheard: nodeIDs(m.GroupReport.GetUnheard())}
+		report := lane.GroupReport{Group: lane.GroupID(m.GroupReport.GetGroup()), Absent: nodeIDs(m.GroupReport.GetAbsent()), Level: directory.Level(m.GroupReport.GetLevel())}
 		for _, b := range m.GroupReport.GetBehind() {
 			report.Behind = append(report.Behind, lane.Behind{Node: raft.NodeID(b.GetNode()), Entries: b.GetEntries()})
 		}
 		return report, nil
+	case *peerv1.Envelope_WhoIsThere:
+		return lane.WhoIsThere{}, nil
+	case *peerv1.Envelope_Introduction:
+		introduction := lane.Introduction{}
+		for _, p := range m.Introduction.GetNodes() {
+			member, err := memberFromProto(p)
+			if err != nil {
+				return nil, err
+			}
+			introduction.Nodes = append(introduction.Nodes, member.Node)
+		}
+		return introduction, nil
 	}
 	return nil, fmt.Errorf("%w: of no known kind", errMalformed)
 }

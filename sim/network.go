@@ -308,7 +308,11 @@ func digest(message lane.Message) uint64 {
 			h = mix(h, hashString(string(q.Group))^uint64(q.Term)<<32^uint64(q.Last))
 		}
 	case lane.GroupReport:
-		h = mix(hashString(string(m.Group)), uint64(m.Level)<<32^uint64(len(m.Unheard))<<48^uint64(len(m.Behind))<<16^uint64(len(m.Absent)))
+		h = mix(hashString(string(m.Group)), uint64(m.Level)<<32^uint64(len(m.Behind))<<16^uint64(len(m.Absent)))
+	case lane.Introduction:
+		for i := range m.Nodes {
+			h = mix(h, uint64(m.Nodes[i].ID)<<8^uint64(m.Nodes[i].Role))
+		}
 	case lane.Forward:
 		h = mix(hashString(string(m.Group)), m.Request)
 	case lane.ForwardReply:

@@ -47,6 +47,7 @@ func TestSeedsThatFailed(t *testing.T) {
 		0x18e2a:  "the judge didn't wait for a hold whose end was named by a clock 22 s ahead of its leader's",
 		0xf5891:  "the judge compared books of which one half had come with a snapshot, and the other not yet",
 		0x3d271d: "a node had been away while the leader of the cluster's group joined, and the two never heard each other",
+		0x6b4bb2: "a learner had been away while a newcomer came to lead the cluster's group, and asked nobody for votes, so that nobody told the leader of it",
 		0x2dc7be: "a leader whose directory was old let a member in that the cluster had heard was out: it had never been in",
 		0x5ba245: "the judge took the late word of a leader that was paused for one that takes back what its successor had said",
 		0x30db2:  "the judge tried all orders of twenty reads at once, and never ended",

@@ -98,6 +98,14 @@ func describe(of any) string {
 			s += fmt.Sprintf(" quiesces %s in term %d at %d", q.Group, q.Term, q.Last)
 		}
 		return s
+	case lane.WhoIsThere:
+		return "asks who is there"
+	case lane.Introduction:
+		s := "introduces"
+		for _, n := range m.Nodes {
+			s += fmt.Sprintf(" node %d", n.ID)
+		}
+		return s
 	case lane.Forward:
 		return fmt.Sprintf("forward %d to %s: %s", m.Request, m.Group, describe(m.Ask))
 	case lane.ForwardReply:
