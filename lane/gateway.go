@@ -33,6 +33,8 @@ type openAsk struct {
 	sentAt time.Time
 	sent   int // how often somebody was asked: from then on something may have happened
 	closed bool
+
+	turnedAway bool // by the one asked last, who had too much to do
 }
 
 func newGateway() gateway { return gateway{open: map[uint64]*openAsk{}} }
@@ -103,7 +105,7 @@ func (w *gateway) dispatch(l *Lane, a *openAsk) {
 	if leader == 0 {
 		return
 	}
-	a.sentAt = l.now
+	a.sentAt, a.turnedAway = l.now, false
 	a.sent++
 	if leader == l.node {
 		l.serve(waiterAt(l.node, a.Request), a.group, a.Ask)
@@ -123,8 +125,7 @@ func (w *gateway) tick(l *Lane) {
 			continue
 		}
 		kept = append(kept, a)
-		remote := a.target != 0 && a.target != l.node
-		if a.target == 0 || (remote && l.now.Sub(a.sentAt) >= a.wait(l.limits.ReforwardAfter)) {
+		if wait, repeat := a.repeatAfter(l); repeat && l.now.Sub(a.sentAt) >= wait {
 			w.dispatch(l, a)
 		}
 	}
@@ -144,8 +145,18 @@ func (w *gateway) expire(l *Lane, a *openAsk) {
 	}
 }
 
-// wait doubles with every time that the request was sent, up to fourfold: a leader that is alive and answers late has too much to do already.
-func (a *openAsk) wait(first time.Duration) time.Duration { return first << min(max(a.sent-1, 0), 2) }
+// repeatAfter says how long after it was sent last a request is sent again, if it ever is. Where an answer is owed the time doubles with every time that it was
+// sent, up to fourfold: a leader that is alive and answers late has too much to do already.
+func (a *openAsk) repeatAfter(l *Lane) (wait time.Duration, repeat bool) {
+	switch first := l.limits.ReforwardAfter; {
+	case a.turnedAway:
+		return first, true
+	case a.target == 0:
+		return 0, true
+	default:
+		return first << min(max(a.sent-1, 0), 2), a.target != l.node
+	}
+}
 
 // leaderMoved asks the new leader what the old one still owes.
 func (w *gateway) leaderMoved(l *Lane, id GroupID) {
@@ -211,6 +222,16 @@ func changes(ask Ask) bool {
 	return false
 }
 
+// answered takes a leader's answer. One that has too much to do has not taken this copy of a request, and another may be on its way to be taken: rather than
+// leave a client with "unknown", the request is asked again.
+func (w *gateway) answered(l *Lane, a *openAsk, answer Answer) {
+	if a.sent > 1 && changes(a.Ask) && errors.Is(answer.Err, transfer.ErrBusy) {
+		a.turnedAway = true
+		return
+	}
+	w.close(l, a, answer)
+}
+
 func (w *gateway) close(l *Lane, a *openAsk, answer Answer) {
 	a.closed = true
 	answer.Err = a.truthful(answer.Err)
@@ -263,7 +284,7 @@ func (w *gateway) forwardReplied(l *Lane, from raft.NodeID, m ForwardReply) {
 		l.report(MessageRefused{From: from, Group: a.group, Err: fmt.Errorf("the answer to request %d is about transfer %s", m.Request, m.Answer.Transfer.Transfer.ID)})
 		return
 	}
-	w.close(l, a, m.Answer)
+	w.answered(l, a, m.Answer)
 }
 
 // fits says whether an answer from another node can be the answer to this request: request numbers of an earlier life
@@ -287,7 +308,7 @@ func (l *Lane) answer(w waiter, answer Answer) {
 		return
 	}
 	if a := l.gateway.open[w.Request]; a != nil {
-		l.gateway.close(l, a, answer)
+		l.gateway.answered(l, a, answer)
 	}
 }
 

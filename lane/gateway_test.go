@@ -162,19 +162,48 @@ func TestARefusalIsBelievedOnlyIfTheRequestWasSentOnce(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		wait time.Duration
+		said *transfer.Error
 		want *transfer.Error
 	}{
-		{"sent once", 0, transfer.ErrBusy},
-		{"sent again after silence", 1100 * time.Millisecond, transfer.ErrOutcomeUnknown},
+		{"sent once", 0, transfer.ErrBusy, transfer.ErrBusy},
+		{"sent again after silence", 1100 * time.Millisecond, transfer.ErrBankUnavailable, transfer.ErrOutcomeUnknown},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l := newLane(t)
 			l.Step(start, []lane.Event{lane.Asked{Request: 1, Until: start.Add(time.Minute), Ask: lane.Submit{Transfer: transferOf(1)}}})
 			l.Step(start.Add(test.wait), nil)
-			busy := lane.ForwardReply{Request: 1, Answer: lane.Answer{Err: transfer.ErrBusy}}
-			mustRefuse(t, l.Step(start.Add(test.wait), []lane.Event{lane.Received{From: 1, Message: busy}}), test.want)
+			refused := lane.ForwardReply{Request: 1, Answer: lane.Answer{Err: test.said}}
+			mustRefuse(t, l.Step(start.Add(test.wait), []lane.Event{lane.Received{From: 1, Message: refused}}), test.want)
 		})
 	}
+}
+
+// TestWhoWasSentTwiceIsNotTurnedAway: the first copy may be carried out, so that "busy" would be wrong and "unknown" of no use. It is asked again until the answer is
+// certain, or too late.
+func TestWhoWasSentTwiceIsNotTurnedAway(t *testing.T) {
+	l := newLane(t)
+	until := start.Add(30 * time.Second)
+	l.Step(start, []lane.Event{lane.Asked{Request: 1, Until: until, Ask: lane.Submit{Transfer: transferOf(1)}}})
+	asked, busy := 0, lane.ForwardReply{Request: 1, Answer: lane.Answer{Err: transfer.ErrBusy}}
+	for now := start.Add(50 * time.Millisecond); now.Before(until); now = now.Add(50 * time.Millisecond) {
+		effects := l.Step(now, nil)
+		for _, s := range effects.Send {
+			if _, is := s.Message.(lane.Forward); !is {
+				continue
+			}
+			asked++
+			if e := l.Step(now, []lane.Event{lane.Received{From: s.To, Message: busy}}); len(e.Answers) > 0 {
+				t.Fatalf("answered %+v", e.Answers)
+			}
+		}
+		if len(effects.Answers) > 0 {
+			t.Fatalf("answered %+v", effects.Answers)
+		}
+	}
+	if asked < 20 || asked > 30 {
+		t.Errorf("asked %d times in half a minute", asked)
+	}
+	mustRefuse(t, l.Step(until, nil), transfer.ErrOutcomeUnknown)
 }
 
 // unsafeEngine is an engine that has heard of a second leader in its term.
