@@ -12,6 +12,8 @@ import (
 // gives up when ctx ends. Errors wrap a *transfer.Error; one of KindUnknown means that the
 // request may still take effect.
 type Backend interface {
+	// Full says why transfers would be turned away at the door (ErrBusy, ErrStopping), at next to no cost; nil: there is room for now.
+	Full() error
 	// Submit hands over validated transfers and waits for each outcome. The two slices of the
 	// result have the length of the argument: errs[i] is nil or says why records[i] is not an outcome.
 	Submit(ctx context.Context, transfers []transfer.Transfer) (records []transfer.Record, errs []error)

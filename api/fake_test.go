@@ -38,6 +38,7 @@ type fake struct {
 	fail   error               // every method's answer, if set
 	groups []api.GroupStatus
 	leader string         // what Leader says
+	full   error          // what Full says
 	later  sync.WaitGroup // goroutines of SubmitEach
 
 	members []api.Member
@@ -90,6 +91,13 @@ func (f *fake) Submit(ctx context.Context, transfers []transfer.Transfer) ([]tra
 		}
 	}
 	return records, errs
+}
+
+// Full says what was set.
+func (f *fake) Full() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.full
 }
 
 // SubmitEach tells what Submit gives, from another goroutine and in the wrong order.

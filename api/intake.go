@@ -272,12 +272,20 @@ func (c codec) Name() string { return c.plain.Name() }
 func (c codec) Marshal(v any) (mem.BufferSlice, error) { return c.plain.Marshal(v) }
 
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	if e, is := v.(*envelope); is {
-		e.err = c.plain.Unmarshal(data, e.message)
+	switch v := v.(type) {
+	case *envelope:
+		if sealed, is := v.message.(*sealed); is {
+			sealed.bytes = data.Materialize()
+			return nil
+		}
+		v.err = c.plain.Unmarshal(data, v.message)
 		return nil
 	}
 	return c.plain.Unmarshal(data, v)
 }
+
+// sealed is a message that isn't read yet.
+type sealed struct{ bytes []byte }
 
 func readInto(m any, from func(any) error) error {
 	e := &envelope{message: m}
@@ -285,9 +293,13 @@ func readInto(m any, from func(any) error) error {
 		return err
 	}
 	if e.err != nil {
-		return fmt.Errorf("%w: the message is not one of this method: %v", transfer.ErrInvalidRequest, e.err)
+		return notOfMethod(e.err)
 	}
 	return nil
+}
+
+func notOfMethod(err error) error {
+	return fmt.Errorf("%w: the message is not one of this method: %v", transfer.ErrInvalidRequest, err)
 }
 
 // registrar offers services whose messages are read through the intake.

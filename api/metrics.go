@@ -114,6 +114,18 @@ func (m *Metrics) submittedOne(since time.Time, record *transfer.Record, err err
 	}
 }
 
+// refused counts transfers that were turned away together, as they came.
+func (m *Metrics) refused(count int, err error) {
+	c := m.countersOf(endOf(nil, err))
+	c.transfers.Add(float64(count))
+	for range count {
+		c.lasted.Observe(0)
+	}
+	if c.turned != nil {
+		c.turned.Add(float64(count))
+	}
+}
+
 func (m *Metrics) countersOf(e ended) *counters {
 	m.mu.RLock()
 	c := m.ends[e]

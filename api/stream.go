@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
 	"github.com/quorate/quorate/transfer"
@@ -45,7 +48,7 @@ type flow struct {
 
 	mu     sync.Mutex // guards all below
 	ready  []told
-	open   int               // transfers that were read and whose result hasn't been taken by write
+	open   int               // transfers that were read and whose result hasn't been collected by write
 	forget map[uint64]func() // ends a request that isn't finished, by the number of its first transfer
 	ended  bool              // nothing more is read
 	broken bool              // and nobody listens any more
@@ -61,6 +64,8 @@ type told struct {
 	omitContent bool
 	record      transfer.Record
 	err         error
+	refusal     *quoratev1.Error // instead of err: what a whole request was turned away with
+	together    int              // if not zero: the refusal is that of so many transfers, the first of which has the number
 }
 
 // read takes requests until the client has sent its last, the stream breaks, or a handler's panic was survived.
@@ -71,7 +76,8 @@ func (f *flow) read(g *guard) {
 		}
 	}()
 	for number := uint64(1); f.waitForRoom(); {
-		request, err := f.stream.Recv()
+		var message sealed
+		err := f.stream.RecvMsg(&message)
 		switch {
 		case errors.Is(err, io.EOF):
 			f.end(nil, false)
@@ -80,8 +86,26 @@ func (f *flow) read(g *guard) {
 			f.end(err, true)
 			return
 		}
-		number += f.submit(number, request)
+		count, err := f.take(number, message.bytes)
+		if err != nil {
+			f.end(err, true)
+			return
+		}
+		number += count
 	}
+}
+
+// take hands a request's transfers over; the first has a number. It says how many there are.
+func (f *flow) take(first uint64, message []byte) (count uint64, err error) {
+	ctx, refused := f.door.enterGRPC(f.stream.Context(), operationOf(quoratev1.TransferService_StreamTransfers_FullMethodName), "") // a stream may outlive its caller's rights
+	if full := f.desk.backend.Full(); full != nil && refused == nil {
+		return f.turnAway(first, message, full)
+	}
+	request := &quoratev1.StreamTransfersRequest{}
+	if err := proto.Unmarshal(message, request); err != nil {
+		return 0, notOfMethod(err)
+	}
+	return f.submit(ctx, first, request, refused), nil
 }
 
 // waitForRoom returns false when nothing more is to be read.
@@ -102,11 +126,9 @@ func (f *flow) waitForRoom() bool {
 	}
 }
 
-// submit hands a request's transfers over; the first has a number. It says how many there are.
-func (f *flow) submit(first uint64, r *quoratev1.StreamTransfersRequest) uint64 {
+func (f *flow) submit(ctx context.Context, first uint64, r *quoratev1.StreamTransfersRequest, refused error) uint64 {
 	specs := r.GetTransfers()
 	orders := make([]order, len(specs))
-	ctx, refused := f.door.enterGRPC(f.stream.Context(), operationOf(quoratev1.TransferService_StreamTransfers_FullMethodName), "") // a stream may outlive its caller's rights
 	for i, spec := range specs {
 		switch orders[i] = orderOfSpec(spec); {
 		case refused != nil:
@@ -144,6 +166,90 @@ func (f *flow) submit(first uint64, r *quoratev1.StreamTransfersRequest) uint64 
 	return uint64(len(specs))
 }
 
+// turnAway refuses a whole request, of which it reads as little as it can: a server that has too much to do must not spend on what it won't do.
+func (f *flow) turnAway(first uint64, message []byte, full error) (count uint64, err error) {
+	specs, together, err := glance(message)
+	if err != nil {
+		return 0, notOfMethod(err)
+	}
+	refusal := protoOfFailure(full)
+	said := []told{{number: first, refusal: refusal, together: len(specs)}}
+	if !together || len(specs) == 0 {
+		said = said[:0]
+		for i, spec := range specs {
+			id, err := idOfSpec(spec)
+			if err != nil {
+				return 0, notOfMethod(err)
+			}
+			said = append(said, told{number: first + uint64(i), idText: id, refusal: refusal})
+		}
+	}
+	f.desk.count.refused(len(specs), full)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open += len(specs)
+	f.ready = append(f.ready, said...)
+	poke(f.wake)
+	return uint64(len(specs)), nil
+}
+
+// Numbers of fields, as in the proto.
+const (
+	transfersField = 1 // of StreamTransfersRequest
+	togetherField  = 3
+	idField        = 1 // of TransferSpec
+)
+
+// glance reads of a StreamTransfersRequest only what is needed to refuse it.
+func glance(message []byte) (specs [][]byte, together bool, err error) {
+	err = eachField(message, func(number protowire.Number, kind protowire.Type, value []byte) error {
+		switch {
+		case number == transfersField && kind == protowire.BytesType:
+			spec, _ := protowire.ConsumeBytes(value)
+			specs = append(specs, spec)
+		case number == togetherField && kind == protowire.VarintType:
+			v, _ := protowire.ConsumeVarint(value)
+			together = v != 0
+		}
+		return nil
+	})
+	return specs, together, err
+}
+
+// idOfSpec is the id of a TransferSpec, as it was sent.
+func idOfSpec(spec []byte) (id string, err error) {
+	err = eachField(spec, func(number protowire.Number, kind protowire.Type, value []byte) error {
+		if number != idField || kind != protowire.BytesType {
+			return nil
+		}
+		text, _ := protowire.ConsumeBytes(value)
+		if id = string(text); !utf8.Valid(text) {
+			return errors.New("an id is not UTF-8")
+		}
+		return nil
+	})
+	return id, err
+}
+
+// eachField goes through a message's fields; value is as it was encoded, and whole.
+func eachField(message []byte, do func(number protowire.Number, kind protowire.Type, value []byte) error) error {
+	for len(message) > 0 {
+		number, kind, size := protowire.ConsumeTag(message)
+		if size < 0 {
+			return protowire.ParseError(size)
+		}
+		message = message[size:]
+		if size = protowire.ConsumeFieldValue(number, kind, message); size < 0 {
+			return protowire.ParseError(size)
+		}
+		if err := do(number, kind, message[:size]); err != nil {
+			return err
+		}
+		message = message[size:]
+	}
+	return nil
+}
+
 // poke leaves a token, unless there is one.
 func poke(c chan struct{}) {
 	select {
@@ -177,7 +283,7 @@ func (f *flow) write(draining context.Context) error {
 		}
 		var last bool
 		var err error
-		ready, last, err = f.take(ready)
+		ready, last, err = f.collect(ready)
 		for first := 0; first < len(ready); first += BatchMax {
 			part := ready[first:min(len(ready), first+BatchMax)]
 			if err := f.stream.Send(f.response(part)); err != nil {
@@ -190,27 +296,37 @@ func (f *flow) write(draining context.Context) error {
 	}
 }
 
-// take takes everything that is ready. reuse is what it gave before.
-func (f *flow) take(reuse []told) (ready []told, last bool, err error) {
+// collect takes everything that is ready. reuse is what it gave before.
+func (f *flow) collect(reuse []told) (ready []told, last bool, err error) {
 	clear(reuse)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	ready, f.ready = f.ready, reuse[:0]
-	f.open -= len(ready)
+	for i := range ready {
+		f.open -= max(1, ready[i].together)
+	}
 	poke(f.room)
 	return ready, f.ended && (f.broken || f.open == 0), f.err
 }
 
 func (f *flow) response(ready []told) *quoratev1.StreamTransfersResponse {
-	out := &quoratev1.StreamTransfersResponse{Results: make([]*quoratev1.TransferResult, len(ready)), Leader: f.desk.backend.Leader()}
+	out := &quoratev1.StreamTransfersResponse{Results: make([]*quoratev1.TransferResult, 0, len(ready)), Leader: f.desk.backend.Leader()}
 	for i := range ready {
-		out.Results[i] = ready[i].result()
+		if t := &ready[i]; t.together > 0 {
+			out.Refusals = append(out.Refusals, &quoratev1.TransferRefusal{FirstNumber: t.number, Count: uint64(t.together), Error: t.refusal})
+			continue
+		}
+		out.Results = append(out.Results, ready[i].result())
 	}
 	return out
 }
 
 func (t *told) result() *quoratev1.TransferResult {
 	out := &quoratev1.TransferResult{Id: t.idText, Number: t.number}
+	if t.refusal != nil {
+		out.Result = &quoratev1.TransferResult_Error{Error: t.refusal}
+		return out
+	}
 	if t.err != nil {
 		if !t.id.IsZero() {
 			out.Id = t.id.String()

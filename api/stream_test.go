@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/quorate/quorate/api"
 	"github.com/quorate/quorate/pki"
@@ -120,6 +121,72 @@ func TestARefusalOnAStreamSaysWhenToAskAgain(t *testing.T) {
 	sendTransfers(t, s, spec(numbered(1)))
 	if e := results(t, s, 1)[1].GetError(); e.GetCode() != "busy" || !e.GetRetryable() || e.GetRetryAfter().AsDuration() <= 0 {
 		t.Errorf("got %v", e)
+	}
+}
+
+// TestAFullServerTurnsRequestsAwayUnread: each transfer hears so by itself, or all of a request together if its client wants that. Nothing is handed over, and the
+// stream goes on.
+func TestAFullServerTurnsRequestsAwayUnread(t *testing.T) {
+	w := open(t, nil)
+	w.fake.set(func(f *fake) { f.full = transfer.ErrBusy })
+	s := openStream(t, w)
+	sendTransfers(t, s, spec(numbered(1)), spec("nonsense"))
+	for number, r := range results(t, s, 2) {
+		if e := r.GetError(); r.GetId() != []string{numbered(1), "nonsense"}[number-1] || e.GetCode() != "busy" || !e.GetRetryable() || e.GetRetryAfter().AsDuration() <= 0 {
+			t.Errorf("number %d: %v", number, r)
+		}
+	}
+	for _, specs := range [][]*quoratev1.TransferSpec{nil, {spec(numbered(3)), spec(numbered(4)), spec(numbered(5))}} {
+		if err := s.Send(&quoratev1.StreamTransfersRequest{Transfers: specs, OmitContent: true, RefuseTogether: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var r *quoratev1.StreamTransfersResponse
+	for len(r.GetRefusals()) == 0 {
+		var err error
+		if r, err = s.Recv(); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.GetResults()) > 0 {
+			t.Fatalf("a result of its own: %v", r)
+		}
+	}
+	if f := r.GetRefusals()[0]; f.GetFirstNumber() != 3 || f.GetCount() != 3 || f.GetError().GetCode() != "busy" || f.GetError().GetOutcome() != quoratev1.Outcome_OUTCOME_NOT_APPLIED {
+		t.Errorf("got %v", f)
+	}
+	if n := len(w.fake.seen); n != 0 {
+		t.Errorf("%d were handed over", n)
+	}
+	w.fake.set(func(f *fake) { f.full = nil })
+	sendTransfers(t, s, spec(numbered(6)))
+	if got := results(t, s, 1)[6].GetTransfer(); got.GetId() != numbered(6) {
+		t.Errorf("when there is room: %v", got)
+	}
+	if err := s.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("the stream ends with %v: it owes nothing", err)
+	}
+}
+
+// TestAFullServerReadsNoRubbish: what isn't a request ends its stream, room or not.
+func TestAFullServerReadsNoRubbish(t *testing.T) {
+	for _, full := range []error{nil, transfer.ErrBusy} {
+		w := open(t, nil)
+		w.fake.set(func(f *fake) { f.full = full })
+		for _, rubbish := range [][]byte{{0x0a}, {0x0a, 5, 1}, {0x0a, 4, 0x0a, 2, 0xff, 0xfe}, {7}} {
+			s := openStream(t, w)
+			if err := s.SendMsg(&wrapperspb.BytesValue{Value: []byte("x")}); err != nil { // field 1: a transfer of one byte that isn't one
+				t.Fatal(err)
+			}
+			empty := &quoratev1.StreamTransfersRequest{}
+			empty.ProtoReflect().SetUnknown(rubbish)
+			_ = s.SendMsg(empty) // the stream has ended, perhaps
+			if _, err := s.Recv(); status.Code(err) != codes.InvalidArgument {
+				t.Errorf("full: %v, %x: %v", full, rubbish, err)
+			}
+		}
 	}
 }
 

@@ -29,6 +29,9 @@ type Backend struct {
 // New makes the backend of a running node. Keep it as long as the node: it remembers how long syncs took lately.
 func New(n *node.Node, version string) *Backend { return &Backend{node: n, version: version} }
 
+// Full says why the node would turn transfers away at the door; nil: there is room.
+func (b *Backend) Full() error { return b.node.Full() }
+
 // Submit hands over all transfers in one event of the lane, so that they share a log entry and a sync.
 func (b *Backend) Submit(ctx context.Context, transfers []transfer.Transfer) ([]transfer.Record, []error) {
 	asks := make([]lane.Ask, len(transfers))

@@ -142,9 +142,7 @@ func (c *Client) submitOnce(ctx context.Context, a *attempts, open []*submission
 // read takes the record from a result, or says why there is none.
 func (s *submission) read(r *quoratev1.TransferResult) *failure {
 	if e := r.GetError(); e != nil {
-		f := failureOfKind(tell(transfer.Code(e.GetCode()), kindOfResult(e), e.GetMessage()))
-		f.after = e.GetRetryAfter().AsDuration()
-		return &f
+		return failureOfResult(e)
 	}
 	record, err := recordOf(r.GetTransfer())
 	if err == nil && record.Transfer.ID != s.transfer.ID {
@@ -158,6 +156,12 @@ func (s *submission) read(r *quoratev1.TransferResult) *failure {
 	record.Transfer.HoldUntil = until
 	s.result.Record, s.result.Err = record, nil
 	return nil
+}
+
+func failureOfResult(e *quoratev1.Error) *failure {
+	f := failureOfKind(tell(transfer.Code(e.GetCode()), kindOfResult(e), e.GetMessage()))
+	f.after = e.GetRetryAfter().AsDuration()
+	return &f
 }
 
 // kindOfResult guesses the kind of a code that this version doesn't know.

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -42,6 +43,7 @@ type fakeNode struct {
 	script func(call int, ctx context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error)
 	fail   error // of reads
 	door   error // refuses every stream
+	full   int   // so many more requests of streams are turned away together
 	leader string
 	breaks *breaks // of watches; nil: they go on
 }
@@ -93,6 +95,14 @@ func (n *fakeNode) SubmitTransfers(ctx context.Context, r *quoratev1.SubmitTrans
 }
 
 // StreamTransfers answers one request after another as SubmitTransfers does; an error of the script ends the stream.
+// turnsAway counts down the requests that find the node full.
+func (n *fakeNode) turnsAway() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.full--
+	return n.full >= 0
+}
+
 func (n *fakeNode) StreamTransfers(stream grpc.BidiStreamingServer[quoratev1.StreamTransfersRequest, quoratev1.StreamTransfersResponse]) error {
 	n.mu.Lock()
 	door, leader := n.door, n.leader
@@ -107,6 +117,18 @@ func (n *fakeNode) StreamTransfers(stream grpc.BidiStreamingServer[quoratev1.Str
 		r, err := stream.Recv()
 		if err != nil {
 			return nil
+		}
+		if n.turnsAway() {
+			busy := &quoratev1.Error{Code: "busy", Message: "full", Retryable: true, Outcome: quoratev1.Outcome_OUTCOME_NOT_APPLIED}
+			refusal := &quoratev1.TransferRefusal{FirstNumber: number, Count: uint64(len(r.GetTransfers())), Error: busy}
+			if !r.GetRefuseTogether() {
+				return errors.New("the client doesn't say that it understands refusals")
+			}
+			if err := stream.Send(&quoratev1.StreamTransfersResponse{Refusals: []*quoratev1.TransferRefusal{refusal}}); err != nil {
+				return err
+			}
+			number += uint64(len(r.GetTransfers()))
+			continue
 		}
 		answer, err := n.SubmitTransfers(stream.Context(), &quoratev1.SubmitTransfersRequest{Transfers: r.GetTransfers()})
 		if err != nil {

@@ -180,7 +180,7 @@ func (s *stream) take() *quoratev1.StreamTransfersRequest {
 	if n == 0 {
 		return nil
 	}
-	request := &quoratev1.StreamTransfersRequest{Transfers: make([]*quoratev1.TransferSpec, n), OmitContent: true}
+	request := &quoratev1.StreamTransfersRequest{Transfers: make([]*quoratev1.TransferSpec, n), OmitContent: true, RefuseTogether: true}
 	for i, t := range s.waiting[:n] {
 		s.sent++
 		t.number = s.sent
@@ -210,6 +210,9 @@ func (s *stream) receive(rpc grpc.BidiStreamingClient[quoratev1.StreamTransfersR
 		for _, r := range response.GetResults() {
 			s.answer(r)
 		}
+		for _, r := range response.GetRefusals() {
+			s.refuse(r)
+		}
 	}
 }
 
@@ -220,13 +223,28 @@ func (s *stream) enter() {
 }
 
 func (s *stream) answer(r *quoratev1.TransferResult) {
-	s.mu.Lock()
-	t := s.open[r.GetNumber()]
-	delete(s.open, r.GetNumber())
-	s.mu.Unlock()
-	if t != nil { // else nobody waits any more
+	if t := s.close(r.GetNumber()); t != nil {
 		t.done <- t.submission.read(r)
 	}
+}
+
+// refuse answers all that were turned away together. More than a request holds is nothing that a node says.
+func (s *stream) refuse(r *quoratev1.TransferRefusal) {
+	f := failureOfResult(r.GetError())
+	for i := range min(r.GetCount(), batchMax) {
+		if t := s.close(r.GetFirstNumber() + i); t != nil {
+			t.done <- f
+		}
+	}
+}
+
+// close takes a ticket out that has its result; nil if nobody waits any more.
+func (s *stream) close(number uint64) *ticket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.open[number]
+	delete(s.open, number)
+	return t
 }
 
 // end answers everybody. What was sent may have been carried out, unless the node refused the whole stream at the door.

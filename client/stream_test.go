@@ -83,6 +83,23 @@ func TestARefusalAtTheDoorIsFinal(t *testing.T) {
 	}
 }
 
+// Whoever finds a node full asks again, with the same id, and nobody else hears of it.
+func TestWhoIsTurnedAwayTogetherAsksAgain(t *testing.T) {
+	n := startNode(t)
+	n.set(func(n *fakeNode) { n.full = 3 })
+	ctx, c := dial(t, n.address)
+	var group sync.WaitGroup
+	for range 50 {
+		group.Go(func() {
+			id := client.NewID()
+			if r, err := c.Transfer(ctx, rent(id)); err != nil || r.Transfer.ID != id || r.State != transfer.Committed {
+				t.Errorf("%+v, %v", r, err)
+			}
+		})
+	}
+	group.Wait()
+}
+
 // What is on a stream when it breaks is asked for again, with the same id, by everybody who waits.
 func TestEverybodyOnABrokenStreamAsksAgain(t *testing.T) {
 	a, b := startNode(t), startNode(t)

@@ -28,8 +28,10 @@ type call struct {
 	tell      func(i int, answer lane.Answer) // instead of answers and finished
 }
 
-// callsMax bounds the requests that are open at once; more are turned away before they reach the inbox.
-const callsMax = 1 << 16
+// callsMax bounds the requests that are open at once: whoever finds so many before him is turned away, and that costs next to nothing here. It is less than what
+// the lane would refuse one by one. A batch that finds fewer is let in whole, however long it is; so is who asks only how this node is, which he wants to know
+// most of all when it has too much to do.
+const callsMax = 4 << 10
 
 // waitMax bounds how long a request may wait whose context has no deadline.
 const waitMax = 30 * time.Second
@@ -42,7 +44,7 @@ func (n *Node) Do(ctx context.Context, asks ...lane.Ask) []lane.Answer {
 		until = time.Now().Add(waitMax)
 	}
 	c := &call{count: len(asks), answers: make([]lane.Answer, len(asks)), finished: make(chan struct{})}
-	if err := n.calls.begin(c); err != nil {
+	if err := n.calls.begin(c, isStatus(asks)); err != nil {
 		return failAll(len(asks), err)
 	}
 	events := make([]lane.Event, len(asks))
@@ -73,7 +75,7 @@ type Timed struct {
 // goroutine, possibly before DoEach returns, and must neither block nor call the node. After forget it isn't called any more.
 func (n *Node) DoEach(asks []Timed, tell func(i int, answer lane.Answer)) (forget func()) {
 	c := &call{count: len(asks), tell: tell}
-	if err := n.calls.begin(c); err != nil {
+	if err := n.calls.begin(c, false); err != nil {
 		for i := range asks {
 			tell(i, lane.Answer{Err: err})
 		}
@@ -104,15 +106,38 @@ func failAll(count int, err error) []lane.Answer {
 	return answers
 }
 
-// begin numbers a call's requests. Numbers are never used twice.
-func (c *calls) begin(new *call) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// Full says why this node would turn a request away at the door; nil: there is room. It may be called from any goroutine.
+func (n *Node) Full() error {
+	n.calls.mu.Lock()
+	defer n.calls.mu.Unlock()
+	return n.calls.full()
+}
+
+// full is called with mu.
+func (c *calls) full() error {
 	if c.done {
 		return transfer.ErrStopping
 	}
-	if len(c.open)+new.count > callsMax {
-		return fmt.Errorf("%w: %d requests are open at this node", transfer.ErrBusy, len(c.open))
+	if open := len(c.open); open >= callsMax {
+		return fmt.Errorf("%w: %d requests are open at this node", transfer.ErrBusy, open)
+	}
+	return nil
+}
+
+func isStatus(asks []lane.Ask) bool {
+	if len(asks) != 1 {
+		return false
+	}
+	_, is := asks[0].(lane.GetStatus)
+	return is
+}
+
+// begin numbers a call's requests. Numbers are never used twice.
+func (c *calls) begin(new *call, always bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.full(); err != nil && (!always || c.done) {
+		return err
 	}
 	new.first, new.remaining = c.next+1, new.count
 	for i := range new.count {

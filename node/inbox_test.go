@@ -50,30 +50,43 @@ func TestACrowdAtTheDoorDelaysNoPeer(t *testing.T) {
 	}
 }
 
-// A batch that finds room is let in whole. The next is turned away as busy, but for who asks only how the node is; and let in when there is room again.
-func TestAFullInboxTurnsClientsAway(t *testing.T) {
+func TestAClosedInboxTurnsClientsAway(t *testing.T) {
 	b := newInbox(inboxMax)
-	timer := time.NewTimer(10 * time.Second) // a step that finds nothing
-	defer timer.Stop()
-	for _, batch := range []int{asksMax - 1, 2 * asksMax} {
-		if err := b.ask(asked(1, batch)); err != nil {
-			t.Fatalf("a batch of %d: %v", batch, err)
-		}
-	}
-	if err := b.ask(asked(1, 1)); !errors.Is(err, transfer.ErrBusy) {
-		t.Errorf("told %v, want busy", err)
-	}
-	if err := b.ask([]lane.Event{lane.Asked{Ask: lane.GetStatus{}}}); err != nil {
-		t.Errorf("who asks how the node is hears %v", err)
-	}
-	for len(b.asks) >= asksMax {
-		b.take(timer, nil)
-	}
-	if err := b.ask(asked(1, 1)); err != nil {
-		t.Errorf("when there is room again: %v", err)
-	}
 	b.close()
 	if err := b.ask(asked(1, 1)); !errors.Is(err, transfer.ErrStopping) {
+		t.Errorf("told %v, want stopping", err)
+	}
+}
+
+// A batch that finds room is let in whole. The next is turned away as busy, but for who asks only how the node is; and let in when there is room again.
+func TestWhoFindsTooManyIsTurnedAway(t *testing.T) {
+	c := calls{open: map[uint64]*call{}}
+	first := &call{count: callsMax - 1, answers: make([]lane.Answer, callsMax)}
+	for _, batch := range []*call{first, {count: 2 * callsMax}} {
+		if err := c.begin(batch, false); err != nil {
+			t.Fatalf("a batch of %d: %v", batch.count, err)
+		}
+	}
+	if err := c.begin(&call{count: 1}, false); !errors.Is(err, transfer.ErrBusy) || !errors.Is(c.full(), transfer.ErrBusy) {
+		t.Errorf("told %v, want busy", err)
+	}
+	if !isStatus([]lane.Ask{lane.GetStatus{}}) || isStatus([]lane.Ask{lane.GetStatus{}, lane.ListMembers{}}) || isStatus([]lane.Ask{lane.ListMembers{}}) {
+		t.Error("who asks how the node is isn't told from others")
+	}
+	if err := c.begin(&call{count: 1}, true); err != nil {
+		t.Errorf("who asks how the node is hears %v", err)
+	}
+	for first := range c.open {
+		if delete(c.open, first); len(c.open) < callsMax {
+			break
+		}
+	}
+	if err := c.begin(&call{count: 1}, false); err != nil {
+		t.Errorf("when there is room again: %v", err)
+	}
+	clear(c.open)
+	c.abandon()
+	if err := c.begin(&call{count: 1}, true); !errors.Is(err, transfer.ErrStopping) {
 		t.Errorf("told %v, want stopping", err)
 	}
 }

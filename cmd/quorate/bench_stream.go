@@ -63,7 +63,7 @@ func (p *streamPayer) pay(ctx context.Context, transfers []transfer.Transfer) []
 }
 
 func (p *streamPayer) send(transfers []transfer.Transfer) (c *streamCall, sent bool) {
-	request := &quoratev1.StreamTransfersRequest{Transfers: make([]*quoratev1.TransferSpec, len(transfers)), OmitContent: true}
+	request := &quoratev1.StreamTransfersRequest{Transfers: make([]*quoratev1.TransferSpec, len(transfers)), OmitContent: true, RefuseTogether: true}
 	for i := range transfers {
 		request.Transfers[i] = specOf(&transfers[i])
 	}
@@ -112,15 +112,28 @@ func (p *streamPayer) receive(stream grpc.BidiStreamingClient[quoratev1.StreamTr
 			return
 		}
 		for _, r := range response.GetResults() {
-			if c := p.open[r.GetNumber()]; c != nil {
-				delete(p.open, r.GetNumber())
-				c.verdicts[r.GetNumber()-c.first] = verdictOfResult(r)
-				if c.left--; c.left == 0 {
-					c.finish()
-				}
+			p.take(r.GetNumber(), verdictOfResult(r))
+		}
+		for _, r := range response.GetRefusals() {
+			verdict := verdictOfError(r.GetError())
+			for i := range r.GetCount() {
+				p.take(r.GetFirstNumber()+i, verdict)
 			}
 		}
 		p.mu.Unlock()
+	}
+}
+
+// take is called with mu.
+func (p *streamPayer) take(number uint64, v verdict) {
+	c := p.open[number]
+	if c == nil {
+		return
+	}
+	delete(p.open, number)
+	c.verdicts[number-c.first] = v
+	if c.left--; c.left == 0 {
+		c.finish()
 	}
 }
 
@@ -134,12 +147,16 @@ func (c *streamCall) finish() {
 
 func verdictOfResult(r *quoratev1.TransferResult) verdict {
 	if e := r.GetError(); e != nil {
-		if e.GetOutcome() == quoratev1.Outcome_OUTCOME_NOT_APPLIED {
-			return benchRefused
-		}
-		return benchUnknown
+		return verdictOfError(e)
 	}
 	return verdictOfState(r.GetTransfer().GetState())
+}
+
+func verdictOfError(e *quoratev1.Error) verdict {
+	if e.GetOutcome() == quoratev1.Outcome_OUTCOME_NOT_APPLIED {
+		return benchRefused
+	}
+	return benchUnknown
 }
 
 func (p *streamPayer) close() error { return p.conn.Close() }

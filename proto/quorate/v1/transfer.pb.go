@@ -876,9 +876,12 @@ type StreamTransfersRequest struct {
 	// Up to 8190.
 	Transfers []*TransferSpec `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers,omitempty"`
 	// As in SubmitTransfersRequest.
-	OmitContent   bool `protobuf:"varint,2,opt,name=omit_content,json=omitContent,proto3" json:"omit_content,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	OmitContent bool `protobuf:"varint,2,opt,name=omit_content,json=omitContent,proto3" json:"omit_content,omitempty"`
+	// If all of this request is turned away for one reason, say so once, as a refusal, and not in a result for each transfer. It costs both sides less when
+	// the server has too much to do.
+	RefuseTogether bool `protobuf:"varint,3,opt,name=refuse_together,json=refuseTogether,proto3" json:"refuse_together,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *StreamTransfersRequest) Reset() {
@@ -925,19 +928,90 @@ func (x *StreamTransfersRequest) GetOmitContent() bool {
 	return false
 }
 
+func (x *StreamTransfersRequest) GetRefuseTogether() bool {
+	if x != nil {
+		return x.RefuseTogether
+	}
+	return false
+}
+
+// TransferRefusal is the result of transfers of one request that were all turned away.
+type TransferRefusal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of the first; the others follow it.
+	FirstNumber   uint64 `protobuf:"varint,1,opt,name=first_number,json=firstNumber,proto3" json:"first_number,omitempty"`
+	Count         uint64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	Error         *Error `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferRefusal) Reset() {
+	*x = TransferRefusal{}
+	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferRefusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferRefusal) ProtoMessage() {}
+
+func (x *TransferRefusal) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferRefusal.ProtoReflect.Descriptor instead.
+func (*TransferRefusal) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *TransferRefusal) GetFirstNumber() uint64 {
+	if x != nil {
+		return x.FirstNumber
+	}
+	return 0
+}
+
+func (x *TransferRefusal) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *TransferRefusal) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 type StreamTransfersResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Results []*TransferResult      `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	// Where the server listens that leads all coordinators (host:port), if it is known and another than this one:
 	// asked there, a transfer saves a hop.
-	Leader        string `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"`
+	Leader string `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"`
+	// Only for requests that want it.
+	Refusals      []*TransferRefusal `protobuf:"bytes,3,rep,name=refusals,proto3" json:"refusals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StreamTransfersResponse) Reset() {
 	*x = StreamTransfersResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -949,7 +1023,7 @@ func (x *StreamTransfersResponse) String() string {
 func (*StreamTransfersResponse) ProtoMessage() {}
 
 func (x *StreamTransfersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[12]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -962,7 +1036,7 @@ func (x *StreamTransfersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamTransfersResponse.ProtoReflect.Descriptor instead.
 func (*StreamTransfersResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{12}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StreamTransfersResponse) GetResults() []*TransferResult {
@@ -979,6 +1053,13 @@ func (x *StreamTransfersResponse) GetLeader() string {
 	return ""
 }
 
+func (x *StreamTransfersResponse) GetRefusals() []*TransferRefusal {
+	if x != nil {
+		return x.Refusals
+	}
+	return nil
+}
+
 type CancelTransferRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -988,7 +1069,7 @@ type CancelTransferRequest struct {
 
 func (x *CancelTransferRequest) Reset() {
 	*x = CancelTransferRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1000,7 +1081,7 @@ func (x *CancelTransferRequest) String() string {
 func (*CancelTransferRequest) ProtoMessage() {}
 
 func (x *CancelTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[13]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1013,7 +1094,7 @@ func (x *CancelTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTransferRequest.ProtoReflect.Descriptor instead.
 func (*CancelTransferRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{13}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CancelTransferRequest) GetId() string {
@@ -1033,7 +1114,7 @@ type CancelTransferResponse struct {
 
 func (x *CancelTransferResponse) Reset() {
 	*x = CancelTransferResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +1126,7 @@ func (x *CancelTransferResponse) String() string {
 func (*CancelTransferResponse) ProtoMessage() {}
 
 func (x *CancelTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[14]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +1139,7 @@ func (x *CancelTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTransferResponse.ProtoReflect.Descriptor instead.
 func (*CancelTransferResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{14}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CancelTransferResponse) GetTransfer() *Transfer {
@@ -1080,7 +1161,7 @@ type CaptureTransferRequest struct {
 
 func (x *CaptureTransferRequest) Reset() {
 	*x = CaptureTransferRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[15]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1173,7 @@ func (x *CaptureTransferRequest) String() string {
 func (*CaptureTransferRequest) ProtoMessage() {}
 
 func (x *CaptureTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[15]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1186,7 @@ func (x *CaptureTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureTransferRequest.ProtoReflect.Descriptor instead.
 func (*CaptureTransferRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{15}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CaptureTransferRequest) GetId() string {
@@ -1132,7 +1213,7 @@ type CaptureTransferResponse struct {
 
 func (x *CaptureTransferResponse) Reset() {
 	*x = CaptureTransferResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[16]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +1225,7 @@ func (x *CaptureTransferResponse) String() string {
 func (*CaptureTransferResponse) ProtoMessage() {}
 
 func (x *CaptureTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[16]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1157,7 +1238,7 @@ func (x *CaptureTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureTransferResponse.ProtoReflect.Descriptor instead.
 func (*CaptureTransferResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{16}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CaptureTransferResponse) GetTransfer() *Transfer {
@@ -1176,7 +1257,7 @@ type VoidTransferRequest struct {
 
 func (x *VoidTransferRequest) Reset() {
 	*x = VoidTransferRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[17]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1188,7 +1269,7 @@ func (x *VoidTransferRequest) String() string {
 func (*VoidTransferRequest) ProtoMessage() {}
 
 func (x *VoidTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[17]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1201,7 +1282,7 @@ func (x *VoidTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoidTransferRequest.ProtoReflect.Descriptor instead.
 func (*VoidTransferRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{17}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *VoidTransferRequest) GetId() string {
@@ -1221,7 +1302,7 @@ type VoidTransferResponse struct {
 
 func (x *VoidTransferResponse) Reset() {
 	*x = VoidTransferResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[18]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1233,7 +1314,7 @@ func (x *VoidTransferResponse) String() string {
 func (*VoidTransferResponse) ProtoMessage() {}
 
 func (x *VoidTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[18]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1246,7 +1327,7 @@ func (x *VoidTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoidTransferResponse.ProtoReflect.Descriptor instead.
 func (*VoidTransferResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{18}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *VoidTransferResponse) GetTransfer() *Transfer {
@@ -1267,7 +1348,7 @@ type GetTransferRequest struct {
 
 func (x *GetTransferRequest) Reset() {
 	*x = GetTransferRequest{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[19]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1279,7 +1360,7 @@ func (x *GetTransferRequest) String() string {
 func (*GetTransferRequest) ProtoMessage() {}
 
 func (x *GetTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[19]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1292,7 +1373,7 @@ func (x *GetTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransferRequest.ProtoReflect.Descriptor instead.
 func (*GetTransferRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{19}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetTransferRequest) GetId() string {
@@ -1320,7 +1401,7 @@ type GetTransferResponse struct {
 
 func (x *GetTransferResponse) Reset() {
 	*x = GetTransferResponse{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[20]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1332,7 +1413,7 @@ func (x *GetTransferResponse) String() string {
 func (*GetTransferResponse) ProtoMessage() {}
 
 func (x *GetTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[20]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1345,7 +1426,7 @@ func (x *GetTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransferResponse.ProtoReflect.Descriptor instead.
 func (*GetTransferResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{20}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetTransferResponse) GetTransfer() *Transfer {
@@ -1385,7 +1466,7 @@ type TransferSpec struct {
 
 func (x *TransferSpec) Reset() {
 	*x = TransferSpec{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[21]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1397,7 +1478,7 @@ func (x *TransferSpec) String() string {
 func (*TransferSpec) ProtoMessage() {}
 
 func (x *TransferSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[21]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1410,7 +1491,7 @@ func (x *TransferSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferSpec.ProtoReflect.Descriptor instead.
 func (*TransferSpec) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{21}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TransferSpec) GetId() string {
@@ -1471,7 +1552,7 @@ type Leg struct {
 
 func (x *Leg) Reset() {
 	*x = Leg{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[22]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1483,7 +1564,7 @@ func (x *Leg) String() string {
 func (*Leg) ProtoMessage() {}
 
 func (x *Leg) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[22]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1496,7 +1577,7 @@ func (x *Leg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leg.ProtoReflect.Descriptor instead.
 func (*Leg) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{22}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Leg) GetBank() string {
@@ -1558,7 +1639,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[23]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +1651,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[23]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +1664,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{23}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Transfer) GetId() string {
@@ -1673,7 +1754,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[24]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +1766,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[24]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,7 +1779,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{24}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Reason) GetCode() string {
@@ -1743,7 +1824,7 @@ type Shortfall struct {
 
 func (x *Shortfall) Reset() {
 	*x = Shortfall{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[25]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +1836,7 @@ func (x *Shortfall) String() string {
 func (*Shortfall) ProtoMessage() {}
 
 func (x *Shortfall) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[25]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +1849,7 @@ func (x *Shortfall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shortfall.ProtoReflect.Descriptor instead.
 func (*Shortfall) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{25}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Shortfall) GetAccount() string {
@@ -1817,7 +1898,7 @@ type TransferResult struct {
 
 func (x *TransferResult) Reset() {
 	*x = TransferResult{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[26]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +1910,7 @@ func (x *TransferResult) String() string {
 func (*TransferResult) ProtoMessage() {}
 
 func (x *TransferResult) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[26]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +1923,7 @@ func (x *TransferResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferResult.ProtoReflect.Descriptor instead.
 func (*TransferResult) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{26}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TransferResult) GetId() string {
@@ -1918,7 +1999,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_quorate_v1_transfer_proto_msgTypes[27]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1930,7 +2011,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_transfer_proto_msgTypes[27]
+	mi := &file_quorate_v1_transfer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1943,7 +2024,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{27}
+	return file_quorate_v1_transfer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Error) GetCode() string {
@@ -2026,13 +2107,19 @@ const file_quorate_v1_transfer_proto_rawDesc = "" +
 	"\ttransfers\x18\x01 \x03(\v2\x18.quorate.v1.TransferSpecR\ttransfers\x12!\n" +
 	"\fomit_content\x18\x02 \x01(\bR\vomitContent\"O\n" +
 	"\x17SubmitTransfersResponse\x124\n" +
-	"\aresults\x18\x01 \x03(\v2\x1a.quorate.v1.TransferResultR\aresults\"s\n" +
+	"\aresults\x18\x01 \x03(\v2\x1a.quorate.v1.TransferResultR\aresults\"\x9c\x01\n" +
 	"\x16StreamTransfersRequest\x126\n" +
 	"\ttransfers\x18\x01 \x03(\v2\x18.quorate.v1.TransferSpecR\ttransfers\x12!\n" +
-	"\fomit_content\x18\x02 \x01(\bR\vomitContent\"g\n" +
+	"\fomit_content\x18\x02 \x01(\bR\vomitContent\x12'\n" +
+	"\x0frefuse_together\x18\x03 \x01(\bR\x0erefuseTogether\"s\n" +
+	"\x0fTransferRefusal\x12!\n" +
+	"\ffirst_number\x18\x01 \x01(\x04R\vfirstNumber\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\x12'\n" +
+	"\x05error\x18\x03 \x01(\v2\x11.quorate.v1.ErrorR\x05error\"\xa0\x01\n" +
 	"\x17StreamTransfersResponse\x124\n" +
 	"\aresults\x18\x01 \x03(\v2\x1a.quorate.v1.TransferResultR\aresults\x12\x16\n" +
-	"\x06leader\x18\x02 \x01(\tR\x06leader\"'\n" +
+	"\x06leader\x18\x02 \x01(\tR\x06leader\x127\n" +
+	"\brefusals\x18\x03 \x03(\v2\x1b.quorate.v1.TransferRefusalR\brefusals\"'\n" +
 	"\x15CancelTransferRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"J\n" +
 	"\x16CancelTransferResponse\x120\n" +
@@ -2147,7 +2234,7 @@ func file_quorate_v1_transfer_proto_rawDescGZIP() []byte {
 }
 
 var file_quorate_v1_transfer_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_quorate_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_quorate_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_quorate_v1_transfer_proto_goTypes = []any{
 	(Consistency)(0),                // 0: quorate.v1.Consistency
 	(Direction)(0),                  // 1: quorate.v1.Direction
@@ -2165,85 +2252,88 @@ var file_quorate_v1_transfer_proto_goTypes = []any{
 	(*SubmitTransfersRequest)(nil),  // 13: quorate.v1.SubmitTransfersRequest
 	(*SubmitTransfersResponse)(nil), // 14: quorate.v1.SubmitTransfersResponse
 	(*StreamTransfersRequest)(nil),  // 15: quorate.v1.StreamTransfersRequest
-	(*StreamTransfersResponse)(nil), // 16: quorate.v1.StreamTransfersResponse
-	(*CancelTransferRequest)(nil),   // 17: quorate.v1.CancelTransferRequest
-	(*CancelTransferResponse)(nil),  // 18: quorate.v1.CancelTransferResponse
-	(*CaptureTransferRequest)(nil),  // 19: quorate.v1.CaptureTransferRequest
-	(*CaptureTransferResponse)(nil), // 20: quorate.v1.CaptureTransferResponse
-	(*VoidTransferRequest)(nil),     // 21: quorate.v1.VoidTransferRequest
-	(*VoidTransferResponse)(nil),    // 22: quorate.v1.VoidTransferResponse
-	(*GetTransferRequest)(nil),      // 23: quorate.v1.GetTransferRequest
-	(*GetTransferResponse)(nil),     // 24: quorate.v1.GetTransferResponse
-	(*TransferSpec)(nil),            // 25: quorate.v1.TransferSpec
-	(*Leg)(nil),                     // 26: quorate.v1.Leg
-	(*Transfer)(nil),                // 27: quorate.v1.Transfer
-	(*Reason)(nil),                  // 28: quorate.v1.Reason
-	(*Shortfall)(nil),               // 29: quorate.v1.Shortfall
-	(*TransferResult)(nil),          // 30: quorate.v1.TransferResult
-	(*Error)(nil),                   // 31: quorate.v1.Error
-	(*timestamppb.Timestamp)(nil),   // 32: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 33: google.protobuf.Duration
+	(*TransferRefusal)(nil),         // 16: quorate.v1.TransferRefusal
+	(*StreamTransfersResponse)(nil), // 17: quorate.v1.StreamTransfersResponse
+	(*CancelTransferRequest)(nil),   // 18: quorate.v1.CancelTransferRequest
+	(*CancelTransferResponse)(nil),  // 19: quorate.v1.CancelTransferResponse
+	(*CaptureTransferRequest)(nil),  // 20: quorate.v1.CaptureTransferRequest
+	(*CaptureTransferResponse)(nil), // 21: quorate.v1.CaptureTransferResponse
+	(*VoidTransferRequest)(nil),     // 22: quorate.v1.VoidTransferRequest
+	(*VoidTransferResponse)(nil),    // 23: quorate.v1.VoidTransferResponse
+	(*GetTransferRequest)(nil),      // 24: quorate.v1.GetTransferRequest
+	(*GetTransferResponse)(nil),     // 25: quorate.v1.GetTransferResponse
+	(*TransferSpec)(nil),            // 26: quorate.v1.TransferSpec
+	(*Leg)(nil),                     // 27: quorate.v1.Leg
+	(*Transfer)(nil),                // 28: quorate.v1.Transfer
+	(*Reason)(nil),                  // 29: quorate.v1.Reason
+	(*Shortfall)(nil),               // 30: quorate.v1.Shortfall
+	(*TransferResult)(nil),          // 31: quorate.v1.TransferResult
+	(*Error)(nil),                   // 32: quorate.v1.Error
+	(*timestamppb.Timestamp)(nil),   // 33: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 34: google.protobuf.Duration
 }
 var file_quorate_v1_transfer_proto_depIdxs = []int32{
 	2,  // 0: quorate.v1.ListTransfersRequest.state:type_name -> quorate.v1.TransferState
-	32, // 1: quorate.v1.ListTransfersRequest.since:type_name -> google.protobuf.Timestamp
-	32, // 2: quorate.v1.ListTransfersRequest.until:type_name -> google.protobuf.Timestamp
-	27, // 3: quorate.v1.ListTransfersResponse.transfers:type_name -> quorate.v1.Transfer
+	33, // 1: quorate.v1.ListTransfersRequest.since:type_name -> google.protobuf.Timestamp
+	33, // 2: quorate.v1.ListTransfersRequest.until:type_name -> google.protobuf.Timestamp
+	28, // 3: quorate.v1.ListTransfersResponse.transfers:type_name -> quorate.v1.Transfer
 	2,  // 4: quorate.v1.WatchTransfersRequest.state:type_name -> quorate.v1.TransferState
-	27, // 5: quorate.v1.WatchTransfersResponse.transfer:type_name -> quorate.v1.Transfer
+	28, // 5: quorate.v1.WatchTransfersResponse.transfer:type_name -> quorate.v1.Transfer
 	10, // 6: quorate.v1.ListInDoubtResponse.doubts:type_name -> quorate.v1.Doubt
-	27, // 7: quorate.v1.Doubt.transfer:type_name -> quorate.v1.Transfer
-	25, // 8: quorate.v1.SubmitTransferRequest.transfer:type_name -> quorate.v1.TransferSpec
-	27, // 9: quorate.v1.SubmitTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	25, // 10: quorate.v1.SubmitTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
-	30, // 11: quorate.v1.SubmitTransfersResponse.results:type_name -> quorate.v1.TransferResult
-	25, // 12: quorate.v1.StreamTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
-	30, // 13: quorate.v1.StreamTransfersResponse.results:type_name -> quorate.v1.TransferResult
-	27, // 14: quorate.v1.CancelTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	27, // 15: quorate.v1.CaptureTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	27, // 16: quorate.v1.VoidTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	0,  // 17: quorate.v1.GetTransferRequest.consistency:type_name -> quorate.v1.Consistency
-	27, // 18: quorate.v1.GetTransferResponse.transfer:type_name -> quorate.v1.Transfer
-	26, // 19: quorate.v1.TransferSpec.legs:type_name -> quorate.v1.Leg
-	33, // 20: quorate.v1.TransferSpec.timeout:type_name -> google.protobuf.Duration
-	33, // 21: quorate.v1.TransferSpec.hold_timeout:type_name -> google.protobuf.Duration
-	1,  // 22: quorate.v1.Leg.direction:type_name -> quorate.v1.Direction
-	26, // 23: quorate.v1.Transfer.legs:type_name -> quorate.v1.Leg
-	2,  // 24: quorate.v1.Transfer.state:type_name -> quorate.v1.TransferState
-	28, // 25: quorate.v1.Transfer.reason:type_name -> quorate.v1.Reason
-	32, // 26: quorate.v1.Transfer.created_at:type_name -> google.protobuf.Timestamp
-	32, // 27: quorate.v1.Transfer.decided_at:type_name -> google.protobuf.Timestamp
-	32, // 28: quorate.v1.Transfer.hold_until:type_name -> google.protobuf.Timestamp
-	29, // 29: quorate.v1.Reason.shortfall:type_name -> quorate.v1.Shortfall
-	27, // 30: quorate.v1.TransferResult.transfer:type_name -> quorate.v1.Transfer
-	31, // 31: quorate.v1.TransferResult.error:type_name -> quorate.v1.Error
-	3,  // 32: quorate.v1.Error.outcome:type_name -> quorate.v1.Outcome
-	33, // 33: quorate.v1.Error.retry_after:type_name -> google.protobuf.Duration
-	11, // 34: quorate.v1.TransferService.SubmitTransfer:input_type -> quorate.v1.SubmitTransferRequest
-	13, // 35: quorate.v1.TransferService.SubmitTransfers:input_type -> quorate.v1.SubmitTransfersRequest
-	15, // 36: quorate.v1.TransferService.StreamTransfers:input_type -> quorate.v1.StreamTransfersRequest
-	17, // 37: quorate.v1.TransferService.CancelTransfer:input_type -> quorate.v1.CancelTransferRequest
-	19, // 38: quorate.v1.TransferService.CaptureTransfer:input_type -> quorate.v1.CaptureTransferRequest
-	21, // 39: quorate.v1.TransferService.VoidTransfer:input_type -> quorate.v1.VoidTransferRequest
-	23, // 40: quorate.v1.TransferService.GetTransfer:input_type -> quorate.v1.GetTransferRequest
-	4,  // 41: quorate.v1.TransferService.ListTransfers:input_type -> quorate.v1.ListTransfersRequest
-	8,  // 42: quorate.v1.TransferService.ListInDoubt:input_type -> quorate.v1.ListInDoubtRequest
-	6,  // 43: quorate.v1.TransferService.WatchTransfers:input_type -> quorate.v1.WatchTransfersRequest
-	12, // 44: quorate.v1.TransferService.SubmitTransfer:output_type -> quorate.v1.SubmitTransferResponse
-	14, // 45: quorate.v1.TransferService.SubmitTransfers:output_type -> quorate.v1.SubmitTransfersResponse
-	16, // 46: quorate.v1.TransferService.StreamTransfers:output_type -> quorate.v1.StreamTransfersResponse
-	18, // 47: quorate.v1.TransferService.CancelTransfer:output_type -> quorate.v1.CancelTransferResponse
-	20, // 48: quorate.v1.TransferService.CaptureTransfer:output_type -> quorate.v1.CaptureTransferResponse
-	22, // 49: quorate.v1.TransferService.VoidTransfer:output_type -> quorate.v1.VoidTransferResponse
-	24, // 50: quorate.v1.TransferService.GetTransfer:output_type -> quorate.v1.GetTransferResponse
-	5,  // 51: quorate.v1.TransferService.ListTransfers:output_type -> quorate.v1.ListTransfersResponse
-	9,  // 52: quorate.v1.TransferService.ListInDoubt:output_type -> quorate.v1.ListInDoubtResponse
-	7,  // 53: quorate.v1.TransferService.WatchTransfers:output_type -> quorate.v1.WatchTransfersResponse
-	44, // [44:54] is the sub-list for method output_type
-	34, // [34:44] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	28, // 7: quorate.v1.Doubt.transfer:type_name -> quorate.v1.Transfer
+	26, // 8: quorate.v1.SubmitTransferRequest.transfer:type_name -> quorate.v1.TransferSpec
+	28, // 9: quorate.v1.SubmitTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	26, // 10: quorate.v1.SubmitTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
+	31, // 11: quorate.v1.SubmitTransfersResponse.results:type_name -> quorate.v1.TransferResult
+	26, // 12: quorate.v1.StreamTransfersRequest.transfers:type_name -> quorate.v1.TransferSpec
+	32, // 13: quorate.v1.TransferRefusal.error:type_name -> quorate.v1.Error
+	31, // 14: quorate.v1.StreamTransfersResponse.results:type_name -> quorate.v1.TransferResult
+	16, // 15: quorate.v1.StreamTransfersResponse.refusals:type_name -> quorate.v1.TransferRefusal
+	28, // 16: quorate.v1.CancelTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	28, // 17: quorate.v1.CaptureTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	28, // 18: quorate.v1.VoidTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	0,  // 19: quorate.v1.GetTransferRequest.consistency:type_name -> quorate.v1.Consistency
+	28, // 20: quorate.v1.GetTransferResponse.transfer:type_name -> quorate.v1.Transfer
+	27, // 21: quorate.v1.TransferSpec.legs:type_name -> quorate.v1.Leg
+	34, // 22: quorate.v1.TransferSpec.timeout:type_name -> google.protobuf.Duration
+	34, // 23: quorate.v1.TransferSpec.hold_timeout:type_name -> google.protobuf.Duration
+	1,  // 24: quorate.v1.Leg.direction:type_name -> quorate.v1.Direction
+	27, // 25: quorate.v1.Transfer.legs:type_name -> quorate.v1.Leg
+	2,  // 26: quorate.v1.Transfer.state:type_name -> quorate.v1.TransferState
+	29, // 27: quorate.v1.Transfer.reason:type_name -> quorate.v1.Reason
+	33, // 28: quorate.v1.Transfer.created_at:type_name -> google.protobuf.Timestamp
+	33, // 29: quorate.v1.Transfer.decided_at:type_name -> google.protobuf.Timestamp
+	33, // 30: quorate.v1.Transfer.hold_until:type_name -> google.protobuf.Timestamp
+	30, // 31: quorate.v1.Reason.shortfall:type_name -> quorate.v1.Shortfall
+	28, // 32: quorate.v1.TransferResult.transfer:type_name -> quorate.v1.Transfer
+	32, // 33: quorate.v1.TransferResult.error:type_name -> quorate.v1.Error
+	3,  // 34: quorate.v1.Error.outcome:type_name -> quorate.v1.Outcome
+	34, // 35: quorate.v1.Error.retry_after:type_name -> google.protobuf.Duration
+	11, // 36: quorate.v1.TransferService.SubmitTransfer:input_type -> quorate.v1.SubmitTransferRequest
+	13, // 37: quorate.v1.TransferService.SubmitTransfers:input_type -> quorate.v1.SubmitTransfersRequest
+	15, // 38: quorate.v1.TransferService.StreamTransfers:input_type -> quorate.v1.StreamTransfersRequest
+	18, // 39: quorate.v1.TransferService.CancelTransfer:input_type -> quorate.v1.CancelTransferRequest
+	20, // 40: quorate.v1.TransferService.CaptureTransfer:input_type -> quorate.v1.CaptureTransferRequest
+	22, // 41: quorate.v1.TransferService.VoidTransfer:input_type -> quorate.v1.VoidTransferRequest
+	24, // 42: quorate.v1.TransferService.GetTransfer:input_type -> quorate.v1.GetTransferRequest
+	4,  // 43: quorate.v1.TransferService.ListTransfers:input_type -> quorate.v1.ListTransfersRequest
+	8,  // 44: quorate.v1.TransferService.ListInDoubt:input_type -> quorate.v1.ListInDoubtRequest
+	6,  // 45: quorate.v1.TransferService.WatchTransfers:input_type -> quorate.v1.WatchTransfersRequest
+	12, // 46: quorate.v1.TransferService.SubmitTransfer:output_type -> quorate.v1.SubmitTransferResponse
+	14, // 47: quorate.v1.TransferService.SubmitTransfers:output_type -> quorate.v1.SubmitTransfersResponse
+	17, // 48: quorate.v1.TransferService.StreamTransfers:output_type -> quorate.v1.StreamTransfersResponse
+	19, // 49: quorate.v1.TransferService.CancelTransfer:output_type -> quorate.v1.CancelTransferResponse
+	21, // 50: quorate.v1.TransferService.CaptureTransfer:output_type -> quorate.v1.CaptureTransferResponse
+	23, // 51: quorate.v1.TransferService.VoidTransfer:output_type -> quorate.v1.VoidTransferResponse
+	25, // 52: quorate.v1.TransferService.GetTransfer:output_type -> quorate.v1.GetTransferResponse
+	5,  // 53: quorate.v1.TransferService.ListTransfers:output_type -> quorate.v1.ListTransfersResponse
+	9,  // 54: quorate.v1.TransferService.ListInDoubt:output_type -> quorate.v1.ListInDoubtResponse
+	7,  // 55: quorate.v1.TransferService.WatchTransfers:output_type -> quorate.v1.WatchTransfersResponse
+	46, // [46:56] is the sub-list for method output_type
+	36, // [36:46] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_quorate_v1_transfer_proto_init() }
@@ -2251,7 +2341,7 @@ func file_quorate_v1_transfer_proto_init() {
 	if File_quorate_v1_transfer_proto != nil {
 		return
 	}
-	file_quorate_v1_transfer_proto_msgTypes[26].OneofWrappers = []any{
+	file_quorate_v1_transfer_proto_msgTypes[27].OneofWrappers = []any{
 		(*TransferResult_Transfer)(nil),
 		(*TransferResult_Error)(nil),
 	}
@@ -2261,7 +2351,7 @@ func file_quorate_v1_transfer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_v1_transfer_proto_rawDesc), len(file_quorate_v1_transfer_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   28,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
