@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -188,7 +189,8 @@ func (o *benchOptions) measureCluster(cmd *cobra.Command, own bool) (*benchResul
 type benchTarget struct {
 	grpc      []string
 	http      []string
-	processes []process // that can be watched
+	processes []process     // that can be watched
+	calm      time.Duration // so long nobody else may have come to lead before the load begins
 }
 
 // measure loads a running cluster and checks the money. It waits for the cluster as long as patience lasts.
@@ -198,7 +200,7 @@ func (o *benchOptions) measure(ctx context.Context, at benchTarget, patience tim
 		return nil, misconfigured(err)
 	}
 	defer control.Close()
-	status, err := benchReady(ctx, control, patience)
+	status, err := benchReady(ctx, control, patience, at.calm)
 	if err != nil {
 		return nil, err
 	}
@@ -238,15 +240,23 @@ const (
 	benchOverdraftMinor                   = 1 << 50
 )
 
-// benchReady waits until every group has a leader.
-func benchReady(ctx context.Context, c *client.Client, patience time.Duration) (client.Status, error) {
+// benchCalm is longer than a new cluster takes to hand each group to the node that should lead it. A load that begins before would measure that.
+const benchCalm = 6 * time.Second
+
+// benchReady waits until every group has a leader, and has had the same one for a time.
+func benchReady(ctx context.Context, c *client.Client, patience, calm time.Duration) (client.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
+	var leaders []uint64
+	var since time.Time
 	for {
 		status, err := c.Status(ctx)
-		if err == nil && allLed(&status) {
+		if is := leadersOf(&status); !slices.Equal(is, leaders) {
+			leaders, since = is, time.Now()
+		}
+		if err == nil && allLed(&status) && time.Since(since) >= calm {
 			return status, nil
 		}
 		select {
@@ -258,6 +268,16 @@ func benchReady(ctx context.Context, c *client.Client, patience time.Duration) (
 			return status, fmt.Errorf("the cluster isn't ready: %w", err)
 		}
 	}
+}
+
+func leadersOf(s *client.Status) (leaders []uint64) {
+	for _, g := range s.Groups {
+		leaders = append(leaders, g.Leader)
+	}
+	for _, b := range s.Banks {
+		leaders = append(leaders, b.Leader)
+	}
+	return leaders
 }
 
 func allLed(s *client.Status) bool {
