@@ -272,16 +272,16 @@ func (c codec) Name() string { return c.plain.Name() }
 func (c codec) Marshal(v any) (mem.BufferSlice, error) { return c.plain.Marshal(v) }
 
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	switch v := v.(type) {
-	case *envelope:
-		if sealed, is := v.message.(*sealed); is {
-			sealed.bytes = data.Materialize()
-			return nil
-		}
-		v.err = c.plain.Unmarshal(data, v.message)
+	e, is := v.(*envelope)
+	if !is {
+		return c.plain.Unmarshal(data, v)
+	}
+	if sealed, is := e.message.(*sealed); is {
+		sealed.bytes = data.Materialize()
 		return nil
 	}
-	return c.plain.Unmarshal(data, v)
+	e.err = c.plain.Unmarshal(data, e.message)
+	return nil
 }
 
 // sealed is a message that isn't read yet.

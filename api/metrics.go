@@ -106,20 +106,17 @@ func (m *Metrics) submitted(since time.Time, records []transfer.Record, errs []e
 
 // submittedOne counts one transfer.
 func (m *Metrics) submittedOne(since time.Time, record *transfer.Record, err error) {
-	c := m.countersOf(endOf(record, err))
-	c.transfers.Inc()
-	c.lasted.Observe(time.Since(since).Seconds())
-	if c.turned != nil {
-		c.turned.Inc()
-	}
+	m.countersOf(endOf(record, err)).add(1, time.Since(since))
 }
 
 // refused counts transfers that were turned away together, as they came.
-func (m *Metrics) refused(count int, err error) {
-	c := m.countersOf(endOf(nil, err))
+func (m *Metrics) refused(count int, err error) { m.countersOf(endOf(nil, err)).add(count, 0) }
+
+// add counts transfers that ended alike.
+func (c *counters) add(count int, lasted time.Duration) {
 	c.transfers.Add(float64(count))
 	for range count {
-		c.lasted.Observe(0)
+		c.lasted.Observe(lasted.Seconds())
 	}
 	if c.turned != nil {
 		c.turned.Add(float64(count))

@@ -126,6 +126,7 @@ func (f *flow) waitForRoom() bool {
 	}
 }
 
+// submit hands over a request that was read, or the refusal of the door for each of its transfers.
 func (f *flow) submit(ctx context.Context, first uint64, r *quoratev1.StreamTransfersRequest, refused error) uint64 {
 	specs := r.GetTransfers()
 	orders := make([]order, len(specs))
@@ -172,17 +173,15 @@ func (f *flow) turnAway(first uint64, message []byte, full error) (count uint64,
 	if err != nil {
 		return 0, notOfMethod(err)
 	}
+	if len(specs) == 0 {
+		return 0, nil
+	}
 	refusal := protoOfFailure(full)
-	said := []told{{number: first, refusal: refusal, together: len(specs)}}
-	if !together || len(specs) == 0 {
-		said = said[:0]
-		for i, spec := range specs {
-			id, err := idOfSpec(spec)
-			if err != nil {
-				return 0, notOfMethod(err)
-			}
-			said = append(said, told{number: first + uint64(i), idText: id, refusal: refusal})
-		}
+	var said []told
+	if together {
+		said = []told{{number: first, refusal: refusal, together: len(specs)}}
+	} else if said, err = refusalOfEach(first, specs, refusal); err != nil {
+		return 0, notOfMethod(err)
 	}
 	f.desk.count.refused(len(specs), full)
 	f.mu.Lock()
@@ -191,6 +190,18 @@ func (f *flow) turnAway(first uint64, message []byte, full error) (count uint64,
 	f.ready = append(f.ready, said...)
 	poke(f.wake)
 	return uint64(len(specs)), nil
+}
+
+func refusalOfEach(first uint64, specs [][]byte, refusal *quoratev1.Error) ([]told, error) {
+	said := make([]told, len(specs))
+	for i, spec := range specs {
+		id, err := idOfSpec(spec)
+		if err != nil {
+			return nil, err
+		}
+		said[i] = told{number: first + uint64(i), idText: id, refusal: refusal}
+	}
+	return said, nil
 }
 
 // Numbers of fields, as in the proto.

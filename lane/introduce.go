@@ -23,9 +23,6 @@ type Introduction struct {
 func (WhoIsThere) isMessage()   {}
 func (Introduction) isMessage() {}
 
-// introducedMax bounds what peers can have this node remember.
-const introducedMax = 64
-
 // askWhoIsThere is for a node that has heard no leader of the cluster's group for longer than an election takes.
 func (l *Lane) askWhoIsThere() {
 	if l.cluster.group.leading {
@@ -44,8 +41,12 @@ func (l *Lane) askWhoIsThere() {
 
 // acquaintances are the nodes of the directory, and those that aren't in it yet but were introduced.
 func (l *Lane) acquaintances() []directory.Node {
-	l.introduced = slices.DeleteFunc(l.introduced, func(n directory.Node) bool { return l.cluster.machine.Node(n.ID) != nil })
 	return slices.Concat(l.cluster.machine.Nodes(), l.introduced)
+}
+
+// forgetIntroductions of those of whom the directory says more now.
+func (l *Lane) forgetIntroductions() {
+	l.introduced = slices.DeleteFunc(l.introduced, func(n directory.Node) bool { return l.cluster.machine.Node(n.ID) != nil })
 }
 
 // receiveIntroduction takes those of whom the directory here says nothing: of the others it knows as much, or will.
@@ -53,7 +54,7 @@ func (l *Lane) receiveIntroduction(m Introduction) {
 	met := false
 	for _, n := range m.Nodes {
 		known := func(other directory.Node) bool { return other.ID == n.ID }
-		if n.ID == 0 || l.cluster.machine.Node(n.ID) != nil || slices.ContainsFunc(l.introduced, known) || len(l.introduced) == introducedMax {
+		if n.ID == 0 || l.cluster.machine.Node(n.ID) != nil || slices.ContainsFunc(l.introduced, known) || len(l.introduced) >= l.limits.IntroducedMax {
 			continue
 		}
 		l.introduced, met = append(l.introduced, n), true

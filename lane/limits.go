@@ -43,7 +43,8 @@ type Limits struct {
 	ListLookMax      int           // transfers that one page of a list looks at: each may be a read of its own
 	StatementMax     int           // entries in one page of a statement: each is a read of its own
 
-	ReportEvery time.Duration // how often a group's leader tells the cluster's about members on their way in or out
+	ReportEvery   time.Duration // how often a group's leader tells the cluster's about members on their way in or out
+	IntroducedMax int           // nodes that peers can have this one remember although its directory doesn't name them
 
 	Driver driver.Limits
 }
@@ -85,7 +86,8 @@ func DefaultLimits() Limits {
 		ListLookMax:      500,
 		StatementMax:     250,
 
-		ReportEvery: 500 * time.Millisecond,
+		ReportEvery:   500 * time.Millisecond,
+		IntroducedMax: 64,
 
 		Driver: driver.Limits{
 			FlightsMax:         1 << 14,

@@ -21,6 +21,7 @@ var ErrRetired = errors.New("lane: the replica was retired")
 func (l *Lane) follow() {
 	c := l.cluster
 	l.followed = c.version()
+	l.forgetIntroductions()
 	l.effects.Nodes, l.effects.Tokens = l.acquaintances(), c.machine.Tokens()
 	for _, g := range l.order {
 		l.touch(g) // it may have to move, and rests perhaps

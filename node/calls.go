@@ -132,12 +132,15 @@ func isStatus(asks []lane.Ask) bool {
 	return is
 }
 
-// begin numbers a call's requests. Numbers are never used twice.
+// begin numbers a call's requests, always or if there is room. Numbers are never used twice.
 func (c *calls) begin(new *call, always bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.full(); err != nil && (!always || c.done) {
-		return err
+	if c.done {
+		return transfer.ErrStopping
+	}
+	if full := c.full(); full != nil && !always {
+		return full
 	}
 	new.first, new.remaining = c.next+1, new.count
 	for i := range new.count {

@@ -280,19 +280,7 @@ func leadersOf(s *client.Status) (leaders []uint64) {
 	return leaders
 }
 
-func allLed(s *client.Status) bool {
-	for _, g := range s.Groups {
-		if g.Leader == 0 {
-			return false
-		}
-	}
-	for _, b := range s.Banks {
-		if b.Leader == 0 {
-			return false
-		}
-	}
-	return len(s.Banks) > 0
-}
+func allLed(s *client.Status) bool { return len(s.Banks) > 0 && !slices.Contains(leadersOf(s), 0) }
 
 // openBenchAccounts opens all accounts, many at a time.
 func openBenchAccounts(ctx context.Context, c *client.Client, places []workload.Place) error {
