@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"unicode/utf8"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
@@ -97,9 +95,13 @@ func (f *flow) read(g *guard) {
 
 // take hands a request's transfers over; the first has a number. It says how many there are.
 func (f *flow) take(first uint64, message []byte) (count uint64, err error) {
+	specs, together, err := glance(message)
+	if err != nil {
+		return 0, err
+	}
 	ctx, refused := f.door.enterGRPC(f.stream.Context(), operationOf(quoratev1.TransferService_StreamTransfers_FullMethodName), "") // a stream may outlive its caller's rights
 	if full := f.desk.backend.Full(); full != nil && refused == nil {
-		return f.turnAway(first, message, full)
+		return uint64(len(specs)), f.turnAway(first, specs, together, full)
 	}
 	request := &quoratev1.StreamTransfersRequest{}
 	if err := proto.Unmarshal(message, request); err != nil {
@@ -131,11 +133,8 @@ func (f *flow) submit(ctx context.Context, first uint64, r *quoratev1.StreamTran
 	specs := r.GetTransfers()
 	orders := make([]order, len(specs))
 	for i, spec := range specs {
-		switch orders[i] = orderOfSpec(spec); {
-		case refused != nil:
+		if orders[i] = orderOfSpec(spec); refused != nil {
 			orders[i].err = refused
-		case len(specs) > BatchMax:
-			orders[i].err = fmt.Errorf("%w: %d transfers in a request, at most %d", transfer.ErrInvalidRequest, len(specs), BatchMax)
 		}
 	}
 	f.mu.Lock()
@@ -165,100 +164,6 @@ func (f *flow) submit(ctx context.Context, first uint64, r *quoratev1.StreamTran
 		forget() // nobody is there any more to hear of them
 	}
 	return uint64(len(specs))
-}
-
-// turnAway refuses a whole request, of which it reads as little as it can: a server that has too much to do must not spend on what it won't do.
-func (f *flow) turnAway(first uint64, message []byte, full error) (count uint64, err error) {
-	specs, together, err := glance(message)
-	if err != nil {
-		return 0, notOfMethod(err)
-	}
-	if len(specs) == 0 {
-		return 0, nil
-	}
-	refusal := protoOfFailure(full)
-	var said []told
-	if together {
-		said = []told{{number: first, refusal: refusal, together: len(specs)}}
-	} else if said, err = refusalOfEach(first, specs, refusal); err != nil {
-		return 0, notOfMethod(err)
-	}
-	f.desk.count.refused(len(specs), full)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.open += len(specs)
-	f.ready = append(f.ready, said...)
-	poke(f.wake)
-	return uint64(len(specs)), nil
-}
-
-func refusalOfEach(first uint64, specs [][]byte, refusal *quoratev1.Error) ([]told, error) {
-	said := make([]told, len(specs))
-	for i, spec := range specs {
-		id, err := idOfSpec(spec)
-		if err != nil {
-			return nil, err
-		}
-		said[i] = told{number: first + uint64(i), idText: id, refusal: refusal}
-	}
-	return said, nil
-}
-
-// Numbers of fields, as in the proto.
-const (
-	transfersField = 1 // of StreamTransfersRequest
-	togetherField  = 3
-	idField        = 1 // of TransferSpec
-)
-
-// glance reads of a StreamTransfersRequest only what is needed to refuse it.
-func glance(message []byte) (specs [][]byte, together bool, err error) {
-	err = eachField(message, func(number protowire.Number, kind protowire.Type, value []byte) error {
-		switch {
-		case number == transfersField && kind == protowire.BytesType:
-			spec, _ := protowire.ConsumeBytes(value)
-			specs = append(specs, spec)
-		case number == togetherField && kind == protowire.VarintType:
-			v, _ := protowire.ConsumeVarint(value)
-			together = v != 0
-		}
-		return nil
-	})
-	return specs, together, err
-}
-
-// idOfSpec is the id of a TransferSpec, as it was sent.
-func idOfSpec(spec []byte) (id string, err error) {
-	err = eachField(spec, func(number protowire.Number, kind protowire.Type, value []byte) error {
-		if number != idField || kind != protowire.BytesType {
-			return nil
-		}
-		text, _ := protowire.ConsumeBytes(value)
-		if id = string(text); !utf8.Valid(text) {
-			return errors.New("an id is not UTF-8")
-		}
-		return nil
-	})
-	return id, err
-}
-
-// eachField goes through a message's fields; value is as it was encoded, and whole.
-func eachField(message []byte, do func(number protowire.Number, kind protowire.Type, value []byte) error) error {
-	for len(message) > 0 {
-		number, kind, size := protowire.ConsumeTag(message)
-		if size < 0 {
-			return protowire.ParseError(size)
-		}
-		message = message[size:]
-		if size = protowire.ConsumeFieldValue(number, kind, message); size < 0 {
-			return protowire.ParseError(size)
-		}
-		if err := do(number, kind, message[:size]); err != nil {
-			return err
-		}
-		message = message[size:]
-	}
-	return nil
 }
 
 // poke leaves a token, unless there is one.

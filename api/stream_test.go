@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -190,21 +191,23 @@ func TestAFullServerReadsNoRubbish(t *testing.T) {
 	}
 }
 
-func TestTooManyTransfersInARequestAreEachRefused(t *testing.T) {
-	w := open(t, nil)
-	s := openStream(t, w)
-	many := make([]*quoratev1.TransferSpec, api.BatchMax+1)
-	for i := range many {
-		many[i] = spec(numbered(i))
-	}
-	sendTransfers(t, s, many...)
-	sendTransfers(t, s, spec(numbered(1)))
-	got := results(t, s, len(many)+1)
-	if got[1].GetError().GetCode() != "invalid_request" || got[uint64(len(many)+1)].GetTransfer() == nil {
-		t.Errorf("the first: %v, the one after: %v", got[1], got[uint64(len(many)+1)])
-	}
-	if n := len(w.fake.seen); n != 1 {
-		t.Errorf("%d were handed over", n)
+// TestTooManyTransfersEndAStream: they aren't even read, for 4 MiB of empty transfers are two million.
+func TestTooManyTransfersEndAStream(t *testing.T) {
+	for _, full := range []error{nil, transfer.ErrBusy} {
+		w := open(t, nil)
+		w.fake.set(func(f *fake) { f.full = full })
+		s := openStream(t, w)
+		sendTransfers(t, s, make([]*quoratev1.TransferSpec, api.BatchMax)...)
+		if got := results(t, s, api.BatchMax); len(got) != api.BatchMax {
+			t.Errorf("full: %v: %d results", full, len(got))
+		}
+		sendTransfers(t, s, make([]*quoratev1.TransferSpec, api.BatchMax+1)...)
+		if _, err := s.Recv(); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "8190") {
+			t.Errorf("full: %v: %v", full, err)
+		}
+		if n := len(w.fake.seen); n != 0 {
+			t.Errorf("%d were handed over", n)
+		}
 	}
 }
 

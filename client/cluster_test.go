@@ -94,7 +94,6 @@ func (n *fakeNode) SubmitTransfers(ctx context.Context, r *quoratev1.SubmitTrans
 	return &quoratev1.SubmitTransfersResponse{Results: results}, err
 }
 
-// StreamTransfers answers one request after another as SubmitTransfers does; an error of the script ends the stream.
 // turnsAway counts down the requests that find the node full.
 func (n *fakeNode) turnsAway() bool {
 	n.mu.Lock()
@@ -103,6 +102,7 @@ func (n *fakeNode) turnsAway() bool {
 	return n.full >= 0
 }
 
+// StreamTransfers answers one request after another as SubmitTransfers does; an error of the script ends the stream.
 func (n *fakeNode) StreamTransfers(stream grpc.BidiStreamingServer[quoratev1.StreamTransfersRequest, quoratev1.StreamTransfersResponse]) error {
 	n.mu.Lock()
 	door, leader := n.door, n.leader

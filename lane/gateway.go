@@ -57,7 +57,11 @@ func (w *gateway) add(l *Lane, asked Asked) {
 			return
 		}
 	}
-	if err := l.admit(a); err != nil {
+	err := l.admit(a)
+	if err == nil && !a.Until.After(l.now) {
+		err = a.tooLate() // it has waited for this step for too long: nothing is begun
+	}
+	if err != nil {
 		l.answerHere(asked.Request, Answer{Err: err})
 		return
 	}
@@ -145,17 +149,13 @@ func (w *gateway) expire(l *Lane, a *openAsk) {
 	}
 }
 
-// repeatAfter says how long after it was sent last a request is sent again, if it ever is. Where an answer is owed the time doubles with every time that it was
-// sent, up to fourfold: a leader that is alive and answers late has too much to do already.
+// repeatAfter says how long after it was sent last a request is sent again, if it ever is. The time doubles with every time that it was sent, up to fourfold: a
+// leader that is alive and answers late has too much to do already.
 func (a *openAsk) repeatAfter(l *Lane) (wait time.Duration, repeat bool) {
-	switch first := l.limits.ReforwardAfter; {
-	case a.turnedAway:
-		return first, true
-	case a.target == 0:
+	if a.target == 0 {
 		return 0, true
-	default:
-		return first << min(max(a.sent-1, 0), 2), a.target != l.node
 	}
+	return l.limits.ReforwardAfter << min(max(a.sent-1, 0), 2), a.turnedAway || a.target != l.node
 }
 
 // leaderMoved asks the new leader what the old one still owes.
@@ -224,9 +224,9 @@ func changes(ask Ask) bool {
 
 // answered takes a leader's answer. One that has too much to do has not taken this copy of a request, and another may be on its way to be taken: rather than
 // leave a client with "unknown", the request is asked again.
-func (w *gateway) answered(l *Lane, a *openAsk, answer Answer) {
+func (w *gateway) answered(l *Lane, a *openAsk, from raft.NodeID, answer Answer) {
 	if a.sent > 1 && changes(a.Ask) && errors.Is(answer.Err, transfer.ErrBusy) {
-		a.turnedAway = true
+		a.turnedAway = a.turnedAway || from == a.target
 		return
 	}
 	w.close(l, a, answer)
@@ -284,7 +284,7 @@ func (w *gateway) forwardReplied(l *Lane, from raft.NodeID, m ForwardReply) {
 		l.report(MessageRefused{From: from, Group: a.group, Err: fmt.Errorf("the answer to request %d is about transfer %s", m.Request, m.Answer.Transfer.Transfer.ID)})
 		return
 	}
-	w.answered(l, a, m.Answer)
+	w.answered(l, a, from, m.Answer)
 }
 
 // fits says whether an answer from another node can be the answer to this request: request numbers of an earlier life
@@ -308,7 +308,7 @@ func (l *Lane) answer(w waiter, answer Answer) {
 		return
 	}
 	if a := l.gateway.open[w.Request]; a != nil {
-		l.gateway.answered(l, a, answer)
+		l.gateway.answered(l, a, l.node, answer)
 	}
 }
 

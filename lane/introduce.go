@@ -7,65 +7,110 @@ import (
 	"github.com/quorate/quorate/raft"
 )
 
-// A node that was away while others joined knows nothing of them: who is in the cluster stands in the log that it has missed. If a newcomer leads the
-// cluster's group by then, the two don't speak to each other, and nobody else would send what is missing. So a node that hears no leader of the
-// cluster's group asks those whom it does know, and they introduce those whom they know. It hears and answers those from then on, until its own directory
-// says more of them.
+// A node that was away while others joined or moved doesn't know where they are: that stands in the log that it has missed. If one of those leads the
+// cluster's group by then, the two can't speak to each other, and nobody else would send what is missing. So every node now and then asks those whom it does
+// know, and whose directory is newer introduces the nodes that it has. The newest word about a node counts until the directory here is as new.
 
-// WhoIsThere asks whom the receiver knows.
-type WhoIsThere struct{}
+// WhoIsThere asks for an introduction.
+type WhoIsThere struct {
+	Applied raft.Index // of the cluster's group, by the sender
+}
 
-// Introduction answers: the nodes that the sender's directory has, and those that were introduced to it.
+// Introduction answers, if the directory of who was asked is newer.
 type Introduction struct {
-	Nodes []directory.Node
+	Applied raft.Index       // of the cluster's group, by the sender
+	Nodes   []directory.Node // those that its directory has, without those that were removed
 }
 
 func (WhoIsThere) isMessage()   {}
 func (Introduction) isMessage() {}
 
-// askWhoIsThere is for a node that has heard no leader of the cluster's group for longer than an election takes.
+// introduced is what a newer directory says of a node.
+type introduced struct {
+	directory.Node
+	applied raft.Index // by that directory
+}
+
 func (l *Lane) askWhoIsThere() {
-	if l.cluster.group.leading {
-		l.heardCluster = l.ticks
-	}
-	if l.ticks-l.heardCluster < 4*l.limits.ElectionTicks || l.now.Sub(l.askedWho) < l.limits.ReportEvery {
+	if l.now.Sub(l.askedWho) < l.limits.AskWhoEvery {
 		return
 	}
 	l.askedWho = l.now
 	for _, n := range l.acquaintances() {
 		if n.ID != l.node && n.Role != directory.Removed {
-			l.send(n.ID, WhoIsThere{})
+			l.send(n.ID, WhoIsThere{Applied: l.cluster.group.replica.Applied()})
 		}
 	}
 }
 
-// acquaintances are the nodes of the directory, and those that aren't in it yet but were introduced.
-func (l *Lane) acquaintances() []directory.Node {
-	return slices.Concat(l.cluster.machine.Nodes(), l.introduced)
+func (l *Lane) receiveWhoIsThere(from raft.NodeID, m WhoIsThere) {
+	applied := l.cluster.group.replica.Applied()
+	if applied <= m.Applied {
+		return
+	}
+	living := slices.Clone(l.cluster.machine.Nodes())
+	living = slices.DeleteFunc(living, func(n directory.Node) bool { return n.Role == directory.Removed })
+	l.send(from, Introduction{Applied: applied, Nodes: living})
 }
 
-// forgetIntroductions of those of whom the directory says more now.
-func (l *Lane) forgetIntroductions() {
-	l.introduced = slices.DeleteFunc(l.introduced, func(n directory.Node) bool { return l.cluster.machine.Node(n.ID) != nil })
-}
-
-// receiveIntroduction takes those of whom the directory here says nothing: of the others it knows as much, or will.
+// receiveIntroduction takes what is newer than the directory here and what others have said.
 func (l *Lane) receiveIntroduction(m Introduction) {
+	if m.Applied <= l.cluster.group.replica.Applied() {
+		return
+	}
 	met := false
 	for _, n := range m.Nodes {
-		known := func(other directory.Node) bool { return other.ID == n.ID }
-		if n.ID == 0 || l.cluster.machine.Node(n.ID) != nil || slices.ContainsFunc(l.introduced, known) || len(l.introduced) >= l.limits.IntroducedMax {
-			continue
+		word := introduced{n, m.Applied}
+		here := l.cluster.machine.Node(n.ID)
+		at := slices.IndexFunc(l.introduced, func(other introduced) bool { return other.ID == n.ID })
+		switch {
+		case n.ID == 0 || n.ID == l.node:
+		case here != nil && at < 0 && here.Addresses == n.Addresses:
+		case at >= 0:
+			if old := l.introduced[at]; old.applied < word.applied {
+				l.introduced[at] = word
+				met = met || old.Node != n
+			}
+		case len(l.introduced) < l.limits.IntroducedMax:
+			l.introduced, met = append(l.introduced, word), true
+			l.report(NodeIntroduced{Node: n.ID})
 		}
-		l.introduced, met = append(l.introduced, n), true
-		l.report(NodeIntroduced{Node: n.ID})
 	}
 	if met {
-		l.effects.Nodes = l.acquaintances()
+		l.tellNodes()
 	}
 }
 
-// NodeIntroduced says that another node has told of one that the directory here doesn't name: it is old, and about to be brought up to date.
+// acquaintances are the nodes of the directory, where the newest word says they are, and those that aren't in it yet but were introduced.
+func (l *Lane) acquaintances() []directory.Node {
+	nodes := l.cluster.machine.Nodes()
+	if len(l.introduced) == 0 {
+		return nodes
+	}
+	nodes = slices.Clone(nodes)
+	for _, word := range l.introduced {
+		if at := slices.IndexFunc(nodes, func(n directory.Node) bool { return n.ID == word.ID }); at >= 0 {
+			nodes[at].Addresses = word.Addresses
+			continue
+		}
+		nodes = append(nodes, word.Node)
+	}
+	return nodes
+}
+
+// forgetIntroductions that are no newer than the directory here.
+func (l *Lane) forgetIntroductions() {
+	applied := l.cluster.group.replica.Applied()
+	l.introduced = slices.DeleteFunc(l.introduced, func(word introduced) bool { return word.applied <= applied })
+}
+
+// tellNodes hands out who is there, and the tokens that go with it.
+func (l *Lane) tellNodes() {
+	l.effects.Nodes, l.effects.Tokens = l.acquaintances(), l.cluster.machine.Tokens()
+}
+
+// NodeIntroduced says that another node has told of one that the directory here doesn't name, or not where it is: the directory here is old, and about to be
+// brought up to date.
 type NodeIntroduced struct{ Node raft.NodeID }
 
 func (NodeIntroduced) isReport() {}

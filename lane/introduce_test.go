@@ -74,39 +74,116 @@ func TestANodeThatDoesNotKnowTheLeaderComesBack(t *testing.T) {
 	})
 }
 
-// TestIntroductionsAreBounded: who says something of nodes that the directory knows changes nothing, and nobody fills the memory.
+// newest is an index that no directory has come to.
+const newest = raft.Index(1 << 40)
+
+// TestTheNewestWordOfANodeCounts: what a newer directory says of where a node is counts, and of nodes that aren't known here; not what an older one says, nor
+// what anybody says of who was removed, or of the node itself. The tokens stay as they are.
+func TestTheNewestWordOfANodeCounts(t *testing.T) {
+	w := newWorld(t, "quorate", fourShards(), lane.DefaultLimits())
+	w.run(10 * time.Second)
+	w.accepted(1, lane.AddToken{Token: directory.Token{Name: "reader", Hash: [32]byte{1}, Roles: []string{"read"}}})
+	w.run(5 * time.Second)
+	at := func(id raft.NodeID, peer string) directory.Node {
+		return directory.Node{ID: id, Role: directory.Member, Addresses: directory.Addresses{Peer: peer}}
+	}
+	hear := func(applied raft.Index, nodes ...directory.Node) {
+		w.step(1, lane.Received{From: 2, Message: lane.Introduction{Applied: applied, Nodes: nodes}})
+	}
+	where := func(id raft.NodeID) string {
+		for _, n := range w.met[1] {
+			if n.ID == id {
+				return n.Addresses.Peer
+			}
+		}
+		return "unknown"
+	}
+	own, disk := where(1), w.met[1][1].Disk
+	hear(newest, at(2, "new:2"), at(9, "new:9"), at(1, "self:1"), directory.Node{})
+	hear(1, at(3, "old:3"), at(8, "old:8"))        // older than the directory here
+	hear(newest-1, at(2, "old:2"), at(9, "old:9")) // older than what was heard
+	if where(2) != "new:2" || where(9) != "new:9" || where(1) != own || where(8) != "unknown" || where(3) == "old:3" {
+		t.Errorf("it knows %+v", w.met[1])
+	}
+	if w.met[1][1].Disk != disk {
+		t.Error("an introduction has changed a node's disk")
+	}
+	hear(newest+1, at(9, "newer:9"))
+	if where(9) != "newer:9" || where(2) != "new:2" {
+		t.Errorf("it knows %+v", w.met[1])
+	}
+	if len(w.tokens[1]) != 1 {
+		t.Errorf("with the nodes it tells %d tokens, want the one there is", len(w.tokens[1]))
+	}
+}
+
+// TestOwnDirectoryCountsWhenItIsAsNew: it says the last word, also of who was removed.
+func TestOwnDirectoryCountsWhenItIsAsNew(t *testing.T) {
+	w := newWorld(t, "quorate", fourShards(), lane.DefaultLimits())
+	w.run(10 * time.Second)
+	var applied raft.Index
+	for _, r := range w.lanes[1].Inspect(nil) {
+		if r.Directory != nil {
+			applied = r.Applied
+		}
+	}
+	w.step(1, lane.Received{From: 2, Message: lane.Introduction{Applied: applied + 1, Nodes: []directory.Node{{ID: 9, Role: directory.Member}}}})
+	if !w.acquainted(1, 9) {
+		t.Fatal("it doesn't know whom it was introduced to")
+	}
+	w.accepted(1, addFourth()) // the entry that it hadn't
+	w.run(5 * time.Second)
+	if w.acquainted(1, 9) || !w.acquainted(1, 4) {
+		t.Errorf("it knows %+v", w.met[1])
+	}
+	w.accepted(1, lane.RemoveMember{Node: 4})
+	w.run(5 * time.Second)
+	w.step(1, lane.Received{From: 2, Message: lane.Introduction{Applied: newest, Nodes: []directory.Node{{ID: 4, Role: directory.Member}}}})
+	for _, n := range w.met[1] {
+		if n.ID == 4 && n.Role != directory.Removed {
+			t.Errorf("who was removed is %+v", n)
+		}
+	}
+}
+
+// TestIntroductionsAreBounded: nobody fills the memory.
 func TestIntroductionsAreBounded(t *testing.T) {
 	w := newWorld(t, "quorate", fourShards(), lane.DefaultLimits())
 	w.run(10 * time.Second)
-	before := slices.Clone(w.met[1])
-	moved := slices.Clone(before)
-	for i := range moved {
-		moved[i].Addresses.Peer, moved[i].Disk = "elsewhere:1", directory.Disk{66}
-	}
-	w.step(1, lane.Received{From: 2, Message: lane.Introduction{Nodes: append(moved, directory.Node{})}})
-	if !slices.Equal(w.met[1], before) {
-		t.Errorf("its nodes were %+v, and are %+v", before, w.met[1])
-	}
+	before := len(w.met[1])
 	for id := raft.NodeID(10); id < 10_000; id++ {
-		w.step(1, lane.Received{From: 2, Message: lane.Introduction{Nodes: []directory.Node{{ID: id, Role: directory.Member}}}})
+		w.step(1, lane.Received{From: 2, Message: lane.Introduction{Applied: newest, Nodes: []directory.Node{{ID: id, Role: directory.Member}}}})
 	}
-	if got := len(w.met[1]) - len(before); got != 64 {
+	if got := len(w.met[1]) - before; got != 64 {
 		t.Errorf("it remembers %d that were introduced", got)
 	}
 }
 
-// TestWhoHearsTheLeaderAsksNobody: introductions are for those who are lost.
-func TestWhoHearsTheLeaderAsksNobody(t *testing.T) {
+// TestWhoIsUpToDateIsNotAnswered: they ask each other now and then, and have nothing to say. Who was removed isn't introduced to anybody.
+func TestWhoIsUpToDateIsNotAnswered(t *testing.T) {
 	w := newWorld(t, "quorate", fourShards(), lane.DefaultLimits())
+	w.run(10 * time.Second)
+	w.accepted(1, addFourth())
+	w.accepted(1, lane.RemoveMember{Node: 4})
+	w.run(5 * time.Second)
 	asked := 0
+	var answered []lane.Introduction
 	w.drop = func(_ raft.NodeID, m lane.Message) bool {
-		if _, is := m.(lane.WhoIsThere); is {
+		switch m := m.(type) {
+		case lane.WhoIsThere:
 			asked++
+		case lane.Introduction:
+			answered = append(answered, m)
 		}
 		return false
 	}
 	w.run(30 * time.Second)
-	if asked > 0 {
-		t.Errorf("%d times somebody asked who is there", asked)
+	if asked < 30 || asked > 100 || len(answered) > 0 {
+		t.Errorf("three nodes asked %d times and were answered %d times in 30 s", asked, len(answered))
+	}
+	w.step(1, lane.Received{From: 2, Message: lane.WhoIsThere{}})
+	w.run(time.Second)
+	if len(answered) != 1 || len(answered[0].Nodes) != 3 {
+		t.Errorf("who has no directory is answered %+v", answered)
 	}
 }

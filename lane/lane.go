@@ -50,9 +50,8 @@ type Lane struct {
 	levels    map[raft.NodeID]told // what other nodes can read (level.go)
 	toldLevel time.Time
 
-	heardCluster int              // the tick at which the leader of the cluster's group was last heard, or was this node (introduce.go)
-	askedWho     time.Time        // who is there
-	introduced   []directory.Node // by others, and not in the directory yet
+	askedWho   time.Time    // who is there (introduce.go)
+	introduced []introduced // by others whose directory is newer
 
 	groups  map[GroupID]*group // the replicas on this node
 	order   []*group           // the same, in the order of their coming
@@ -239,7 +238,7 @@ func (l *Lane) receive(from raft.NodeID, message Message) {
 	case GroupReport:
 		l.receiveGroupReport(from, m)
 	case WhoIsThere:
-		l.send(from, Introduction{Nodes: l.acquaintances()})
+		l.receiveWhoIsThere(from, m)
 	case Introduction:
 		l.receiveIntroduction(m)
 	default:
@@ -263,9 +262,6 @@ func (l *Lane) receiveRaft(from raft.NodeID, m RaftMessage) {
 		l.fail(fmt.Errorf("group %s, message of node %d: %w", g.id, from, err))
 	case err != nil:
 		l.report(MessageRefused{From: from, Group: m.Group, Err: err})
-	}
-	if g.id == ClusterGroup && from == g.replica.Engine().Leader() {
-		l.heardCluster = l.ticks
 	}
 	if g.quiesced && late {
 		l.enqueue(g)

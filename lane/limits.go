@@ -44,7 +44,8 @@ type Limits struct {
 	StatementMax     int           // entries in one page of a statement: each is a read of its own
 
 	ReportEvery   time.Duration // how often a group's leader tells the cluster's about members on their way in or out
-	IntroducedMax int           // nodes that peers can have this one remember although its directory doesn't name them
+	AskWhoEvery   time.Duration // how often a node asks those that it knows who is there
+	IntroducedMax int           // nodes that peers can have this one remember beside its directory
 
 	Driver driver.Limits
 }
@@ -87,6 +88,7 @@ func DefaultLimits() Limits {
 		StatementMax:     250,
 
 		ReportEvery:   500 * time.Millisecond,
+		AskWhoEvery:   2 * time.Second,
 		IntroducedMax: 64,
 
 		Driver: driver.Limits{

@@ -22,7 +22,7 @@ func (l *Lane) follow() {
 	c := l.cluster
 	l.followed = c.version()
 	l.forgetIntroductions()
-	l.effects.Nodes, l.effects.Tokens = l.acquaintances(), c.machine.Tokens()
+	l.tellNodes()
 	for _, g := range l.order {
 		l.touch(g) // it may have to move, and rests perhaps
 	}

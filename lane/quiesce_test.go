@@ -49,6 +49,9 @@ func TestAGroupWithNothingToDoRestsAndWakesForWork(t *testing.T) {
 			if r, ok := m.(lane.RaftMessage); ok && r.Group == lane.ClusterGroup {
 				return false // it never rests
 			}
+			if _, ofNodes := m.(lane.WhoIsThere); ofNodes {
+				return false
+			}
 			_, pulse := m.(lane.Pulse)
 			kinds[pulse]++
 			return false

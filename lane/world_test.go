@@ -29,7 +29,8 @@ type world struct {
 	cutOff  raft.NodeID          // goes on, and what it and the others say to each other is lost
 	drop    func(to raft.NodeID, m lane.Message) bool
 	reports map[raft.NodeID][]lane.Report
-	met     map[raft.NodeID][]directory.Node // whom each was told of last
+	met     map[raft.NodeID][]directory.Node  // whom each was told of last …
+	tokens  map[raft.NodeID][]directory.Token // … and which tokens with that
 	answers map[uint64]lane.Answer
 	request uint64
 	start   func(raft.NodeID) // makes one more lane, with an empty disk
@@ -45,7 +46,7 @@ func newWorld(t *testing.T, engine string, d lane.Directory, limits lane.Limits,
 	t.Helper()
 	w := &world{
 		t: t, now: start, lanes: map[raft.NodeID]*lane.Lane{}, frozen: map[raft.NodeID]bool{},
-		reports: map[raft.NodeID][]lane.Report{}, met: map[raft.NodeID][]directory.Node{}, answers: map[uint64]lane.Answer{}, disks: map[raft.NodeID]map[lane.GroupID]*shelf{},
+		reports: map[raft.NodeID][]lane.Report{}, met: map[raft.NodeID][]directory.Node{}, tokens: map[raft.NodeID][]directory.Token{}, answers: map[uint64]lane.Answer{}, disks: map[raft.NodeID]map[lane.GroupID]*shelf{},
 		writing: map[raft.NodeID][]lane.GroupWrite{},
 	}
 	w.start = func(id raft.NodeID) {
@@ -144,7 +145,7 @@ func (w *world) step(node raft.NodeID, events ...lane.Event) {
 		}
 		w.reports[at] = append(w.reports[at], effects.Reports...)
 		if effects.Nodes != nil {
-			w.met[at] = effects.Nodes
+			w.met[at], w.tokens[at] = effects.Nodes, effects.Tokens
 		}
 	}
 }

@@ -12,26 +12,58 @@ import (
 
 // calls are the client requests that wait for the lane's answer.
 type calls struct {
-	mu   sync.Mutex // guards next, open and closed
-	next uint64
-	open map[uint64]*call
-	done bool
+	mu     sync.Mutex // guards all below
+	next   uint64
+	open   map[uint64]*call
+	recent recent // of those, the transfers that were handed in lately
+	done   bool
 }
+
+// recent counts what is open by the period in which it came. What came before the last period isn't counted any more.
+type recent struct {
+	period int64
+	counts [2]int // of this period, and of the one before
+}
+
+// at goes on to the period of a time.
+func (r *recent) at(now time.Time) {
+	switch period := now.UnixNano() / int64(recentPeriod); period - r.period {
+	case 0:
+	case 1:
+		r.period, r.counts = period, [2]int{0, r.counts[0]}
+	default:
+		r.period, r.counts = period, [2]int{}
+	}
+}
+
+func (r *recent) add(period int64, n int) {
+	if age := r.period - period; age >= 0 && age < int64(len(r.counts)) {
+		r.counts[age] += n
+	}
+}
+
+func (r *recent) open() int { return r.counts[0] + r.counts[1] }
 
 // call is one or more requests asked together. Its answers are gathered, or each is told as it comes.
 type call struct {
 	first     uint64 // request number of the first
 	count     int
+	submits   bool  // transfers …
+	period    int64 // … in this period
 	remaining int
 	answers   []lane.Answer
 	finished  chan struct{}                   // closed when nothing remains
 	tell      func(i int, answer lane.Answer) // instead of answers and finished
 }
 
-// callsMax bounds the requests that are open at once: whoever finds so many before him is turned away, and that costs next to nothing here. It is less than what
-// the lane would refuse one by one. A batch that finds fewer is let in whole, however long it is; so is who asks only how this node is, which he wants to know
-// most of all when it has too much to do.
-const callsMax = 4 << 10
+// recentMax bounds the transfers that were handed in within the last period or two and are open: whoever finds so many before him is turned away, and that costs
+// next to nothing here. It is less than what the lane would refuse one by one. A batch that finds fewer is let in whole, however long it is. Older ones aren't
+// counted: what takes that long waits for a bank, and a bank that is silent must not take the room of transfers that don't touch it; how many wait for it
+// is bounded where they wait. Who wants something else than a transfer finds the inbox full, or the lane, or is let in.
+const (
+	recentMax    = 4 << 10
+	recentPeriod = 500 * time.Millisecond
+)
 
 // waitMax bounds how long a request may wait whose context has no deadline.
 const waitMax = 30 * time.Second
@@ -43,8 +75,8 @@ func (n *Node) Do(ctx context.Context, asks ...lane.Ask) []lane.Answer {
 	if !ok {
 		until = time.Now().Add(waitMax)
 	}
-	c := &call{count: len(asks), answers: make([]lane.Answer, len(asks)), finished: make(chan struct{})}
-	if err := n.calls.begin(c, isStatus(asks)); err != nil {
+	c := &call{count: len(asks), submits: len(asks) > 0 && isSubmit(asks[0]), answers: make([]lane.Answer, len(asks)), finished: make(chan struct{})}
+	if err := n.calls.begin(c, time.Now()); err != nil {
 		return failAll(len(asks), err)
 	}
 	events := make([]lane.Event, len(asks))
@@ -65,6 +97,12 @@ func (n *Node) Do(ctx context.Context, asks ...lane.Ask) []lane.Answer {
 	return c.answers
 }
 
+// isSubmit says that transfers are handed in: nobody asks for those and other things together.
+func isSubmit(first lane.Ask) bool {
+	_, is := first.(lane.Submit)
+	return is
+}
+
 // Timed is a request that is answered by a time, if only with ErrOutcomeUnknown.
 type Timed struct {
 	Ask   lane.Ask
@@ -74,8 +112,8 @@ type Timed struct {
 // DoEach asks the lane and has each answer told as soon as there is one: tell gets the place of its request, is called once for each, by any
 // goroutine, possibly before DoEach returns, and must neither block nor call the node. After forget it isn't called any more.
 func (n *Node) DoEach(asks []Timed, tell func(i int, answer lane.Answer)) (forget func()) {
-	c := &call{count: len(asks), tell: tell}
-	if err := n.calls.begin(c, false); err != nil {
+	c := &call{count: len(asks), submits: len(asks) > 0 && isSubmit(asks[0].Ask), tell: tell}
+	if err := n.calls.begin(c, time.Now()); err != nil {
 		for i := range asks {
 			tell(i, lane.Answer{Err: err})
 		}
@@ -106,41 +144,35 @@ func failAll(count int, err error) []lane.Answer {
 	return answers
 }
 
-// Full says why this node would turn a request away at the door; nil: there is room. It may be called from any goroutine.
+// Full says why this node would turn transfers away at the door; nil: there is room. It may be called from any goroutine.
 func (n *Node) Full() error {
 	n.calls.mu.Lock()
 	defer n.calls.mu.Unlock()
-	return n.calls.full()
+	return n.calls.full(time.Now())
 }
 
 // full is called with mu.
-func (c *calls) full() error {
+func (c *calls) full(now time.Time) error {
 	if c.done {
 		return transfer.ErrStopping
 	}
-	if open := len(c.open); open >= callsMax {
-		return fmt.Errorf("%w: %d requests are open at this node", transfer.ErrBusy, open)
+	c.recent.at(now)
+	if open := c.recent.open(); open >= recentMax {
+		return fmt.Errorf("%w: %d transfers that came lately are open at this node", transfer.ErrBusy, open)
 	}
 	return nil
 }
 
-func isStatus(asks []lane.Ask) bool {
-	if len(asks) != 1 {
-		return false
-	}
-	_, is := asks[0].(lane.GetStatus)
-	return is
-}
-
-// begin numbers a call's requests, always or if there is room. Numbers are never used twice.
-func (c *calls) begin(new *call, always bool) error {
+// begin numbers a call's requests, if they may be made. Numbers are never used twice.
+func (c *calls) begin(new *call, now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.done {
-		return transfer.ErrStopping
-	}
-	if full := c.full(); full != nil && !always {
+	if full := c.full(now); full != nil && (new.submits || c.done) {
 		return full
+	}
+	if new.submits {
+		new.period = c.recent.period
+		c.recent.add(new.period, new.count)
 	}
 	new.first, new.remaining = c.next+1, new.count
 	for i := range new.count {
@@ -166,8 +198,16 @@ func (c *calls) answer(answered []lane.Answered) {
 		if waiting == nil {
 			continue
 		}
-		delete(c.open, a.Request)
+		c.close(a.Request, waiting)
 		waiting.take(a.Request, a.Answer)
+	}
+}
+
+// close is called with mu.
+func (c *calls) close(request uint64, of *call) {
+	delete(c.open, request)
+	if of.submits {
+		c.recent.add(of.period, -1)
 	}
 }
 
@@ -192,7 +232,7 @@ func (c *calls) giveUp(waiting *call) (open []uint64) {
 	for i := range waiting.count {
 		request := waiting.first + uint64(i)
 		if c.open[request] == waiting {
-			delete(c.open, request)
+			c.close(request, waiting)
 			if waiting.tell == nil {
 				waiting.answers[i] = lane.Answer{Err: transfer.ErrOutcomeUnknown}
 			}
@@ -209,7 +249,7 @@ func (c *calls) refuse(waiting *call, err error) {
 	for i := range waiting.count {
 		request := waiting.first + uint64(i)
 		if c.open[request] == waiting { // nobody has abandoned it meanwhile
-			delete(c.open, request)
+			c.close(request, waiting)
 			waiting.take(request, lane.Answer{Err: err})
 		}
 	}
@@ -221,7 +261,7 @@ func (c *calls) abandon() {
 	defer c.mu.Unlock()
 	c.done = true
 	for request, waiting := range c.open {
-		delete(c.open, request)
+		c.close(request, waiting)
 		waiting.take(request, lane.Answer{Err: transfer.ErrOutcomeUnknown})
 	}
 }

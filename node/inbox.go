@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -9,7 +10,7 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// inbox gathers events between two steps. Everyone may add, the loop alone takes. Peers wait when it is full; clients were counted before (calls.go).
+// inbox gathers events between two steps. Everyone may add, the loop alone takes. Peers wait when it is full; clients are turned away.
 type inbox struct {
 	mu     sync.Mutex // guards events, asks and closed
 	events []lane.Event
@@ -20,8 +21,11 @@ type inbox struct {
 	max    int
 }
 
-// asksPerStep keeps a step short.
-const asksPerStep = 1 << 10
+// asksPerStep keeps a step short, and asksMax what waits for one: whoever finds so many before him is turned away. A batch that finds fewer is let in whole.
+const (
+	asksPerStep = 1 << 10
+	asksMax     = 1 << 13
+)
 
 // forwardsMax bounds what waits for a step with what comes from other nodes' clients.
 const forwardsMax = 1 << 16
@@ -39,15 +43,28 @@ func (b *inbox) add(events ...lane.Event) bool {
 	return b.put(&b.events, events)
 }
 
-// ask puts in what a client asks. A step takes asksPerStep of it at most: what peers and the disk say is about work that was begun, and
+// ask puts in what a client asks, if there is room. A step takes asksPerStep of it at most: what peers and the disk say is about work that was begun, and
 // heartbeats must never wait for a crowd at the door.
 func (b *inbox) ask(events []lane.Event) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if n := len(b.asks); n >= asksMax && !isStatus(events) {
+		return fmt.Errorf("%w: %d requests wait to be looked at", transfer.ErrBusy, n)
+	}
 	if !b.put(&b.asks, events) {
 		return transfer.ErrStopping
 	}
 	return nil
+}
+
+// isStatus says that somebody asks only how this node is, which he wants to know most of all when it has too much to do.
+func isStatus(asks []lane.Event) bool {
+	if len(asks) != 1 {
+		return false
+	}
+	asked, _ := asks[0].(lane.Asked)
+	_, is := asked.Ask.(lane.GetStatus)
+	return is
 }
 
 // takeBack puts in that nobody waits for a request any more, behind the request itself.

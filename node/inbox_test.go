@@ -59,34 +59,80 @@ func TestAClosedInboxTurnsClientsAway(t *testing.T) {
 }
 
 // A batch that finds room is let in whole. The next is turned away as busy, but for who asks only how the node is; and let in when there is room again.
-func TestWhoFindsTooManyIsTurnedAway(t *testing.T) {
-	c := calls{open: map[uint64]*call{}}
-	first := &call{count: callsMax - 1, answers: make([]lane.Answer, callsMax)}
-	for _, batch := range []*call{first, {count: 2 * callsMax}} {
-		if err := c.begin(batch, false); err != nil {
-			t.Fatalf("a batch of %d: %v", batch.count, err)
+func TestWhoFindsAFullInboxIsTurnedAway(t *testing.T) {
+	b := newInbox(inboxMax)
+	timer := time.NewTimer(10 * time.Second) // a step that finds nothing
+	defer timer.Stop()
+	for _, batch := range [][]lane.Event{asked(1, asksMax-1), asked(asksMax, 2*asksMax)} {
+		if err := b.ask(batch); err != nil {
+			t.Fatalf("a batch of %d: %v", len(batch), err)
 		}
 	}
-	if err := c.begin(&call{count: 1}, false); !errors.Is(err, transfer.ErrBusy) || !errors.Is(c.full(), transfer.ErrBusy) {
+	if err := b.ask(asked(1, 1)); !errors.Is(err, transfer.ErrBusy) {
 		t.Errorf("told %v, want busy", err)
 	}
-	if !isStatus([]lane.Ask{lane.GetStatus{}}) || isStatus([]lane.Ask{lane.GetStatus{}, lane.ListMembers{}}) || isStatus([]lane.Ask{lane.ListMembers{}}) {
-		t.Error("who asks how the node is isn't told from others")
-	}
-	if err := c.begin(&call{count: 1}, true); err != nil {
+	if err := b.ask([]lane.Event{lane.Asked{Ask: lane.GetStatus{}}}); err != nil {
 		t.Errorf("who asks how the node is hears %v", err)
 	}
-	for first := range c.open {
-		if delete(c.open, first); len(c.open) < callsMax {
-			break
-		}
+	if err := b.ask([]lane.Event{lane.Asked{Ask: lane.GetStatus{}}, lane.Asked{Ask: lane.ListMembers{}}}); !errors.Is(err, transfer.ErrBusy) {
+		t.Errorf("who asks more than how the node is hears %v", err)
 	}
-	if err := c.begin(&call{count: 1}, false); err != nil {
+	for len(b.asks) >= asksMax {
+		b.take(timer, nil)
+	}
+	if err := b.ask(asked(1, 1)); err != nil {
 		t.Errorf("when there is room again: %v", err)
 	}
-	clear(c.open)
+}
+
+// While many transfers that came lately are open, no more are let in; a batch that finds fewer is, whole. What has been open for longer waits for a bank and
+// takes nobody's room, and who wants something else than a transfer is let in.
+func TestTooManyRecentTransfersAreTurnedAway(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	c := calls{open: map[uint64]*call{}}
+	submit := func(count int) *call { return &call{count: count, submits: true, tell: func(int, lane.Answer) {}} }
+	begin := func(new *call) *call {
+		t.Helper()
+		if err := c.begin(new, now); err != nil {
+			t.Fatalf("%d requests, while %d are counted: %v", new.count, c.recent.open(), err)
+		}
+		return new
+	}
+	refused := func() {
+		t.Helper()
+		if err := c.begin(submit(1), now); !errors.Is(err, transfer.ErrBusy) || !errors.Is(c.full(now), transfer.ErrBusy) {
+			t.Errorf("told %v, want busy", err)
+		}
+	}
+	few, many := begin(submit(recentMax-1)), begin(submit(2*recentMax))
+	refused()
+	begin(&call{count: 1, answers: make([]lane.Answer, 1), finished: make(chan struct{})})
+	now = now.Add(recentPeriod)
+	refused()
+	c.answer([]lane.Answered{{Request: few.first}, {Request: few.first}, {Request: 1 << 40}}) // one that is open, and two that aren't
+	if got := c.recent.open(); got != 3*recentMax-2 {
+		t.Errorf("%d are counted, want %d", got, 3*recentMax-2)
+	}
+	c.giveUp(many)
+	if got := c.recent.open(); got != recentMax-2 {
+		t.Errorf("%d are counted when a call was given up, want %d", got, recentMax-2)
+	}
+	begin(submit(2))
+	refused()
+	now = now.Add(recentPeriod)
+	begin(submit(recentMax - 2)) // only the two that came before are counted
+	refused()
+	c.giveUp(few)
+	refused()
+	now = now.Add(time.Hour)
+	last := begin(submit(recentMax))
+	refused()
+	c.refuse(last, transfer.ErrStopping)
+	if got := c.recent.open(); got != 0 {
+		t.Errorf("%d are counted when all were refused", got)
+	}
 	c.abandon()
-	if err := c.begin(&call{count: 1}, true); !errors.Is(err, transfer.ErrStopping) {
+	if err := c.begin(&call{count: 1, finished: make(chan struct{})}, now); !errors.Is(err, transfer.ErrStopping) {
 		t.Errorf("told %v, want stopping", err)
 	}
 }

@@ -23,9 +23,9 @@ func membershipToProto(message lane.Message) *peerv1.Envelope {
 		}
 		return &peerv1.Envelope{Message: &peerv1.Envelope_GroupReport{GroupReport: p}}
 	case lane.WhoIsThere:
-		return &peerv1.Envelope{Message: &peerv1.Envelope_WhoIsThere{WhoIsThere: &peerv1.Empty{}}}
+		return &peerv1.Envelope{Message: &peerv1.Envelope_WhoIsThere{WhoIsThere: &peerv1.WhoIsThere{Applied: uint64(m.Applied)}}}
 	case lane.Introduction:
-		p := &peerv1.Introduction{}
+		p := &peerv1.Introduction{Applied: uint64(m.Applied)}
 		for i := range m.Nodes {
 			p.Nodes = append(p.Nodes, memberToProto(&lane.MemberStatus{Node: m.Nodes[i]}))
 		}
@@ -46,9 +46,9 @@ func membershipFromProto(e *peerv1.Envelope) (lane.Message, error) {
 		}
 		return report, nil
 	case *peerv1.Envelope_WhoIsThere:
-		return lane.WhoIsThere{}, nil
+		return lane.WhoIsThere{Applied: raft.Index(m.WhoIsThere.GetApplied())}, nil
 	case *peerv1.Envelope_Introduction:
-		introduction := lane.Introduction{}
+		introduction := lane.Introduction{Applied: raft.Index(m.Introduction.GetApplied())}
 		for _, p := range m.Introduction.GetNodes() {
 			member, err := memberFromProto(p)
 			if err != nil {

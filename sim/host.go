@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/directory"
@@ -44,6 +45,7 @@ type host struct {
 	seen      []lane.Replica       // what judges saw of the lane since its last step; none: nothing yet
 	applied   bool                 // this step has applied entries
 	file      [strangerID + 1]bool // peers that its configuration names besides the first ones
+	told      []directory.Node     // who is there, by its lane
 	known     [strangerID + 1]bool // who may speak to it, and be spoken to
 	refused   [strangerID + 1]bool // who is turned away for ever
 	gone      bool                 // it has learned that it is out of the cluster: its process never runs again
@@ -82,7 +84,8 @@ func (h *host) start() {
 	h.limits = limits
 	h.lane, h.inbox, h.due, h.frozen, h.thaw = l, nil, false, 0, nil
 	h.seen, h.applied = h.seen[:0], true
-	h.meet(nil)
+	h.told = nil
+	h.meet()
 	h.asked, h.forgotten = map[uint64]*question{}, nil
 	if h.rng.IntN(2) == 0 {
 		h.forgetAccounts()
@@ -175,8 +178,8 @@ func (h *host) leave() {
 	h.w.counts.Left++
 }
 
-// meet tells the host's transport who is there: those that its configuration names, and those that the directory has.
-func (h *host) meet(nodes []directory.Node) {
+// meet tells the host's transport who is there: those that its configuration names, and those that its lane knows.
+func (h *host) meet() {
 	h.known, h.refused = [strangerID + 1]bool{strangerID: h.w.stranger != nil}, [strangerID + 1]bool{}
 	for i := range h.w.shape.nodes {
 		h.known[i+1] = true
@@ -184,9 +187,9 @@ func (h *host) meet(nodes []directory.Node) {
 	for id, named := range h.file {
 		h.known[id] = h.known[id] || named && raft.NodeID(id) != h.id
 	}
-	for i := range nodes {
-		gone := nodes[i].Role == directory.Removed
-		h.known[nodes[i].ID], h.refused[nodes[i].ID] = !gone, gone
+	for i := range h.told {
+		gone := h.told[i].Role == directory.Removed
+		h.known[h.told[i].ID], h.refused[h.told[i].ID] = !gone, gone
 	}
 }
 
@@ -286,7 +289,8 @@ func (h *host) stepBy(due time.Time) {
 func (h *host) carryOut(e *lane.Effects) {
 	h.w.judge.afterStep(h)
 	if e.Nodes != nil {
-		h.meet(e.Nodes)
+		h.told = slices.Clone(e.Nodes)
+		h.meet()
 	}
 	if h.crashPoint("before the effects of a step") {
 		return

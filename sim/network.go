@@ -309,7 +309,10 @@ func digest(message lane.Message) uint64 {
 		}
 	case lane.GroupReport:
 		h = mix(hashString(string(m.Group)), uint64(m.Level)<<32^uint64(len(m.Behind))<<16^uint64(len(m.Absent)))
+	case lane.WhoIsThere:
+		h = mix(h, uint64(m.Applied))
 	case lane.Introduction:
+		h = mix(h, uint64(m.Applied))
 		for i := range m.Nodes {
 			h = mix(h, uint64(m.Nodes[i].ID)<<8^uint64(m.Nodes[i].Role))
 		}

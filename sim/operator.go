@@ -50,7 +50,7 @@ func (o *operator) startMachines() {
 	for _, h := range o.w.hosts {
 		if h.lane != nil && int(h.id) > o.w.shape.nodes && !h.known[h.id] { // it has no directory yet: its file is kept up to date
 			h.file = o.fileOf(o.w.directory())
-			h.meet(nil)
+			h.meet()
 		}
 	}
 	o.turnAway()

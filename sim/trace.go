@@ -99,9 +99,9 @@ func describe(of any) string {
 		}
 		return s
 	case lane.WhoIsThere:
-		return "asks who is there"
+		return fmt.Sprintf("at %d, asks who is there", m.Applied)
 	case lane.Introduction:
-		s := "introduces"
+		s := fmt.Sprintf("at %d, introduces", m.Applied)
 		for _, n := range m.Nodes {
 			s += fmt.Sprintf(" node %d", n.ID)
 		}

@@ -242,7 +242,7 @@ func (x *Envelope) GetPulse() *Pulse {
 	return nil
 }
 
-func (x *Envelope) GetWhoIsThere() *Empty {
+func (x *Envelope) GetWhoIsThere() *WhoIsThere {
 	if x != nil {
 		if x, ok := x.Message.(*Envelope_WhoIsThere); ok {
 			return x.WhoIsThere
@@ -303,8 +303,7 @@ type Envelope_Pulse struct {
 }
 
 type Envelope_WhoIsThere struct {
-	// Asks whom the receiver knows: the sender hears no leader of the cluster's group.
-	WhoIsThere *Empty `protobuf:"bytes,10,opt,name=who_is_there,json=whoIsThere,proto3,oneof"`
+	WhoIsThere *WhoIsThere `protobuf:"bytes,10,opt,name=who_is_there,json=whoIsThere,proto3,oneof"`
 }
 
 type Envelope_Introduction struct {
@@ -2161,17 +2160,65 @@ func (x *GroupReport) GetLevel() uint32 {
 	return 0
 }
 
-// Introduction names the nodes that the sender knows.
+// WhoIsThere asks for an Introduction, if the receiver's directory is newer.
+type WhoIsThere struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Index of the last entry of the cluster's group that the sender has applied.
+	Applied       uint64 `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhoIsThere) Reset() {
+	*x = WhoIsThere{}
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhoIsThere) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhoIsThere) ProtoMessage() {}
+
+func (x *WhoIsThere) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhoIsThere.ProtoReflect.Descriptor instead.
+func (*WhoIsThere) Descriptor() ([]byte, []int) {
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *WhoIsThere) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+// Introduction names the living nodes that the sender's directory has.
 type Introduction struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Nodes         []*ClusterNode         `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Nodes []*ClusterNode         `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// Index of the last entry of the cluster's group that the sender has applied.
+	Applied       uint64 `protobuf:"varint,2,opt,name=applied,proto3" json:"applied,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Introduction) Reset() {
 	*x = Introduction{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2183,7 +2230,7 @@ func (x *Introduction) String() string {
 func (*Introduction) ProtoMessage() {}
 
 func (x *Introduction) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[23]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2196,7 +2243,7 @@ func (x *Introduction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Introduction.ProtoReflect.Descriptor instead.
 func (*Introduction) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{23}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Introduction) GetNodes() []*ClusterNode {
@@ -2204,6 +2251,13 @@ func (x *Introduction) GetNodes() []*ClusterNode {
 		return x.Nodes
 	}
 	return nil
+}
+
+func (x *Introduction) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
 }
 
 type Behind struct {
@@ -2216,7 +2270,7 @@ type Behind struct {
 
 func (x *Behind) Reset() {
 	*x = Behind{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2282,7 @@ func (x *Behind) String() string {
 func (*Behind) ProtoMessage() {}
 
 func (x *Behind) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[24]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2295,7 @@ func (x *Behind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Behind.ProtoReflect.Descriptor instead.
 func (*Behind) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{24}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Behind) GetNode() uint64 {
@@ -2268,7 +2322,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[25]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2280,7 +2334,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[25]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +2347,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{25}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Placement) GetGroup() string {
@@ -2329,7 +2383,7 @@ type ClusterNode struct {
 
 func (x *ClusterNode) Reset() {
 	*x = ClusterNode{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[26]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2341,7 +2395,7 @@ func (x *ClusterNode) String() string {
 func (*ClusterNode) ProtoMessage() {}
 
 func (x *ClusterNode) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[26]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2354,7 +2408,7 @@ func (x *ClusterNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterNode.ProtoReflect.Descriptor instead.
 func (*ClusterNode) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{26}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ClusterNode) GetId() uint64 {
@@ -2439,7 +2493,7 @@ type Page struct {
 
 func (x *Page) Reset() {
 	*x = Page{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2451,7 +2505,7 @@ func (x *Page) String() string {
 func (*Page) ProtoMessage() {}
 
 func (x *Page) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[27]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2464,7 +2518,7 @@ func (x *Page) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Page.ProtoReflect.Descriptor instead.
 func (*Page) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{27}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Page) GetAfter() string {
@@ -2507,7 +2561,7 @@ type TransferPage struct {
 
 func (x *TransferPage) Reset() {
 	*x = TransferPage{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +2573,7 @@ func (x *TransferPage) String() string {
 func (*TransferPage) ProtoMessage() {}
 
 func (x *TransferPage) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[28]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +2586,7 @@ func (x *TransferPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferPage.ProtoReflect.Descriptor instead.
 func (*TransferPage) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{28}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TransferPage) GetBelow() uint64 {
@@ -2609,7 +2663,7 @@ type DecisionPage struct {
 
 func (x *DecisionPage) Reset() {
 	*x = DecisionPage{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2621,7 +2675,7 @@ func (x *DecisionPage) String() string {
 func (*DecisionPage) ProtoMessage() {}
 
 func (x *DecisionPage) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[29]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2634,7 +2688,7 @@ func (x *DecisionPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecisionPage.ProtoReflect.Descriptor instead.
 func (*DecisionPage) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{29}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DecisionPage) GetAfter() uint64 {
@@ -2700,7 +2754,7 @@ type ListedTransfer struct {
 
 func (x *ListedTransfer) Reset() {
 	*x = ListedTransfer{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2712,7 +2766,7 @@ func (x *ListedTransfer) String() string {
 func (*ListedTransfer) ProtoMessage() {}
 
 func (x *ListedTransfer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[30]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2725,7 +2779,7 @@ func (x *ListedTransfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedTransfer.ProtoReflect.Descriptor instead.
 func (*ListedTransfer) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{30}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListedTransfer) GetRecord() *TransferRecord {
@@ -2788,7 +2842,7 @@ type ForwardReply struct {
 
 func (x *ForwardReply) Reset() {
 	*x = ForwardReply{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2800,7 +2854,7 @@ func (x *ForwardReply) String() string {
 func (*ForwardReply) ProtoMessage() {}
 
 func (x *ForwardReply) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[31]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2813,7 +2867,7 @@ func (x *ForwardReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardReply.ProtoReflect.Descriptor instead.
 func (*ForwardReply) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{31}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ForwardReply) GetRequest() uint64 {
@@ -2958,7 +3012,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[32]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2970,7 +3024,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[32]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2983,7 +3037,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{32}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Token) GetName() string {
@@ -3041,7 +3095,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[33]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3053,7 +3107,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[33]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3066,7 +3120,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{33}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Transfer) GetId() []byte {
@@ -3119,7 +3173,7 @@ type TransferRecord struct {
 
 func (x *TransferRecord) Reset() {
 	*x = TransferRecord{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[34]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3131,7 +3185,7 @@ func (x *TransferRecord) String() string {
 func (*TransferRecord) ProtoMessage() {}
 
 func (x *TransferRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[34]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3144,7 +3198,7 @@ func (x *TransferRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferRecord.ProtoReflect.Descriptor instead.
 func (*TransferRecord) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{34}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TransferRecord) GetTransfer() *Transfer {
@@ -3212,7 +3266,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[35]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3224,7 +3278,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[35]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3237,7 +3291,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{35}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Account) GetId() string {
@@ -3312,7 +3366,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[36]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3324,7 +3378,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[36]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3337,7 +3391,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{36}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Entry) GetSeq() uint64 {
@@ -3409,7 +3463,7 @@ type Total struct {
 
 func (x *Total) Reset() {
 	*x = Total{}
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[37]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3421,7 +3475,7 @@ func (x *Total) String() string {
 func (*Total) ProtoMessage() {}
 
 func (x *Total) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_peer_v1_peer_proto_msgTypes[37]
+	mi := &file_quorate_peer_v1_peer_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3434,7 +3488,7 @@ func (x *Total) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Total.ProtoReflect.Descriptor instead.
 func (*Total) Descriptor() ([]byte, []int) {
-	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{37}
+	return file_quorate_peer_v1_peer_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Total) GetCurrency() string {
@@ -3479,7 +3533,7 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\x1aquorate/peer/v1/peer.proto\x12\x0fquorate.peer.v1\"J\n" +
 	"\x0fExchangeRequest\x127\n" +
 	"\tenvelopes\x18\x01 \x03(\v2\x19.quorate.peer.v1.EnvelopeR\tenvelopes\"\x12\n" +
-	"\x10ExchangeResponse\"\x81\x05\n" +
+	"\x10ExchangeResponse\"\x86\x05\n" +
 	"\bEnvelope\x122\n" +
 	"\x04raft\x18\x01 \x01(\v2\x1c.quorate.peer.v1.RaftMessageH\x00R\x04raft\x12%\n" +
 	"\rbank_requests\x18\x02 \x01(\fH\x00R\fbankRequests\x12#\n" +
@@ -3489,9 +3543,9 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\rforward_reply\x18\x06 \x01(\v2\x1d.quorate.peer.v1.ForwardReplyH\x00R\fforwardReply\x12D\n" +
 	"\rregister_node\x18\a \x01(\v2\x1d.quorate.peer.v1.RegisterNodeH\x00R\fregisterNode\x12A\n" +
 	"\fgroup_report\x18\b \x01(\v2\x1c.quorate.peer.v1.GroupReportH\x00R\vgroupReport\x12.\n" +
-	"\x05pulse\x18\t \x01(\v2\x16.quorate.peer.v1.PulseH\x00R\x05pulse\x12:\n" +
+	"\x05pulse\x18\t \x01(\v2\x16.quorate.peer.v1.PulseH\x00R\x05pulse\x12?\n" +
 	"\fwho_is_there\x18\n" +
-	" \x01(\v2\x16.quorate.peer.v1.EmptyH\x00R\n" +
+	" \x01(\v2\x1b.quorate.peer.v1.WhoIsThereH\x00R\n" +
 	"whoIsThere\x12C\n" +
 	"\fintroduction\x18\v \x01(\v2\x1d.quorate.peer.v1.IntroductionH\x00R\fintroductionB\t\n" +
 	"\amessage\">\n" +
@@ -3637,9 +3691,13 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12/\n" +
 	"\x06behind\x18\x02 \x03(\v2\x17.quorate.peer.v1.BehindR\x06behind\x12\x16\n" +
 	"\x06absent\x18\x03 \x03(\x04R\x06absent\x12\x14\n" +
-	"\x05level\x18\x04 \x01(\rR\x05levelJ\x04\b\x05\x10\x06R\aunheard\"B\n" +
+	"\x05level\x18\x04 \x01(\rR\x05levelJ\x04\b\x05\x10\x06R\aunheard\"&\n" +
+	"\n" +
+	"WhoIsThere\x12\x18\n" +
+	"\aapplied\x18\x01 \x01(\x04R\aapplied\"\\\n" +
 	"\fIntroduction\x122\n" +
-	"\x05nodes\x18\x01 \x03(\v2\x1c.quorate.peer.v1.ClusterNodeR\x05nodes\"6\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x1c.quorate.peer.v1.ClusterNodeR\x05nodes\x12\x18\n" +
+	"\aapplied\x18\x02 \x01(\x04R\aapplied\"6\n" +
 	"\x06Behind\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\x04R\x04node\x12\x18\n" +
 	"\aentries\x18\x02 \x01(\x04R\aentries\";\n" +
@@ -3772,7 +3830,7 @@ func file_quorate_peer_v1_peer_proto_rawDescGZIP() []byte {
 	return file_quorate_peer_v1_peer_proto_rawDescData
 }
 
-var file_quorate_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_quorate_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_quorate_peer_v1_peer_proto_goTypes = []any{
 	(*ExchangeRequest)(nil),  // 0: quorate.peer.v1.ExchangeRequest
 	(*ExchangeResponse)(nil), // 1: quorate.peer.v1.ExchangeResponse
@@ -3797,33 +3855,34 @@ var file_quorate_peer_v1_peer_proto_goTypes = []any{
 	(*Capture)(nil),          // 20: quorate.peer.v1.Capture
 	(*RegisterNode)(nil),     // 21: quorate.peer.v1.RegisterNode
 	(*GroupReport)(nil),      // 22: quorate.peer.v1.GroupReport
-	(*Introduction)(nil),     // 23: quorate.peer.v1.Introduction
-	(*Behind)(nil),           // 24: quorate.peer.v1.Behind
-	(*Placement)(nil),        // 25: quorate.peer.v1.Placement
-	(*ClusterNode)(nil),      // 26: quorate.peer.v1.ClusterNode
-	(*Page)(nil),             // 27: quorate.peer.v1.Page
-	(*TransferPage)(nil),     // 28: quorate.peer.v1.TransferPage
-	(*DecisionPage)(nil),     // 29: quorate.peer.v1.DecisionPage
-	(*ListedTransfer)(nil),   // 30: quorate.peer.v1.ListedTransfer
-	(*ForwardReply)(nil),     // 31: quorate.peer.v1.ForwardReply
-	(*Token)(nil),            // 32: quorate.peer.v1.Token
-	(*Transfer)(nil),         // 33: quorate.peer.v1.Transfer
-	(*TransferRecord)(nil),   // 34: quorate.peer.v1.TransferRecord
-	(*Account)(nil),          // 35: quorate.peer.v1.Account
-	(*Entry)(nil),            // 36: quorate.peer.v1.Entry
-	(*Total)(nil),            // 37: quorate.peer.v1.Total
+	(*WhoIsThere)(nil),       // 23: quorate.peer.v1.WhoIsThere
+	(*Introduction)(nil),     // 24: quorate.peer.v1.Introduction
+	(*Behind)(nil),           // 25: quorate.peer.v1.Behind
+	(*Placement)(nil),        // 26: quorate.peer.v1.Placement
+	(*ClusterNode)(nil),      // 27: quorate.peer.v1.ClusterNode
+	(*Page)(nil),             // 28: quorate.peer.v1.Page
+	(*TransferPage)(nil),     // 29: quorate.peer.v1.TransferPage
+	(*DecisionPage)(nil),     // 30: quorate.peer.v1.DecisionPage
+	(*ListedTransfer)(nil),   // 31: quorate.peer.v1.ListedTransfer
+	(*ForwardReply)(nil),     // 32: quorate.peer.v1.ForwardReply
+	(*Token)(nil),            // 33: quorate.peer.v1.Token
+	(*Transfer)(nil),         // 34: quorate.peer.v1.Transfer
+	(*TransferRecord)(nil),   // 35: quorate.peer.v1.TransferRecord
+	(*Account)(nil),          // 36: quorate.peer.v1.Account
+	(*Entry)(nil),            // 37: quorate.peer.v1.Entry
+	(*Total)(nil),            // 38: quorate.peer.v1.Total
 }
 var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	2,  // 0: quorate.peer.v1.ExchangeRequest.envelopes:type_name -> quorate.peer.v1.Envelope
 	5,  // 1: quorate.peer.v1.Envelope.raft:type_name -> quorate.peer.v1.RaftMessage
 	15, // 2: quorate.peer.v1.Envelope.inquiry:type_name -> quorate.peer.v1.Inquiry
 	16, // 3: quorate.peer.v1.Envelope.forward:type_name -> quorate.peer.v1.Forward
-	31, // 4: quorate.peer.v1.Envelope.forward_reply:type_name -> quorate.peer.v1.ForwardReply
+	32, // 4: quorate.peer.v1.Envelope.forward_reply:type_name -> quorate.peer.v1.ForwardReply
 	21, // 5: quorate.peer.v1.Envelope.register_node:type_name -> quorate.peer.v1.RegisterNode
 	22, // 6: quorate.peer.v1.Envelope.group_report:type_name -> quorate.peer.v1.GroupReport
 	3,  // 7: quorate.peer.v1.Envelope.pulse:type_name -> quorate.peer.v1.Pulse
-	19, // 8: quorate.peer.v1.Envelope.who_is_there:type_name -> quorate.peer.v1.Empty
-	23, // 9: quorate.peer.v1.Envelope.introduction:type_name -> quorate.peer.v1.Introduction
+	23, // 8: quorate.peer.v1.Envelope.who_is_there:type_name -> quorate.peer.v1.WhoIsThere
+	24, // 9: quorate.peer.v1.Envelope.introduction:type_name -> quorate.peer.v1.Introduction
 	4,  // 10: quorate.peer.v1.Pulse.quiesced:type_name -> quorate.peer.v1.Quiesced
 	6,  // 11: quorate.peer.v1.RaftMessage.entries:type_name -> quorate.peer.v1.RaftEntry
 	7,  // 12: quorate.peer.v1.RaftMessage.snapshot:type_name -> quorate.peer.v1.SnapshotChunk
@@ -3832,34 +3891,34 @@ var file_quorate_peer_v1_peer_proto_depIdxs = []int32{
 	8,  // 15: quorate.peer.v1.BankRequest.legs:type_name -> quorate.peer.v1.Leg
 	14, // 16: quorate.peer.v1.BankAnswers.answers:type_name -> quorate.peer.v1.BankAnswer
 	9,  // 17: quorate.peer.v1.BankAnswer.reason:type_name -> quorate.peer.v1.Reason
-	33, // 18: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
-	35, // 19: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
-	27, // 20: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
-	27, // 21: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
+	34, // 18: quorate.peer.v1.Forward.submit:type_name -> quorate.peer.v1.Transfer
+	36, // 19: quorate.peer.v1.Forward.open_account:type_name -> quorate.peer.v1.Account
+	28, // 20: quorate.peer.v1.Forward.list_accounts:type_name -> quorate.peer.v1.Page
+	28, // 21: quorate.peer.v1.Forward.list_entries:type_name -> quorate.peer.v1.Page
 	19, // 22: quorate.peer.v1.Forward.audit:type_name -> quorate.peer.v1.Empty
 	19, // 23: quorate.peer.v1.Forward.list_members:type_name -> quorate.peer.v1.Empty
-	26, // 24: quorate.peer.v1.Forward.add_member:type_name -> quorate.peer.v1.ClusterNode
-	25, // 25: quorate.peer.v1.Forward.place_group:type_name -> quorate.peer.v1.Placement
+	27, // 24: quorate.peer.v1.Forward.add_member:type_name -> quorate.peer.v1.ClusterNode
+	26, // 25: quorate.peer.v1.Forward.place_group:type_name -> quorate.peer.v1.Placement
 	17, // 26: quorate.peer.v1.Forward.change_account:type_name -> quorate.peer.v1.AccountChange
 	18, // 27: quorate.peer.v1.Forward.statement:type_name -> quorate.peer.v1.StatementPage
 	20, // 28: quorate.peer.v1.Forward.capture:type_name -> quorate.peer.v1.Capture
-	28, // 29: quorate.peer.v1.Forward.list_transfers:type_name -> quorate.peer.v1.TransferPage
-	29, // 30: quorate.peer.v1.Forward.read_decisions:type_name -> quorate.peer.v1.DecisionPage
+	29, // 29: quorate.peer.v1.Forward.list_transfers:type_name -> quorate.peer.v1.TransferPage
+	30, // 30: quorate.peer.v1.Forward.read_decisions:type_name -> quorate.peer.v1.DecisionPage
 	19, // 31: quorate.peer.v1.Forward.list_tokens:type_name -> quorate.peer.v1.Empty
-	32, // 32: quorate.peer.v1.Forward.add_token:type_name -> quorate.peer.v1.Token
-	24, // 33: quorate.peer.v1.GroupReport.behind:type_name -> quorate.peer.v1.Behind
-	26, // 34: quorate.peer.v1.Introduction.nodes:type_name -> quorate.peer.v1.ClusterNode
-	34, // 35: quorate.peer.v1.ListedTransfer.record:type_name -> quorate.peer.v1.TransferRecord
-	34, // 36: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
-	35, // 37: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
-	36, // 38: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
-	37, // 39: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
-	26, // 40: quorate.peer.v1.ForwardReply.members:type_name -> quorate.peer.v1.ClusterNode
-	30, // 41: quorate.peer.v1.ForwardReply.listed:type_name -> quorate.peer.v1.ListedTransfer
-	30, // 42: quorate.peer.v1.ForwardReply.decided:type_name -> quorate.peer.v1.ListedTransfer
-	32, // 43: quorate.peer.v1.ForwardReply.tokens:type_name -> quorate.peer.v1.Token
+	33, // 32: quorate.peer.v1.Forward.add_token:type_name -> quorate.peer.v1.Token
+	25, // 33: quorate.peer.v1.GroupReport.behind:type_name -> quorate.peer.v1.Behind
+	27, // 34: quorate.peer.v1.Introduction.nodes:type_name -> quorate.peer.v1.ClusterNode
+	35, // 35: quorate.peer.v1.ListedTransfer.record:type_name -> quorate.peer.v1.TransferRecord
+	35, // 36: quorate.peer.v1.ForwardReply.transfer:type_name -> quorate.peer.v1.TransferRecord
+	36, // 37: quorate.peer.v1.ForwardReply.accounts:type_name -> quorate.peer.v1.Account
+	37, // 38: quorate.peer.v1.ForwardReply.entries:type_name -> quorate.peer.v1.Entry
+	38, // 39: quorate.peer.v1.ForwardReply.totals:type_name -> quorate.peer.v1.Total
+	27, // 40: quorate.peer.v1.ForwardReply.members:type_name -> quorate.peer.v1.ClusterNode
+	31, // 41: quorate.peer.v1.ForwardReply.listed:type_name -> quorate.peer.v1.ListedTransfer
+	31, // 42: quorate.peer.v1.ForwardReply.decided:type_name -> quorate.peer.v1.ListedTransfer
+	33, // 43: quorate.peer.v1.ForwardReply.tokens:type_name -> quorate.peer.v1.Token
 	8,  // 44: quorate.peer.v1.Transfer.legs:type_name -> quorate.peer.v1.Leg
-	33, // 45: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
+	34, // 45: quorate.peer.v1.TransferRecord.transfer:type_name -> quorate.peer.v1.Transfer
 	9,  // 46: quorate.peer.v1.TransferRecord.reason:type_name -> quorate.peer.v1.Reason
 	0,  // 47: quorate.peer.v1.PeerService.Exchange:input_type -> quorate.peer.v1.ExchangeRequest
 	1,  // 48: quorate.peer.v1.PeerService.Exchange:output_type -> quorate.peer.v1.ExchangeResponse
@@ -3920,7 +3979,7 @@ func file_quorate_peer_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_peer_v1_peer_proto_rawDesc), len(file_quorate_peer_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   38,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

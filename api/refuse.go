@@ -1,0 +1,111 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
+)
+
+// turnAway refuses a whole request, of which it reads as little as it can: a server that has too much to do must not spend on what it won't do.
+func (f *flow) turnAway(first uint64, specs [][]byte, together bool, full error) error {
+	if len(specs) == 0 {
+		return nil
+	}
+	refusal := protoOfFailure(full)
+	var said []told
+	if together {
+		said = []told{{number: first, refusal: refusal, together: len(specs)}}
+	} else {
+		var err error
+		if said, err = refusalOfEach(first, specs, refusal); err != nil {
+			return err
+		}
+	}
+	f.desk.count.refused(len(specs), full)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open += len(specs)
+	f.ready = append(f.ready, said...)
+	poke(f.wake)
+	return nil
+}
+
+func refusalOfEach(first uint64, specs [][]byte, refusal *quoratev1.Error) ([]told, error) {
+	said := make([]told, len(specs))
+	for i, spec := range specs {
+		id, err := idOfSpec(spec)
+		if err != nil {
+			return nil, notOfMethod(err)
+		}
+		said[i] = told{number: first + uint64(i), idText: id, refusal: refusal}
+	}
+	return said, nil
+}
+
+// Numbers of fields, as in the proto.
+const (
+	transfersField = 1 // of StreamTransfersRequest
+	togetherField  = 3
+	idField        = 1 // of TransferSpec
+)
+
+// glance reads of a StreamTransfersRequest only what is needed to refuse it. A request of too many is no request: read, it could take hundreds of times the room
+// that it takes as it was sent.
+func glance(message []byte) (specs [][]byte, together bool, err error) {
+	err = eachField(message, func(number protowire.Number, kind protowire.Type, value []byte) error {
+		switch {
+		case number == transfersField && kind == protowire.BytesType:
+			spec, _ := protowire.ConsumeBytes(value)
+			specs = append(specs, spec)
+		case number == togetherField && kind == protowire.VarintType:
+			v, _ := protowire.ConsumeVarint(value)
+			together = v != 0
+		}
+		if len(specs) > BatchMax {
+			return fmt.Errorf("more than %d transfers in a request", BatchMax)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, false, notOfMethod(err)
+	}
+	return specs, together, nil
+}
+
+// idOfSpec is the id of a TransferSpec, as it was sent.
+func idOfSpec(spec []byte) (id string, err error) {
+	err = eachField(spec, func(number protowire.Number, kind protowire.Type, value []byte) error {
+		if number != idField || kind != protowire.BytesType {
+			return nil
+		}
+		text, _ := protowire.ConsumeBytes(value)
+		if id = string(text); !utf8.Valid(text) {
+			return errors.New("an id is not UTF-8")
+		}
+		return nil
+	})
+	return id, err
+}
+
+// eachField goes through a message's fields; value is as it was encoded, and whole.
+func eachField(message []byte, do func(number protowire.Number, kind protowire.Type, value []byte) error) error {
+	for len(message) > 0 {
+		number, kind, size := protowire.ConsumeTag(message)
+		if size < 0 {
+			return protowire.ParseError(size)
+		}
+		message = message[size:]
+		if size = protowire.ConsumeFieldValue(number, kind, message); size < 0 {
+			return protowire.ParseError(size)
+		}
+		if err := do(number, kind, message[:size]); err != nil {
+			return err
+		}
+		message = message[size:]
+	}
+	return nil
+}
