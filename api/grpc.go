@@ -42,9 +42,6 @@ func (s *transferService) SubmitTransfer(ctx context.Context, r *quoratev1.Submi
 
 func (s *transferService) SubmitTransfers(ctx context.Context, r *quoratev1.SubmitTransfersRequest) (*quoratev1.SubmitTransfersResponse, error) {
 	specs := r.GetTransfers()
-	if len(specs) > BatchMax {
-		return nil, fmt.Errorf("%w: %d transfers in a batch, at most %d", transfer.ErrInvalidRequest, len(specs), BatchMax)
-	}
 	orders := make([]order, len(specs))
 	for i, spec := range specs {
 		orders[i] = orderOfSpec(spec)

@@ -276,11 +276,17 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !is {
 		return c.plain.Unmarshal(data, v)
 	}
-	if sealed, is := e.message.(*sealed); is {
-		sealed.bytes = data.Materialize()
-		return nil
+	switch message := e.message.(type) {
+	case *sealed:
+		message.bytes = data.Materialize()
+	case *quoratev1.SubmitTransferRequest, *quoratev1.SubmitTransfersRequest:
+		bytes := data.Materialize()
+		if _, _, e.err = glance(bytes); e.err == nil {
+			e.err = proto.Unmarshal(bytes, e.message.(proto.Message))
+		}
+	default:
+		e.err = c.plain.Unmarshal(data, e.message)
 	}
-	e.err = c.plain.Unmarshal(data, e.message)
 	return nil
 }
 

@@ -48,32 +48,46 @@ func refusalOfEach(first uint64, specs [][]byte, refusal *quoratev1.Error) ([]to
 
 // Numbers of fields, as in the proto.
 const (
-	transfersField = 1 // of StreamTransfersRequest
-	togetherField  = 3
+	transfersField = 1 // of StreamTransfersRequest, SubmitTransfersRequest and SubmitTransferRequest
+	togetherField  = 3 // of StreamTransfersRequest
 	idField        = 1 // of TransferSpec
+	legsField      = 2
 )
 
-// glance reads of a StreamTransfersRequest only what is needed to refuse it. A request of too many is no request: read, it could take hundreds of times the room
-// that it takes as it was sent.
+// legsMax is how many legs may come in one request: more than real ones fit into it.
+const legsMax = 1 << 18
+
+// glance reads of a request with transfers only what is needed to refuse it. A request of too many is none: empty transfers and legs take two bytes each as they
+// are sent, and a hundred and more once they are read.
 func glance(message []byte) (specs [][]byte, together bool, err error) {
+	legs := 0
 	err = eachField(message, func(number protowire.Number, kind protowire.Type, value []byte) error {
 		switch {
 		case number == transfersField && kind == protowire.BytesType:
 			spec, _ := protowire.ConsumeBytes(value)
-			specs = append(specs, spec)
+			if specs = append(specs, spec); len(specs) > BatchMax {
+				return fmt.Errorf("more than %d transfers in a request", BatchMax)
+			}
+			return countLegs(spec, &legs)
 		case number == togetherField && kind == protowire.VarintType:
 			v, _ := protowire.ConsumeVarint(value)
 			together = v != 0
 		}
-		if len(specs) > BatchMax {
-			return fmt.Errorf("more than %d transfers in a request", BatchMax)
+		return nil
+	})
+	return specs, together, err
+}
+
+func countLegs(spec []byte, legs *int) error {
+	return eachField(spec, func(number protowire.Number, _ protowire.Type, _ []byte) error {
+		if number != legsField {
+			return nil
+		}
+		if *legs++; *legs > legsMax {
+			return fmt.Errorf("more than %d legs in a request", legsMax)
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, false, notOfMethod(err)
-	}
-	return specs, together, nil
 }
 
 // idOfSpec is the id of a TransferSpec, as it was sent.

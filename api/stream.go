@@ -97,7 +97,7 @@ func (f *flow) read(g *guard) {
 func (f *flow) take(first uint64, message []byte) (count uint64, err error) {
 	specs, together, err := glance(message)
 	if err != nil {
-		return 0, err
+		return 0, notOfMethod(err)
 	}
 	ctx, refused := f.door.enterGRPC(f.stream.Context(), operationOf(quoratev1.TransferService_StreamTransfers_FullMethodName), "") // a stream may outlive its caller's rights
 	if full := f.desk.backend.Full(); full != nil && refused == nil {

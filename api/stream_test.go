@@ -211,6 +211,35 @@ func TestTooManyTransfersEndAStream(t *testing.T) {
 	}
 }
 
+// TestTooManyLegsAreNotRead: 4 MiB of empty legs are two million, in one transfer or in many, and reading them would take hundreds of megabytes.
+func TestTooManyLegsAreNotRead(t *testing.T) {
+	w := open(t, nil)
+	const legs = 1<<18 + 1
+	one := &quoratev1.TransferSpec{Legs: make([]*quoratev1.Leg, legs)}
+	many := make([]*quoratev1.TransferSpec, 4096)
+	for i := range many {
+		many[i] = &quoratev1.TransferSpec{Legs: make([]*quoratev1.Leg, legs/len(many)+1)}
+	}
+	ctx := t.Context()
+	_, single := w.transfers().SubmitTransfer(ctx, &quoratev1.SubmitTransferRequest{Transfer: one})
+	_, batch := w.transfers().SubmitTransfers(ctx, &quoratev1.SubmitTransfersRequest{Transfers: many})
+	s := openStream(t, w)
+	sendTransfers(t, s, many...)
+	_, streamed := s.Recv()
+	for name, err := range map[string]error{"single": single, "batch": batch, "stream": streamed} {
+		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "262144 legs") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	one.Legs = one.Legs[1:]
+	if _, err := w.transfers().SubmitTransfer(ctx, &quoratev1.SubmitTransferRequest{Transfer: one}); status.Code(err) != codes.InvalidArgument || strings.Contains(err.Error(), "262144 legs") {
+		t.Errorf("as many as may come: %v", err)
+	}
+	if n := len(w.fake.seen); n != 0 {
+		t.Errorf("%d were handed over", n)
+	}
+}
+
 // What is under way when the server stops is finished, and nothing new is read.
 func TestADrainingServerFinishesItsStreams(t *testing.T) {
 	w := open(t, nil)

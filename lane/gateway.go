@@ -59,7 +59,7 @@ func (w *gateway) add(l *Lane, asked Asked) {
 	}
 	err := l.admit(a)
 	if err == nil && !a.Until.After(l.now) {
-		err = a.tooLate() // it has waited for this step for too long: nothing is begun
+		err = fmt.Errorf("%w: the request has waited for so long that its time was over before it was looked at", transfer.ErrBusy)
 	}
 	if err != nil {
 		l.answerHere(asked.Request, Answer{Err: err})

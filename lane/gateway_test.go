@@ -53,7 +53,7 @@ func replied(request uint64, about byte) lane.Event {
 func TestWhatWaitedForTooLongIsNotBegun(t *testing.T) {
 	l := newLane(t)
 	effects := l.Step(start.Add(time.Second), []lane.Event{asked(5, lane.Submit{Transfer: transferOf(1)})})
-	if len(effects.Send) != 0 || len(effects.Answers) != 1 || !errors.Is(effects.Answers[0].Answer.Err, transfer.ErrNoLeader) {
+	if len(effects.Send) != 0 || len(effects.Answers) != 1 || !errors.Is(effects.Answers[0].Answer.Err, transfer.ErrBusy) {
 		t.Errorf("got %+v and %+v", effects.Send, effects.Answers)
 	}
 }

@@ -43,8 +43,12 @@ func (l *Lane) askWhoIsThere() {
 	}
 }
 
+// receiveWhoIsThere asks back if the other's directory is newer: it may be one that only the configuration of this node names.
 func (l *Lane) receiveWhoIsThere(from raft.NodeID, m WhoIsThere) {
 	applied := l.cluster.group.replica.Applied()
+	if applied < m.Applied {
+		l.send(from, WhoIsThere{Applied: applied})
+	}
 	if applied <= m.Applied {
 		return
 	}

@@ -187,3 +187,22 @@ func TestWhoIsUpToDateIsNotAnswered(t *testing.T) {
 		t.Errorf("who has no directory is answered %+v", answered)
 	}
 }
+
+// TestWhoIsAskedByANewerOneAsksBack: a newcomer's lane doesn't know whom only its configuration names, and hears of him when he asks. It ends there.
+func TestWhoIsAskedByANewerOneAsksBack(t *testing.T) {
+	w := newWorld(t, "quorate", fourShards(), lane.DefaultLimits())
+	w.run(10 * time.Second)
+	var back []lane.WhoIsThere
+	w.drop = func(to raft.NodeID, m lane.Message) bool {
+		if asked, is := m.(lane.WhoIsThere); is && to == 7 {
+			back = append(back, asked)
+		}
+		return to == 7
+	}
+	for _, applied := range []raft.Index{newest, 0} {
+		w.step(1, lane.Received{From: 7, Message: lane.WhoIsThere{Applied: applied}})
+	}
+	if len(back) != 1 || back[0].Applied == 0 || back[0].Applied >= newest {
+		t.Errorf("a newer one and an older one were asked back %+v", back)
+	}
+}

@@ -12,6 +12,8 @@ import (
 
 // calls are the client requests that wait for the lane's answer.
 type calls struct {
+	since time.Time // periods are counted from here
+
 	mu     sync.Mutex // guards all below
 	next   uint64
 	open   map[uint64]*call
@@ -25,13 +27,12 @@ type recent struct {
 	counts [2]int // of this period, and of the one before
 }
 
-// at goes on to the period of a time.
-func (r *recent) at(now time.Time) {
-	switch period := now.UnixNano() / int64(recentPeriod); period - r.period {
-	case 0:
-	case 1:
+// goOn to a period, unless it has come already: who asked for the time first may come second.
+func (r *recent) goOn(period int64) {
+	switch {
+	case period == r.period+1:
 		r.period, r.counts = period, [2]int{0, r.counts[0]}
-	default:
+	case period > r.period:
 		r.period, r.counts = period, [2]int{}
 	}
 }
@@ -156,7 +157,7 @@ func (c *calls) full(now time.Time) error {
 	if c.done {
 		return transfer.ErrStopping
 	}
-	c.recent.at(now)
+	c.recent.goOn(int64(now.Sub(c.since) / recentPeriod))
 	if open := c.recent.open(); open >= recentMax {
 		return fmt.Errorf("%w: %d transfers that came lately are open at this node", transfer.ErrBusy, open)
 	}

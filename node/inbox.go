@@ -15,6 +15,7 @@ type inbox struct {
 	mu     sync.Mutex // guards events, asks and closed
 	events []lane.Event
 	asks   []lane.Event // what clients ask, here and at other nodes, and take back
+	own    int          // of those, what clients ask here
 	closed bool
 	wake   chan struct{} // holds a token when there is something to take
 	room   *sync.Cond    // signalled when the loop has taken the events
@@ -48,12 +49,13 @@ func (b *inbox) add(events ...lane.Event) bool {
 func (b *inbox) ask(events []lane.Event) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if n := len(b.asks); n >= asksMax && !isStatus(events) {
-		return fmt.Errorf("%w: %d requests wait to be looked at", transfer.ErrBusy, n)
+	if b.own >= asksMax && !isStatus(events) {
+		return fmt.Errorf("%w: %d requests wait to be looked at", transfer.ErrBusy, b.own)
 	}
 	if !b.put(&b.asks, events) {
 		return transfer.ErrStopping
 	}
+	b.own += len(events)
 	return nil
 }
 
@@ -135,7 +137,12 @@ func (b *inbox) take(timer *time.Timer, reuse []lane.Event) []lane.Event {
 	b.events = reuse[:0]
 	b.room.Broadcast()
 	n := min(len(b.asks), asksPerStep)
-	events = append(events, b.asks[:n]...)
+	for _, e := range b.asks[:n] {
+		if _, own := e.(lane.Asked); own {
+			b.own--
+		}
+		events = append(events, e)
+	}
 	b.asks = slices.Delete(b.asks, 0, n)
 	if len(b.asks) > 0 {
 		b.rouse()

@@ -77,11 +77,31 @@ func TestWhoFindsAFullInboxIsTurnedAway(t *testing.T) {
 	if err := b.ask([]lane.Event{lane.Asked{Ask: lane.GetStatus{}}, lane.Asked{Ask: lane.ListMembers{}}}); !errors.Is(err, transfer.ErrBusy) {
 		t.Errorf("who asks more than how the node is hears %v", err)
 	}
-	for len(b.asks) >= asksMax {
+	for b.own >= asksMax {
 		b.take(timer, nil)
 	}
 	if err := b.ask(asked(1, 1)); err != nil {
 		t.Errorf("when there is room again: %v", err)
+	}
+	for len(b.asks) > 0 {
+		b.take(timer, nil)
+	}
+	if b.own != 0 {
+		t.Errorf("%d are counted when none waits", b.own)
+	}
+}
+
+// What other nodes forward, and what is taken back, waits in the same line and doesn't count.
+func TestOthersDoNotFillTheInboxForClients(t *testing.T) {
+	b := newInbox(inboxMax)
+	var forwards []lane.Event
+	for i := range asksMax {
+		forwards = append(forwards, lane.Received{From: 2, Message: lane.Forward{Request: uint64(i)}})
+		b.takeBack(uint64(i))
+	}
+	b.addWaiting(forwards)
+	if err := b.ask(asked(1, 1)); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -89,7 +109,7 @@ func TestWhoFindsAFullInboxIsTurnedAway(t *testing.T) {
 // takes nobody's room, and who wants something else than a transfer is let in.
 func TestTooManyRecentTransfersAreTurnedAway(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	c := calls{open: map[uint64]*call{}}
+	c := calls{open: map[uint64]*call{}, since: now}
 	submit := func(count int) *call { return &call{count: count, submits: true, tell: func(int, lane.Answer) {}} }
 	begin := func(new *call) *call {
 		t.Helper()
@@ -105,6 +125,10 @@ func TestTooManyRecentTransfersAreTurnedAway(t *testing.T) {
 		}
 	}
 	few, many := begin(submit(recentMax-1)), begin(submit(2*recentMax))
+	refused()
+	now = now.Add(recentPeriod)
+	refused()
+	now = now.Add(-recentPeriod) // somebody looked at the clock before, and comes after
 	refused()
 	begin(&call{count: 1, answers: make([]lane.Answer, 1), finished: make(chan struct{})})
 	now = now.Add(recentPeriod)

@@ -174,7 +174,7 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 	n.disk.persisted = func(events []lane.Event) { n.inbox.add(events...) }
 	n.disk.failed = n.fail
 	n.snapshots = newSnapshots(store, opts.Limits.SnapshotPause, func(e lane.Event) { n.inbox.add(e) }, n.fail)
-	n.calls.open = map[uint64]*call{}
+	n.calls.open, n.calls.since = map[uint64]*call{}, time.Now()
 	n.calls.next = rand.Uint64() >> 1 // far from the numbers of any earlier life
 	n.transport, err = transport.Start(transport.Config{
 		Cluster:  n.config.Cluster,

@@ -314,7 +314,7 @@ func digest(message lane.Message) uint64 {
 	case lane.Introduction:
 		h = mix(h, uint64(m.Applied))
 		for i := range m.Nodes {
-			h = mix(h, uint64(m.Nodes[i].ID)<<8^uint64(m.Nodes[i].Role))
+			h = mix(h, uint64(m.Nodes[i].ID)<<8^uint64(m.Nodes[i].Role)^hashString(m.Nodes[i].Addresses.Peer))
 		}
 	case lane.Forward:
 		h = mix(hashString(string(m.Group)), m.Request)

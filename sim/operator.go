@@ -57,14 +57,17 @@ func (o *operator) startMachines() {
 	o.w.after(100*time.Millisecond, o.startMachines)
 }
 
-// fileOf names the peers that a newcomer's configuration should: those that have come since the beginning, once nobody of the beginning is left to introduce them.
+// fileOf names the peer that a newcomer's configuration should: one that has come since the beginning, once nobody of the beginning is left to introduce it.
 func (o *operator) fileOf(d *directory.Machine) (named [strangerID + 1]bool) {
 	left := func(n directory.Node) bool { return int(n.ID) <= o.w.shape.nodes && n.Role != directory.Removed }
 	if slices.ContainsFunc(d.Nodes(), left) {
 		return named
 	}
 	for _, n := range d.Nodes() {
-		named[n.ID] = n.Role != directory.Removed
+		if n.Role != directory.Removed {
+			named[n.ID] = true
+			break
+		}
 	}
 	return named
 }
