@@ -77,7 +77,7 @@ func TestWhoFindsAFullInboxIsTurnedAway(t *testing.T) {
 	if err := b.ask([]lane.Event{lane.Asked{Ask: lane.GetStatus{}}, lane.Asked{Ask: lane.ListMembers{}}}); !errors.Is(err, transfer.ErrBusy) {
 		t.Errorf("who asks more than how the node is hears %v", err)
 	}
-	for b.own >= asksMax {
+	for len(b.asks) >= asksMax {
 		b.take(timer, nil)
 	}
 	if err := b.ask(asked(1, 1)); err != nil {
