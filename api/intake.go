@@ -280,9 +280,10 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	case *sealed:
 		message.bytes = data.Materialize()
 	case *quoratev1.SubmitTransferRequest, *quoratev1.SubmitTransfersRequest:
-		bytes := data.Materialize()
-		if _, _, e.err = glance(bytes); e.err == nil {
-			e.err = proto.Unmarshal(bytes, e.message.(proto.Message))
+		whole := data.MaterializeToBuffer(mem.DefaultBufferPool())
+		defer whole.Free()
+		if _, _, e.err = glance(whole.ReadOnlyData()); e.err == nil {
+			e.err = c.plain.Unmarshal(mem.BufferSlice{whole}, message)
 		}
 	default:
 		e.err = c.plain.Unmarshal(data, e.message)

@@ -54,9 +54,6 @@ const (
 	legsField      = 2
 )
 
-// legsMax is how many legs may come in one request: more than real ones fit into it.
-const legsMax = 1 << 18
-
 // glance reads of a request with transfers only what is needed to refuse it. A request of too many is none: empty transfers and legs take two bytes each as they
 // are sent, and a hundred and more once they are read.
 func glance(message []byte) (specs [][]byte, together bool, err error) {

@@ -26,6 +26,7 @@ import (
 // Bounds of what comes in. A batch of BatchMax ordinary transfers has about 2 MiB.
 const (
 	messageBytesMax     = 4 << 20  // of gRPC, decompressed
+	legsMax             = 1 << 18  // of all transfers in one message: more than real ones fit into it
 	answerBytesMax      = 16 << 20 // what one batch may be answered with
 	bodyBytesMax        = 256 << 10
 	headerBytesMax      = 16 << 10

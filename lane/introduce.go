@@ -36,11 +36,7 @@ func (l *Lane) askWhoIsThere() {
 		return
 	}
 	l.askedWho = l.now
-	for _, n := range l.acquaintances() {
-		if n.ID != l.node && n.Role != directory.Removed {
-			l.send(n.ID, WhoIsThere{Applied: l.cluster.group.replica.Applied()})
-		}
-	}
+	l.sendOthers(l.acquaintances(), WhoIsThere{Applied: l.cluster.group.replica.Applied()})
 }
 
 // receiveWhoIsThere asks back if the other's directory is newer: it may be one that only the configuration of this node names.

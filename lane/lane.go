@@ -331,6 +331,15 @@ func (l *Lane) send(to raft.NodeID, m Message) {
 	l.effects.Send = append(l.effects.Send, Send{To: to, Message: m})
 }
 
+// sendOthers sends to all of the nodes but this one, and those that were removed.
+func (l *Lane) sendOthers(nodes []directory.Node, m Message) {
+	for i := range nodes {
+		if n := &nodes[i]; n.ID != l.node && n.Role != directory.Removed {
+			l.send(n.ID, m)
+		}
+	}
+}
+
 func (l *Lane) report(r Report) { l.effects.Reports = append(l.effects.Reports, r) }
 
 // fail asks the host to stop the process. The first reason stands.

@@ -30,11 +30,7 @@ func (l *Lane) tellLevel() {
 		return
 	}
 	l.toldLevel = l.now
-	for _, n := range l.cluster.machine.Nodes() {
-		if n.ID != l.node && n.Role != directory.Removed {
-			l.send(n.ID, GroupReport{Group: ClusterGroup, Level: l.cfg.Level})
-		}
-	}
+	l.sendOthers(l.cluster.machine.Nodes(), GroupReport{Group: ClusterGroup, Level: l.cfg.Level})
 }
 
 // levelOf is what a node can read, as far as is known here.

@@ -12,7 +12,7 @@ import (
 
 // inbox gathers events between two steps. Everyone may add, the loop alone takes. Peers wait when it is full; clients are turned away.
 type inbox struct {
-	mu     sync.Mutex // guards events, asks and closed
+	mu     sync.Mutex // guards events, asks, own and closed
 	events []lane.Event
 	asks   []lane.Event // what clients ask, here and at other nodes, and take back
 	own    int          // of those, what clients ask here

@@ -63,11 +63,8 @@ func (o *operator) fileOf(d *directory.Machine) (named [strangerID + 1]bool) {
 	if slices.ContainsFunc(d.Nodes(), left) {
 		return named
 	}
-	for _, n := range d.Nodes() {
-		if n.Role != directory.Removed {
-			named[n.ID] = true
-			break
-		}
+	if at := slices.IndexFunc(d.Nodes(), func(n directory.Node) bool { return n.Role != directory.Removed }); at >= 0 {
+		named[d.Nodes()[at].ID] = true
 	}
 	return named
 }

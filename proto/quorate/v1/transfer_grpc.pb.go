@@ -50,7 +50,7 @@ type TransferServiceClient interface {
 	// StreamTransfers is SubmitTransfers without end: what each request brings is carried out beside what came before, and results go
 	// back as soon as they are known, in any order, each once. A result's number says whose it is. When the client has sent its last request,
 	// the stream ends with the last result. A stream that breaks leaves what had no result unknown: submit it again, with the same ids.
-	// While too much of a stream is open, the server reads no more of it. A request of more than 8190 transfers ends it: INVALID_ARGUMENT.
+	// While too much of a stream is open, the server reads no more of it. A request of more than 8190 transfers, or of 262144 legs in all, ends it: INVALID_ARGUMENT.
 	StreamTransfers(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamTransfersRequest, StreamTransfersResponse], error)
 	// CancelTransfer has a transfer aborted unless it is too late, and waits for what became of it: aborted with reason "cancelled", or what
 	// really happened. An id that nobody knows is closed for ever, so that a submission that was lost can never take effect.
@@ -209,7 +209,7 @@ type TransferServiceServer interface {
 	// StreamTransfers is SubmitTransfers without end: what each request brings is carried out beside what came before, and results go
 	// back as soon as they are known, in any order, each once. A result's number says whose it is. When the client has sent its last request,
 	// the stream ends with the last result. A stream that breaks leaves what had no result unknown: submit it again, with the same ids.
-	// While too much of a stream is open, the server reads no more of it. A request of more than 8190 transfers ends it: INVALID_ARGUMENT.
+	// While too much of a stream is open, the server reads no more of it. A request of more than 8190 transfers, or of 262144 legs in all, ends it: INVALID_ARGUMENT.
 	StreamTransfers(grpc.BidiStreamingServer[StreamTransfersRequest, StreamTransfersResponse]) error
 	// CancelTransfer has a transfer aborted unless it is too late, and waits for what became of it: aborted with reason "cancelled", or what
 	// really happened. An id that nobody knows is closed for ever, so that a submission that was lost can never take effect.
