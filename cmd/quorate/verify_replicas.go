@@ -212,29 +212,32 @@ func (g *verifiedGroup) othersHave(r *verifiedReplica) string {
 
 // scanAll has every node read what it has stored of each of its groups: all nodes at once, one group after the other.
 func scanAll(ctx context.Context, groups []*verifiedGroup, say func(string)) (failed []string) {
-	byNode := map[*backupNode][]int{}
-	for i, g := range groups {
+	type work struct {
+		group   string
+		replica *verifiedReplica
+	}
+	byNode := map[*backupNode][]work{}
+	for _, g := range groups {
 		if !hasState(g.Group) {
 			continue
 		}
-		for j := range g.Replicas {
-			if from := g.Replicas[j].from; from != nil {
-				byNode[from] = append(byNode[from], i)
+		for i := range g.Replicas {
+			if r := &g.Replicas[i]; r.from != nil {
+				byNode[r.from] = append(byNode[r.from], work{g.Group, r})
 			}
 		}
 	}
 	var mu sync.Mutex // guards failed, and say
 	var scanning sync.WaitGroup
-	for from, mine := range byNode {
+	for _, mine := range byNode {
 		scanning.Go(func() {
-			for _, i := range mine {
-				r := groups[i].replicaOn(from)
-				err := r.scan(ctx, groups[i].Group)
+			for _, w := range mine {
+				err := w.replica.scan(ctx, w.group)
 				mu.Lock()
 				if err != nil {
-					failed = append(failed, fmt.Sprintf("%s: the scan at node %d: %v", groups[i].Group, r.Node, err))
+					failed = append(failed, fmt.Sprintf("%s: the scan at node %d: %v", w.group, w.replica.Node, err))
 				} else {
-					say(fmt.Sprintf("scanned %s at node %d: %d records", groups[i].Group, r.Node, r.Scan.Records))
+					say(fmt.Sprintf("scanned %s at node %d: %d records", w.group, w.replica.Node, w.replica.Scan.Records))
 				}
 				mu.Unlock()
 			}
@@ -248,10 +251,6 @@ func scanAll(ctx context.Context, groups []*verifiedGroup, say func(string)) (fa
 // hasState says whether a group's replicas keep more than their log.
 func hasState(group string) bool {
 	return strings.HasPrefix(group, "coordinator/") || strings.HasPrefix(group, "bank/")
-}
-
-func (g *verifiedGroup) replicaOn(from *backupNode) *verifiedReplica {
-	return &g.Replicas[slices.IndexFunc(g.Replicas, func(r verifiedReplica) bool { return r.from == from })]
 }
 
 func (r *verifiedReplica) scan(ctx context.Context, group string) error {
