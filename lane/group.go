@@ -183,7 +183,7 @@ func (l *Lane) run(g *group) {
 		l.fail(fmt.Errorf("group %s: %w", g.id, err))
 		return
 	}
-	l.carryOut(g, &out)
+	l.carryOut(g, out)
 	l.watchRepair(g)
 	l.watchLeadership(g)
 	for _, id := range out.Reads {

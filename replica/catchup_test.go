@@ -386,7 +386,7 @@ func TestAnInstalledSnapshotIsLoadedOnceItIsDurable(t *testing.T) {
 	r.Persisted(out.Write.Seq)
 	engine.readies = []raft.Ready{{Chunks: chunks[1:], Persist: &raft.Persist{Seq: 1, Install: &raft.Install{Last: chunks[0].Last, Membership: chunks[0].Membership}}}}
 	out, err = r.Drain()
-	w := &out.Write
+	w := out.Write // a copy: the next Drain overwrites it
 	if err != nil || !w.Install || w.StageAnew || len(w.Stage) != 1 || w.Applied != 300 || w.Compact != chunks[0].Last || !bytes.Equal(w.Members, []byte{1, 2, 3}) {
 		t.Fatalf("got %+v, %v", out, err)
 	}

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/raft"
@@ -45,6 +46,7 @@ type Replica struct {
 	catchup catchup
 	refused []raft.Message // answers to chunks that can't be used
 	failed  error          // the machine can't go on
+	out     Output         // of the last Drain; the next one overwrites it
 }
 
 // written remembers what a Write contained.
@@ -160,31 +162,34 @@ func (r *Replica) Persisted(seq uint64) {
 			r.failed = errors.Join(r.failed, r.onInstalled(w))
 		}
 	}
-	r.inFlight = r.inFlight[done:]
+	r.inFlight = slices.Delete(r.inFlight, 0, done) // in place: there are few, and most steps need no new room
 	r.persisted = max(r.persisted, seq)
 	if engineSeq != 0 {
 		r.engine.Persisted(engineSeq)
 	}
 }
 
-// Drain collects everything that the inputs since the last Drain have caused.
-func (r *Replica) Drain() (Output, error) {
+// Drain collects everything that the inputs since the last Drain have caused. The Output and its slices of messages are there until the next
+// Drain, the rest of it belongs to the caller.
+func (r *Replica) Drain() (*Output, error) {
 	if r.failed != nil {
-		return Output{}, r.failed
+		return nil, r.failed
 	}
-	var out Output
+	out := &r.out
+	messages, durable := emptied(out.Messages), emptied(out.Durable)
+	*out = Output{}
+	out.Messages, out.Durable = messages, append(durable, r.refused...)
+	r.refused = nil
 	var engineSeq uint64
 	var install raft.EntryID
-	out.Durable, r.refused = r.refused, nil
 	for r.engine.HasReady() {
 		ready := r.engine.Ready()
 		out.addMessages(&ready)
-		out.Durable = joined(out.Durable, ready.Durable)
 		out.ReadsLost = append(out.ReadsLost, ready.ReadsLost...)
 		r.reads = append(r.reads, ready.Reads...)
-		r.catchup.offer(&out, ready.Offer)
+		r.catchup.offer(out, ready.Offer)
 		if err := r.catchup.take(&out.Write, ready.Chunks); err != nil {
-			return Output{}, err
+			return nil, err
 		}
 		if p := ready.Persist; p != nil {
 			if p.Install != nil {
@@ -192,46 +197,51 @@ func (r *Replica) Drain() (Output, error) {
 				r.install(&out.Write, p.Install)
 			}
 			engineSeq = p.Seq
-			hardState := p.HardState
-			out.Write.HardState = &hardState
+			out.Write.HardState = &p.HardState
 			out.Write.Entries = mergeEntries(out.Write.Entries, p.Entries)
 		}
 		if ready.Compact != 0 {
 			r.checkpoint.compactable = max(r.checkpoint.compactable, ready.Compact)
 		}
 		if err := r.apply(ready.Committed); err != nil {
-			return Output{}, err
+			return nil, err
 		}
 	}
 	out.Reads = r.readable()
 	if install.Index == 0 && !r.Installing() {
 		r.checkpoint.addTo(r, &out.Write)
 	}
-	r.number(&out, engineSeq, install)
+	r.number(out, engineSeq, install)
 	return out, nil
 }
 
-// addMessages lets everything leave at once but the answers to chunks: they wait until the chunks are written, so that no more than one is under way.
-func (out *Output) addMessages(ready *raft.Ready) {
-	if len(ready.Chunks) == 0 {
-		out.Messages = joined(out.Messages, ready.Messages)
-		return
+// messagesKept bounds the room that is kept for the messages of the next Drain.
+const messagesKept = 1 << 6
+
+// emptied is the room of messages that are no longer there, unless that is more than is worth keeping.
+func emptied(m []raft.Message) []raft.Message {
+	clear(m)
+	if cap(m) > messagesKept {
+		return nil
 	}
-	for i := range ready.Messages {
-		if ready.Messages[i].Kind == raft.SnapshotReply {
-			out.Durable = append(out.Durable, ready.Messages[i])
-		} else {
-			out.Messages = append(out.Messages, ready.Messages[i])
-		}
-	}
+	return m[:0]
 }
 
-// joined is both, without a copy where there is only one. Neither can be appended to in place: the engine clips what it hands out.
-func joined(earlier, later []raft.Message) []raft.Message {
-	if len(earlier) == 0 {
-		return later
+// addMessages lets everything leave at once but the answers to chunks: they wait until the chunks are written, so that no more than one is under way.
+// They are copied: the engine's next Ready overwrites them.
+func (out *Output) addMessages(ready *raft.Ready) {
+	if len(ready.Chunks) == 0 {
+		out.Messages = append(out.Messages, ready.Messages...)
+	} else {
+		for i := range ready.Messages {
+			if ready.Messages[i].Kind == raft.SnapshotReply {
+				out.Durable = append(out.Durable, ready.Messages[i])
+			} else {
+				out.Messages = append(out.Messages, ready.Messages[i])
+			}
+		}
 	}
-	return append(earlier, later...)
+	out.Durable = append(out.Durable, ready.Durable...)
 }
 
 // number gives the write its place in the order, if there is something to write or to wait for.

@@ -74,7 +74,7 @@ func (s *single) drain() replica.Output {
 	if err != nil {
 		s.Fatal(err)
 	}
-	return out
+	return *out
 }
 
 // persistAll lets the disk finish everything there is.
