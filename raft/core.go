@@ -84,8 +84,9 @@ type Raft struct {
 
 	// What Ready will say.
 	messages  []Message
-	block     int // see messageBlock
+	sent      []Message // in the last Ready: the room of the next messages
 	durable   []Message
+	block     int // see messageBlock
 	reads     []ReadReady
 	readsLost []uint64
 	chunks    []SnapshotChunk
@@ -274,7 +275,8 @@ func (r *Raft) stepReply(m *Message) error {
 	}
 }
 
-// messageBlock is how many messages are allocated together, see Ready: few at first, for most groups are quiet.
+// messageBlock is how many durable messages are allocated together, see Ready: few at first, for most groups are quiet. Room for more than so many
+// of the others isn't kept.
 const messageBlock = 64
 
 // send puts a message where it belongs. What promises something (a vote, an acknowledgement) waits for the disk, and so does every
@@ -284,18 +286,19 @@ func (r *Raft) send(m Message) {
 	if m.Term == 0 {
 		m.Term = r.term
 	}
-	out := &r.messages
-	if r.term > r.durableTerm || m.Kind == Vote || (m.Kind == VoteReply || m.Kind == AppendReply) && !m.Reject {
-		out = &r.durable
-	}
+	durable := r.term > r.durableTerm || m.Kind == Vote || (m.Kind == VoteReply || m.Kind == AppendReply) && !m.Reject
 	if mutant.On(mutant.VoteBeforeDurable) && m.Kind == VoteReply || mutant.On(mutant.AckBeforeDurable) && m.Kind == AppendReply {
-		out = &r.messages
+		durable = false
 	}
-	if len(*out) == cap(*out) {
+	if !durable {
+		r.messages = append(r.messages, m)
+		return
+	}
+	if n := len(r.durable); n == cap(r.durable) {
 		r.block = min(2*r.block, messageBlock)
-		*out = append(make([]Message, 0, max(r.block, 2*len(*out))), *out...)
+		r.durable = append(make([]Message, 0, max(r.block, 2*n)), r.durable...)
 	}
-	*out = append(*out, m)
+	r.durable = append(r.durable, m)
 }
 
 // peer returns the progress of a member, or nil. Groups are small: looking through beats a map.

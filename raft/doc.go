@@ -8,7 +8,7 @@
 //
 //  1. Call from one goroutine at a time. Call Tick at a steady pace; a heartbeat interval is one to a few ticks.
 //  2. After any call, while HasReady, take a Ready. It may be taken while earlier Persists are still being written.
-//  3. Send Ready.Messages at once. Loss, repetition and reordering are expected, damage is not: use checksums.
+//  3. Send Ready.Messages at once: the next Ready overwrites them. Loss, repetition and reordering are expected, damage is not: use checksums.
 //  4. Make Ready.Persist durable: all of it in one atomic record, records in the order of Seq. Entries replace everything
 //     from Entries[0].Index on, also what was behind the last of them. Install replaces machine and log in the same record.
 //     Then call Persisted(Seq). If a write or sync fails, stop the process: what it left on disk is unknown.

@@ -20,10 +20,10 @@ type Install struct {
 	Membership []byte  // the new State.Membership
 }
 
-// Ready is what a step has to say to the world. All of it belongs to the host, but entries and data are
+// Ready is what a step has to say to the world. All of it but Messages belongs to the host, but entries and data are
 // shared with the log: read, never write.
 type Ready struct {
-	Messages  []Message   // may leave at once, in this order
+	Messages  []Message   // may leave at once, in this order. There until the next Ready, which uses the room again
 	Persist   *Persist    // nil: nothing to write. Report back with Persisted(Seq)
 	Durable   []Message   // leave only when Persist (or, if nil, every earlier one) is durable
 	Committed []Entry     // to apply, in order; locally durable. Report back with Applied
@@ -56,19 +56,16 @@ func (r *Raft) HasReady() bool {
 }
 
 // Ready hands out what there is to do, each thing once. It may be called again while earlier Persists are under way.
-func (r *Raft) Ready() Ready {
+func (r *Raft) Ready() (rd Ready) {
 	r.flush()
-	rd := Ready{
-		Messages: clip(r.messages), Reads: r.reads, ReadsLost: r.readsLost, Chunks: r.chunks, Offer: r.offers,
-	}
-	// What was handed out is the host's. What is left of the array's room is ours: most steps need no new one.
-	r.messages = r.messages[len(r.messages):]
+	rd.Messages, rd.Reads, rd.ReadsLost, rd.Chunks, rd.Offer = clip(r.messages), r.reads, r.readsLost, r.chunks, r.offers
+	r.messages, r.sent = emptied(r.sent), r.messages
 	r.reads, r.readsLost, r.chunks, r.offers = nil, nil, nil, nil
 	if r.mustPersist() {
 		rd.Persist = r.persist()
 	}
 	rd.Durable = clip(r.durable)
-	r.durable = r.durable[len(r.durable):]
+	r.durable = r.durable[len(r.durable):] // what was handed out is the host's; most steps need no more than what is left
 	if to := r.deliverable(); to > r.log.delivered {
 		rd.Committed = r.log.slice(r.log.delivered, to)
 		r.log.delivered = to
@@ -78,6 +75,15 @@ func (r *Raft) Ready() Ready {
 	}
 	r.check()
 	return rd
+}
+
+// emptied is the room of messages that are no longer there, unless that is more than is worth keeping.
+func emptied(m []Message) []Message {
+	clear(m)
+	if cap(m) > messageBlock {
+		return nil
+	}
+	return m[:0]
 }
 
 // clip keeps a host that appends out of our room, and gives nil for nothing.
