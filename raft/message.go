@@ -99,6 +99,8 @@ const (
 //	TimeoutNow      campaign at once, you take over
 type Message struct {
 	Kind     MessageKind
+	Reject   bool
+	Transfer bool // Vote: campaigns because the leader asked it to; stickiness doesn't apply
 	From     NodeID
 	To       NodeID
 	Term     Term
@@ -106,11 +108,9 @@ type Message struct {
 	Index    Index // Append: the entry before Entries. Vote, PreVote: the last entry. AppendReply: the last entry now known to match
 	Commit   Index // Append: the leader's commit. Heartbeat: the same, bounded by what the receiver is known to have
 	Entries  []Entry
-	Reject   bool
 	Hint     Index  // AppendReply with Reject: where to look next
 	HintTerm Term   // AppendReply with Reject: the term at Hint
 	Round    uint64 // Heartbeat and its reply: the leader's own number of this round, for ReadIndex
-	Transfer bool   // Vote: campaigns because the leader asked it to; stickiness doesn't apply
 	Compact  Index  // Append, Heartbeat: everybody's log may be dropped up to here
 	Snapshot *SnapshotChunk
 }
