@@ -208,7 +208,8 @@ func (l *Lane) carryOut(g *group, out *replica.Output) {
 	if out.Write.Seq == 0 {
 		return
 	}
-	write := GroupWrite{Group: g.id, Write: out.Write}
+	l.effects.Writes = append(l.effects.Writes, GroupWrite{Group: g.id, Write: out.Write})
+	write := &l.effects.Writes[len(l.effects.Writes)-1]
 	if len(out.Durable) > 0 {
 		write.Durable = make([]Send, 0, len(out.Durable))
 	}
@@ -220,7 +221,6 @@ func (l *Lane) carryOut(g *group, out *replica.Output) {
 		}
 		write.Durable = append(write.Durable, Send{To: m.To, Message: RaftMessage{Group: g.id, Message: *m}})
 	}
-	l.effects.Writes = append(l.effects.Writes, write)
 	if out.Write.Applied != 0 {
 		l.report(CheckpointBegun{Group: g.id, Applied: out.Write.Applied, Keys: len(out.Write.State)})
 	}

@@ -74,8 +74,9 @@ type Lane struct {
 	local    []Message           // from this node to itself
 	gateway  gateway
 	effects  Effects
-	answered []Answered // in the last step: the room of the next
-	sent     []Send     // the same
+	answered []Answered   // in the last step: the room of the next
+	sent     []Send       // the same
+	written  []GroupWrite // the same
 }
 
 // New builds the lane and restores its groups.
@@ -116,16 +117,17 @@ func New(cfg Config) (*Lane, error) {
 	return l, nil
 }
 
-// answersKept and sendsKept bound the room that is kept for the answers and messages of the next steps.
+// answersKept, sendsKept and writesKept bound the room that is kept for the answers, messages and writes of the next steps.
 const (
 	answersKept = 1 << 13
 	sendsKept   = 1 << 13
+	writesKept  = 1 << 10
 )
 
 // Step takes the time and what has happened since the last Step, and returns what to do. What it is
-// given belongs to the lane from then on, but for the slice of events; what it returns belongs to the caller, but for the slices of answers and
-// of messages to send, which are there until the next Step.
-func (l *Lane) Step(now time.Time, events []Event) Effects {
+// given belongs to the lane from then on, but for the slice of events; what it returns belongs to the caller, but for the slices of answers, of
+// messages to send and of writes, which are there until the next Step.
+func (l *Lane) Step(now time.Time, events []Event) (effects Effects) {
 	l.now = now
 	ticks := l.tick()
 	l.touchDue()
@@ -152,10 +154,12 @@ func (l *Lane) Step(now time.Time, events []Event) Effects {
 	if ticks > 0 {
 		l.quiesce(ticks)
 	}
-	effects := l.effects
+	effects = l.effects
 	effects.Due = l.due
-	l.effects = Effects{Answers: emptied(l.answered, answersKept), Send: emptied(l.sent, sendsKept)}
-	l.answered, l.sent = effects.Answers, effects.Send
+	l.effects = Effects{}
+	l.effects.Answers, l.answered = emptied(l.answered, answersKept), effects.Answers
+	l.effects.Send, l.sent = emptied(l.sent, sendsKept), effects.Send
+	l.effects.Writes, l.written = emptied(l.written, writesKept), effects.Writes
 	return effects
 }
 
