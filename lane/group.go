@@ -22,6 +22,7 @@ type group struct {
 	host    machineHost
 	touched bool
 	delayed bool // in lane.delayed
+	retired bool // it was ended
 
 	incomplete bool // it lost what it had acknowledged, and doesn't vote yet
 

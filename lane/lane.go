@@ -131,10 +131,13 @@ func (l *Lane) Step(now time.Time, events []Event) (effects Effects) {
 	l.now = now
 	ticks := l.tick()
 	l.touchDue()
+	var last raft.NodeID // whose message came last: those of one node come in a row
 	for _, event := range events {
 		switch e := event.(type) {
 		case Received:
-			l.heard[e.From] = now
+			if e.From != last {
+				last, l.heard[e.From] = e.From, now
+			}
 			l.receive(e.From, e.Message)
 		case Persisted:
 			l.persisted(e)
@@ -178,10 +181,11 @@ func (l *Lane) tick() (counted int) {
 	if l.lastTick.IsZero() {
 		l.lastTick, l.lastInquiry = l.now, l.now
 	}
-	ticks := int(l.now.Sub(l.lastTick) / l.limits.TickInterval)
-	if ticks <= 0 {
-		return 0
+	since := l.now.Sub(l.lastTick)
+	if since < l.limits.TickInterval {
+		return 0 // as in most steps
 	}
+	ticks := int(since / l.limits.TickInterval)
 	clear(l.hops)
 	l.lastTick = l.lastTick.Add(time.Duration(ticks) * l.limits.TickInterval)
 	counted = min(ticks, 2)
@@ -296,7 +300,7 @@ func (l *Lane) settle() {
 		l.running, l.touched = l.touched, l.running[:0]
 		for _, g := range l.running {
 			g.touched = false
-			if l.groups[g.id] == g {
+			if !g.retired {
 				l.run(g)
 			}
 		}

@@ -61,6 +61,7 @@ func (l *Lane) retire(g *group) {
 	}
 	l.loseCuts(g)
 	l.loseHashes(g)
+	g.retired = true
 	delete(l.groups, g.id)
 	l.order = slices.DeleteFunc(l.order, func(other *group) bool { return other == g })
 	l.retired[g.id] = true
