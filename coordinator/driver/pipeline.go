@@ -86,6 +86,9 @@ func (p *pipeline) once(r bank.Request) { p.asides = append(p.asides, r) }
 // take hands out the requests whose turn it is. What is sent again must not stand behind what waits for a
 // place: the places may all be taken by requests that were lost. play: bank_lost_requests_go_first
 func (p *pipeline) take(now time.Time) []bank.Request {
+	if len(p.asides) == 0 && len(p.again) == 0 && len(p.queue) == 0 {
+		return nil // as in most steps
+	}
 	requests := p.asides
 	p.asides = nil
 	again := p.again
