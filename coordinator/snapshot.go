@@ -54,7 +54,13 @@ func cut(chunk []byte, prefix byte, r *Record, left int) (KV, []byte) {
 // applied index and calls Checkpointed before the next Checkpoint.
 func (m *Machine) Checkpoint() []KV {
 	invariant.Holds(m.flushing == nil, "a checkpoint of %d records is still under way", len(m.flushing))
-	writes := make([]KV, 0, len(m.dirty)+len(m.noted.fresh)+len(m.decided.fresh)+1)
+	moved := 0 // from the unsettled to the settled: two writes each
+	for _, r := range m.dirty {
+		if r.Settled && r.storedAlive {
+			moved++
+		}
+	}
+	writes := make([]KV, 0, len(m.dirty)+moved+len(m.noted.fresh)+len(m.decided.fresh)+1)
 	writes = append(writes, KV{Key: []byte{keyHash}, Value: m.encodeState()})
 	writes = m.decided.checkpoint(m.noted.checkpoint(writes))
 	var chunk []byte
