@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/bank"
@@ -92,6 +93,7 @@ func (l *Ledger) Entries(afterSeq uint64, limit int) ([]bank.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	entries = slices.Grow(entries, limit-len(entries))
 	for seq := afterSeq + uint64(len(entries)) + 1; len(entries) < limit; seq++ {
 		entries = append(entries, j.entry(seq))
 	}
@@ -106,7 +108,7 @@ func (l *Ledger) storedEntries(afterSeq uint64, limit int) ([]bank.Entry, error)
 	}
 	var damage error
 	want := min(limit, int(min(end-afterSeq-1, 1<<31)))
-	entries := make([]bank.Entry, 0, min(want, 1024))
+	entries := make([]bank.Entry, 0, min(limit, 1024)) // with room for those in memory
 	err := l.reader.Scan(entryKey(afterSeq+1), entryKey(end), func(key, value []byte) bool {
 		var e bank.Entry
 		seq := afterSeq + uint64(len(entries)) + 1
