@@ -97,7 +97,7 @@ func (j *answerJudge) linearizable(id transfer.ID) {
 	for _, t := range h {
 		operations = append(operations, t.operations(j.w.counts.Duplicated > 0)...)
 	}
-	if !porcupine.CheckOperations(linear.Transfer(), operations) {
+	if !linear.Linearizable(operations) {
 		j.w.fail("a transfer's history is linearizable", "transfer %s: %s", id, h)
 	}
 }

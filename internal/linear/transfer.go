@@ -69,6 +69,22 @@ func Transfer() porcupine.Model {
 	}
 }
 
+// Linearizable judges the history of one transfer. The order of asking is one that it may have taken effect in, for nothing ends before it is asked: if the model
+// agrees with that one, as it mostly does, no other has to be looked for.
+func Linearizable(history []porcupine.Operation) bool {
+	ordered := slices.Clone(history)
+	slices.SortStableFunc(ordered, byCall)
+	at := absent
+	for i := range ordered {
+		if at = ordered[i].Input.(step).each(at); at == 0 {
+			return porcupine.CheckOperations(Transfer(), history)
+		}
+	}
+	return true
+}
+
+func byCall(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) }
+
 // withoutRepeats leaves out what follows from the rest: the checker tries all orders of what overlaps, and a client that asks again and again overlaps with itself. Nothing is lost, for
 // a transfer is staged once and decided once, so each fate lasts from one moment to one other:
 //   - reads that saw the same were all in its time if the one that ended first and the one that began last were;
@@ -83,7 +99,6 @@ func withoutRepeats(history []porcupine.Operation) []porcupine.Operation {
 			kept = append(kept, op)
 		}
 	}
-	byCall := func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) }
 	byReturn := func(a, b porcupine.Operation) int { return cmp.Compare(a.Return, b.Return) }
 	for _, name := range slices.Sorted(maps.Keys(alike)) {
 		if ops := alike[name]; ops[0].Input.(step).reads {
