@@ -14,7 +14,8 @@ type shelf struct {
 	kept   map[string]*item
 	sorted []*item // every item that isn't in added
 	added  []*item
-	gone   int // items without a value
+	gone   int    // items without a value
+	spare  []item // room for the next ones
 }
 
 // item stays when its value goes: most keys that go come back, or many go at a time.
@@ -25,25 +26,49 @@ type item struct {
 
 func newShelf() *shelf { return &shelf{kept: map[string]*item{}} }
 
-// put makes changes. What it is given stays the caller's.
+// put makes changes. What it is given stays the caller's: all values of a call are copied into one piece of memory, which nobody writes to again.
 func (s *shelf) put(changes []replica.KV) {
+	bytes := 0
+	for i := range changes {
+		bytes += len(changes[i].Value)
+	}
+	room := make([]byte, 0, bytes)
 	for i := range changes {
 		c := &changes[i]
+		var value []byte
+		if c.Value != nil {
+			start := len(room)
+			room = append(room, c.Value...)
+			value = room[start:len(room):len(room)]
+		}
 		known := s.kept[string(c.Key)]
 		switch {
-		case known == nil && c.Value != nil:
-			known = &item{string(c.Key), slices.Clone(c.Value)}
+		case known == nil && value != nil:
+			known = s.item(string(c.Key), value)
 			s.kept[known.key] = known
 			s.added = append(s.added, known)
 		case known != nil:
 			if known.value == nil {
 				s.gone--
 			}
-			if known.value = slices.Clone(c.Value); known.value == nil {
+			if known.value = value; value == nil {
 				s.gone++
 			}
 		}
 	}
+}
+
+// itemBlock is how many items are allocated together.
+const itemBlock = 32
+
+func (s *shelf) item(key string, value []byte) *item {
+	if len(s.spare) == 0 {
+		s.spare = make([]item, itemBlock)
+	}
+	i := &s.spare[0]
+	s.spare = s.spare[1:]
+	*i = item{key, value}
+	return i
 }
 
 // get finds a value; nil if there is none.
