@@ -3,7 +3,6 @@ package sim
 import (
 	"github.com/quorate/quorate/coordinator"
 	"github.com/quorate/quorate/lane"
-	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -12,7 +11,6 @@ import (
 type orderJudge struct {
 	w      *world
 	orders map[lane.GroupID]*numbers
-	read   map[*raft.Raft]uint64 // up to which number a replica's life was looked at
 }
 
 // numbers is what the first replica said of each number.
@@ -27,28 +25,30 @@ type outcomeAt struct {
 }
 
 func newOrderJudge(w *world) *orderJudge {
-	return &orderJudge{w: w, orders: map[lane.GroupID]*numbers{}, read: map[*raft.Raft]uint64{}}
+	return &orderJudge{w: w, orders: map[lane.GroupID]*numbers{}}
 }
 
 // afterStep reads what the coordinators of a node have decided since they were last looked at; of a life that begins, everything.
 func (j *orderJudge) afterStep(h *host) {
-	for _, r := range h.replicas() {
+	replicas := h.replicas()
+	for i := range replicas {
+		r := &replicas[i]
 		if r.Coordinator == nil {
 			continue
 		}
-		engine := r.Engine.(*watched).Raft
-		if j.read[engine] == r.Coordinator.LastDecision() {
+		engine := r.Engine.(*watched)
+		if engine.read == r.Coordinator.LastDecision() {
 			continue
 		}
-		page, err := r.Coordinator.DecidedAfter(&coordinator.Filter{}, j.read[engine], 1<<20, 1<<20)
+		page, err := r.Coordinator.DecidedAfter(&coordinator.Filter{}, engine.read, 1<<20, 1<<20)
 		if err != nil {
-			j.w.fail("decisions can be followed", "node %d, %s after %d: %v", h.id, r.Group, j.read[engine], err)
+			j.w.fail("decisions can be followed", "node %d, %s after %d: %v", h.id, r.Group, engine.read, err)
 			return
 		}
 		for i := range page.Decided {
 			j.hear(h, r.Group, &page.Decided[i])
 		}
-		j.read[engine] = page.Last
+		engine.read = page.Last
 	}
 }
 

@@ -13,7 +13,6 @@ type raftJudge struct {
 	votes   map[cast]raft.NodeID // that others may have heard of
 	decided map[lane.GroupID][]decided
 	hashes  map[lane.GroupID][]uint64 // by index; zero: not seen
-	applied map[*raft.Raft]raft.Index // when the hash was last looked at
 }
 
 type groupTerm struct {
@@ -35,7 +34,7 @@ type decided struct {
 
 func newRaftJudge(w *world) *raftJudge {
 	return &raftJudge{w: w, leaders: map[groupTerm]raft.NodeID{}, votes: map[cast]raft.NodeID{}, decided: map[lane.GroupID][]decided{},
-		hashes: map[lane.GroupID][]uint64{}, applied: map[*raft.Raft]raft.Index{}}
+		hashes: map[lane.GroupID][]uint64{}}
 }
 
 // watched is a production engine under the eyes of the judge.
@@ -43,11 +42,16 @@ type watched struct {
 	*raft.Raft
 	host  *host
 	group lane.GroupID
+
+	// What judges have seen of it: others of the same replica come after a restart and are looked at anew.
+	led    raft.Term  // the last term in which it was seen to lead
+	hashed raft.Index // when the state's hash was last looked at
+	read   uint64     // up to which number its decisions were
 }
 
 // Ready shows the judge what the engine calls committed.
-func (e *watched) Ready() raft.Ready {
-	rd := e.Raft.Ready()
+func (e *watched) Ready() (rd raft.Ready) {
+	rd = e.Raft.Ready()
 	e.host.w.judge.raft.onReady(e, rd.Committed)
 	return rd
 }
@@ -74,6 +78,9 @@ func (j *raftJudge) onReady(e *watched, committed []raft.Entry) {
 // onLeader: one leader per term, and it has everything that was committed in the terms before. Who is elected late, when others
 // are in a later term already, needn't have what they commit.
 func (j *raftJudge) onLeader(e *watched) {
+	if e.led == e.Term() {
+		return // it has been looked at, and no other was the first to lead
+	}
 	key := groupTerm{e.group, e.Term()}
 	leader, known := j.leaders[key]
 	if known {
@@ -82,7 +89,7 @@ func (j *raftJudge) onLeader(e *watched) {
 		}
 		return
 	}
-	j.leaders[key] = e.host.id
+	j.leaders[key], e.led = e.host.id, key.term
 	for i, d := range j.decided[e.group] {
 		if d.by >= key.term {
 			continue
@@ -98,16 +105,19 @@ func (j *raftJudge) onLeader(e *watched) {
 // onSend: a vote is one per term, and both votes and acknowledgements are durable before anybody hears them.
 func (j *raftJudge) onSend(from raft.NodeID, m *lane.RaftMessage) {
 	r := &m.Message
+	if acknowledges := (r.Kind == raft.AppendReply || r.Kind == raft.VoteReply) && !r.Reject; !acknowledges && r.Kind != raft.Vote {
+		return
+	}
 	disk := j.w.host(from).disk.of(m.Group)
 	switch {
 	case disk.retired: // what it still says counts no more
-	case r.Kind == raft.AppendReply && !r.Reject:
+	case r.Kind == raft.AppendReply:
 		if err := disk.covers(r.Term, r.Index); err != nil {
 			j.w.fail("an acknowledged entry is durable", "node %d %v", from, err)
 		}
-	case r.Kind == raft.VoteReply && !r.Reject:
+	case r.Kind == raft.VoteReply:
 		j.vote(from, r.To, m.Group, r.Term, disk)
-	case r.Kind == raft.Vote:
+	default:
 		j.vote(from, from, m.Group, r.Term, disk)
 	}
 }
@@ -131,12 +141,14 @@ func (e *watched) Applied(to raft.Index) {
 
 // afterStep: replicas that have applied the same entries are in the same state.
 func (j *raftJudge) afterStep(h *host) {
-	for _, r := range h.replicas() {
-		engine := r.Engine.(*watched).Raft
-		if r.Applied == 0 || j.applied[engine] == r.Applied {
+	replicas := h.replicas()
+	for i := range replicas {
+		r := &replicas[i]
+		engine := r.Engine.(*watched)
+		if r.Applied == 0 || engine.hashed == r.Applied {
 			continue
 		}
-		j.applied[engine] = r.Applied
+		engine.hashed = r.Applied
 		seen, hash := j.hashes[r.Group], r.StateHash()
 		if short := int(r.Applied) + 1 - len(seen); short > 0 {
 			seen = append(seen, make([]uint64, short)...)
