@@ -258,7 +258,8 @@ func (h *host) step() {
 	h.inbox = h.spare[:0]
 	h.w.counts.Steps++
 	h.seen = h.seen[:0]
-	effects := h.lane.Step(h.clock.at(h.w.now), events)
+	now := h.clock.at(h.w.now)
+	effects := h.lane.Step(now, events)
 	clear(events)
 	h.spare = events
 	if errors.Is(effects.Fatal, errRotten) {
@@ -270,19 +271,19 @@ func (h *host) step() {
 		return
 	}
 	h.carryOut(&effects)
-	h.stepBy(effects.Due)
+	h.stepBy(now, effects.Due)
 	for _, request := range forgotten {
 		delete(h.asked, request)
 	}
 }
 
-// stepBy has the lane stepped when something is due.
-func (h *host) stepBy(due time.Time) {
+// stepBy has the lane stepped when something is due. It is now by the host's own clock.
+func (h *host) stepBy(now, due time.Time) {
 	if due.IsZero() || due.Equal(h.stepDue) {
 		return
 	}
 	h.stepDue = due
-	h.later(h.w.now+h.clock.takes(max(0, due.Sub(h.clock.at(h.w.now)))), h.poke)
+	h.later(h.w.now+h.clock.takes(max(0, due.Sub(now))), h.poke)
 }
 
 // carryOut does what the step wants done, in the order of package node.

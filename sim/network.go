@@ -172,6 +172,9 @@ func (n *network) rubbish(from, to raft.NodeID, m lane.Message) {
 
 // damage turns one bit of a piece of a snapshot: nothing else is bound to be checked by its receiver, streams have checksums of their own.
 func (n *network) damage(message lane.Message) {
+	if n.w.faults.DamagedChunk == 0 {
+		return // before the look inside, which copies the message
+	}
 	m, ok := message.(lane.RaftMessage)
 	if !ok || m.Message.Snapshot == nil || len(m.Message.Snapshot.Data) == 0 || !n.dares(spoiled, n.w.faults.DamagedChunk) {
 		return
@@ -185,8 +188,11 @@ func (n *network) damage(message lane.Message) {
 
 // lie spoils a message if a fault is planted.
 func (n *network) lie(message lane.Message) {
+	if n.w.cfg.plant != noIsYes {
+		return
+	}
 	answers, ok := message.(lane.BankAnswers)
-	if !ok || n.w.cfg.plant != noIsYes {
+	if !ok {
 		return
 	}
 	for i := range answers.Answers {

@@ -27,18 +27,18 @@ func (e *event) before(f *event) bool {
 
 func (q *queue) add(e event) {
 	q.seq++
-	e.seq = q.seq
-	q.events = append(q.events, e)
+	q.events = append(q.events, event{})
 	h := q.events
 	i := len(h) - 1
 	for i > 0 {
 		parent := (i - 1) / 2
-		if h[parent].before(&e) {
+		if h[parent].at <= e.at { // of two at the same time, the new one is the later
 			break
 		}
 		h[i] = h[parent]
 		i = parent
 	}
+	e.seq = q.seq
 	h[i] = e
 }
 
