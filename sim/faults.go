@@ -34,6 +34,7 @@ type Faults struct {
 	ClockSkew    time.Duration
 	LostAnswers  float64       // a client doesn't hear its answer
 	Impatience   float64       // a client doesn't wait for it
+	Fickle       float64       // a client that asks again asks for something else under the same id
 	NewBounds    float64       // chance that a node starts with other bounds than before, as after a change of its configuration
 	Quiet        int           // phases in which nothing of all this begins
 	DamagedChunk float64       // of a piece of a snapshot: one bit of it arrives wrong, and the receiver has to see it
@@ -80,6 +81,9 @@ func DrawFaults(seed uint64) *Faults {
 	if rng.IntN(3) == 0 {
 		f.Upgrade = time.Duration(100+rng.IntN(2500)) * time.Millisecond
 	}
+	if rng.IntN(4) > 0 {
+		f.Fickle = 0.2 + 0.6*rng.Float64()
+	}
 	return f
 }
 
@@ -100,7 +104,7 @@ func (f *Faults) knobs() []knob {
 		{"crash-point", &f.CrashPoint}, {"clock-drift", &f.ClockDrift}, {"clock-skew", &f.ClockSkew},
 		{"lost-answers", &f.LostAnswers}, {"impatience", &f.Impatience}, {"new-bounds", &f.NewBounds}, {"quiet", &f.Quiet},
 		{"damaged-chunk", &f.DamagedChunk}, {"eager-readers", &f.EagerReaders}, {"operator", &f.Operator}, {"foreign", &f.Foreign},
-		{"upgrade", &f.Upgrade},
+		{"upgrade", &f.Upgrade}, {"fickle", &f.Fickle},
 	}
 }
 
@@ -195,7 +199,7 @@ func formatKnobs(knobs []knob) string {
 func (f *Faults) calmed() *Faults {
 	calm := *f
 	calm.Loss, calm.Duplication, calm.Reordering, calm.Damage = 0, 0, 0, 0
-	calm.CrashPoint, calm.LostAnswers, calm.Impatience, calm.DamagedChunk, calm.Foreign = 0, 0, 0, 0, 0
+	calm.CrashPoint, calm.LostAnswers, calm.Impatience, calm.Fickle, calm.DamagedChunk, calm.Foreign = 0, 0, 0, 0, 0, 0
 	return &calm
 }
 
@@ -239,10 +243,11 @@ const (
 	change    // of the cluster
 	moody     // a batch of requests that a foreign bank doesn't just answer
 	upgraded  // a node that is restarted with the newest version
+	fickle    // a client that asks for something else under the same id
 	kinds
 )
 
-var kindNames = [kinds]string{"strike", "lost", "doubled", "reordered", "damaged", "spoiled", "crash-point", "unheard", "impatient", "rebound", "change", "moody", "upgraded"}
+var kindNames = [kinds]string{"strike", "lost", "doubled", "reordered", "damaged", "spoiled", "crash-point", "unheard", "impatient", "rebound", "change", "moody", "upgraded", "fickle"}
 
 func (k kind) String() string { return kindNames[k] }
 

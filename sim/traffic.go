@@ -167,7 +167,11 @@ func (t *traffic) ask(ask lane.Ask, next func()) {
 
 // submit asks for a transfer, and asks again elsewhere until it hears an outcome or has lost patience.
 func (t *traffic) submit(content *transfer.Transfer, tries int, next func()) {
-	h := t.anyHost()
+	t.submitAt(t.anyHost(), content, tries, next)
+}
+
+// submitAt asks one node first.
+func (t *traffic) submitAt(h *host, content *transfer.Transfer, tries int, next func()) {
 	asked := cloneTransfer(content)
 	asked.Deadline = h.clock.at(t.w.now).Add(t.between(50*time.Millisecond, 4*time.Second))
 	if asked.IsHold() {
@@ -183,8 +187,17 @@ func (t *traffic) submit(content *transfer.Transfer, tries int, next func()) {
 			next()
 			return
 		}
-		t.w.after(t.think(), func() { t.submit(content, tries-1, next) })
+		t.w.after(t.think(), func() { t.submit(t.again(content), tries-1, next) })
 	})
+}
+
+// again is what a client asks for that hasn't heard what became of its transfer: the same, or, though nobody should, something else under the same id. It is
+// the time at which a leader that was lost may have left a hold whose Stage is lost, too.
+func (t *traffic) again(content *transfer.Transfer) *transfer.Transfer {
+	if t.w.mischief.dares(fickle, t.rng, t.w.faults.Fickle) {
+		return otherContent(t.rng, content)
+	}
+	return content
 }
 
 // newTransfer is mostly one payment; some have more legs, a second currency, or an account that isn't there.
@@ -234,13 +247,16 @@ func otherContent(rng *rand.Rand, of *transfer.Transfer) *transfer.Transfer {
 	return other
 }
 
-// askAbout has clients ask one node what is new.
+// askAbout has clients ask one node what is new. Fickle ones begin something there, too: it may believe that it leads.
 func (t *traffic) askAbout(h *host, rng *rand.Rand) {
 	if t.ended {
 		return
 	}
 	for _, content := range t.sent[max(0, len(t.sent)-3):] {
 		t.w.put(h, 200*time.Millisecond, lane.GetTransfer{ID: content.ID}, func(*lane.Answer) {})
+	}
+	if t.w.faults.Fickle > 0 {
+		t.submitAt(h, t.newTransfer(), 4, func() {})
 	}
 	ours := t.w.shape.ours()
 	b := ours[rng.IntN(len(ours))]
