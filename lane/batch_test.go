@@ -33,8 +33,11 @@ func newSoloLane(t *testing.T, limits lane.Limits) *lane.Lane {
 
 // persist lets the disk finish everything a step wrote, and shows each write.
 func persist(l *lane.Lane, effects lane.Effects, show func(lane.GroupWrite)) {
-	for len(effects.Writes) > 0 {
+	for len(effects.Writes)+len(effects.Checkpoints) > 0 {
 		var events []lane.Event
+		for _, c := range effects.Checkpoints {
+			events = append(events, lane.CheckpointWritten{Group: c.Group, Applied: c.Checkpoint.Applied})
+		}
 		for _, w := range effects.Writes {
 			if show != nil {
 				show(w)

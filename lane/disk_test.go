@@ -31,13 +31,14 @@ func (s *shelf) write(w *replica.Write) {
 		s.staged = map[string][]byte{}
 	}
 	keep(s.staged, w.Stage)
-	switch {
-	case w.Install:
+	if w.Install {
 		s.kv, s.staged, s.last, s.members = s.staged, nil, w.Compact, w.Members
-	case w.Applied != 0:
-		keep(s.kv, w.State)
-		s.last, s.members = raft.EntryID{Index: w.Applied, Term: s.terms[w.Applied]}, w.Members
 	}
+}
+
+func (s *shelf) keep(c *replica.Checkpoint) {
+	keep(s.kv, c.State)
+	s.last, s.members = raft.EntryID{Index: c.Applied, Term: s.terms[c.Applied]}, c.Members
 }
 
 func keep(kv map[string][]byte, changes []replica.KV) {

@@ -15,15 +15,16 @@ import (
 
 // Effects is what a step wants done.
 type Effects struct {
-	Send    []Send
-	Writes  []GroupWrite // in order; one sync may cover them all
-	Reads   []ReadSnapshot
-	Answers []Answered
-	Reports []Report
-	Tokens  []directory.Token // the API tokens, whenever Nodes are told. Shared: never changed
-	Nodes   []directory.Node  // the nodes there are and were, when that has changed; else nil. Shared: to be read before the next Step
-	Due     time.Time         // step again by then, whatever comes; zero: nothing waits
-	Fatal   error             // the process must stop: memory and disk no longer agree
+	Send        []Send
+	Writes      []GroupWrite      // in order; one sync may cover them all
+	Checkpoints []GroupCheckpoint // each after the Writes of this step, and beside later ones
+	Reads       []ReadSnapshot
+	Answers     []Answered
+	Reports     []Report
+	Tokens      []directory.Token // the API tokens, whenever Nodes are told. Shared: never changed
+	Nodes       []directory.Node  // the nodes there are and were, when that has changed; else nil. Shared: to be read before the next Step
+	Due         time.Time         // step again by then, whatever comes; zero: nothing waits
+	Fatal       error             // the process must stop: memory and disk no longer agree
 }
 
 // Send is a message for another node.
@@ -37,6 +38,13 @@ type GroupWrite struct {
 	Group   GroupID
 	Write   replica.Write
 	Durable []Send
+}
+
+// GroupCheckpoint is one group's checkpoint. The host answers with a CheckpointWritten, unless it was dropped because a later write of the group had already installed
+// a snapshot or retired it.
+type GroupCheckpoint struct {
+	Group      GroupID
+	Checkpoint replica.Checkpoint
 }
 
 // ReadSnapshot wants one chunk of a snapshot of a group for a member that misses what the log no longer holds. It is read from the

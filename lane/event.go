@@ -9,7 +9,7 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// Event is something that happened to the node: Received, Persisted, SnapshotRead, SpaceChanged, Asked or Forgotten. The list is closed.
+// Event is something that happened to the node: Received, Persisted, CheckpointWritten, SnapshotRead, SpaceChanged, Asked or Forgotten. The list is closed.
 type Event interface{ isEvent() }
 
 // Received is a message from another node.
@@ -22,6 +22,12 @@ type Received struct {
 type Persisted struct {
 	Group GroupID
 	Seq   uint64
+}
+
+// CheckpointWritten says that a group's checkpoint is durable.
+type CheckpointWritten struct {
+	Group   GroupID
+	Applied raft.Index // by the checkpoint
 }
 
 // SpaceChanged says that the disk is nearly full, or no longer.
@@ -46,12 +52,13 @@ type Asked struct {
 // Forgotten says that nobody waits for the answer to an Asked any more.
 type Forgotten struct{ Request uint64 }
 
-func (Received) isEvent()     {}
-func (Persisted) isEvent()    {}
-func (SpaceChanged) isEvent() {}
-func (SnapshotRead) isEvent() {}
-func (Asked) isEvent()        {}
-func (Forgotten) isEvent()    {}
+func (Received) isEvent()          {}
+func (Persisted) isEvent()         {}
+func (CheckpointWritten) isEvent() {}
+func (SpaceChanged) isEvent()      {}
+func (SnapshotRead) isEvent()      {}
+func (Asked) isEvent()             {}
+func (Forgotten) isEvent()         {}
 
 // Ask is what a client may want: Submit, CaptureTransfer, VoidTransfer, CancelTransfer, GetTransfer, OpenAccount, ChangeAccount, GetAccount, ListAccounts, GetStatement, ListEntries,
 // ListTransfers, ListInDoubt, ReadDecisions, AuditBank or GetStatus; an operator HoldCommits, Cut, HashReplica, SaveReplica, Examine, FindTransfers,

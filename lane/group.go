@@ -206,6 +206,10 @@ func (l *Lane) carryOut(g *group, out *replica.Output) {
 	for _, o := range out.Offers {
 		l.readSnapshot(g, o)
 	}
+	if at := out.Checkpoint.Applied; at != 0 {
+		l.effects.Checkpoints = append(l.effects.Checkpoints, GroupCheckpoint{Group: g.id, Checkpoint: out.Checkpoint})
+		l.report(CheckpointBegun{Group: g.id, Applied: at, Keys: len(out.Checkpoint.State)})
+	}
 	if out.Write.Seq == 0 {
 		return
 	}
@@ -221,9 +225,6 @@ func (l *Lane) carryOut(g *group, out *replica.Output) {
 			continue
 		}
 		write.Durable = append(write.Durable, Send{To: m.To, Message: RaftMessage{Group: g.id, Message: *m}})
-	}
-	if out.Write.Applied != 0 {
-		l.report(CheckpointBegun{Group: g.id, Applied: out.Write.Applied, Keys: len(out.Write.State)})
 	}
 }
 

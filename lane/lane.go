@@ -141,6 +141,8 @@ func (l *Lane) Step(now time.Time, events []Event) (effects Effects) {
 			l.receive(e.From, e.Message)
 		case Persisted:
 			l.persisted(e)
+		case CheckpointWritten:
+			l.checkpointWritten(e)
 		case SpaceChanged:
 			l.spaceChanged(e.Low)
 		case SnapshotRead:
@@ -276,6 +278,14 @@ func (l *Lane) receiveRaft(from raft.NodeID, m RaftMessage) {
 		return
 	}
 	l.touch(g)
+}
+
+// checkpointWritten: of a replica that has been retired meanwhile nothing is left.
+func (l *Lane) checkpointWritten(e CheckpointWritten) {
+	if g := l.groups[e.Group]; g != nil {
+		g.replica.CheckpointWritten(e.Applied)
+		l.touch(g)
+	}
 }
 
 func (l *Lane) persisted(e Persisted) {

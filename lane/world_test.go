@@ -35,11 +35,12 @@ type world struct {
 	request uint64
 	start   func(raft.NodeID) // makes one more lane, with an empty disk
 	disks   map[raft.NodeID]map[lane.GroupID]*shelf
-	stalled raft.NodeID                       // its disk stands still: it confirms nothing
-	writing map[raft.NodeID][]lane.GroupWrite // what the disks haven't confirmed
-	levels  map[raft.NodeID]directory.Level   // what a lane that is made now can read; zero: everything
-	older   []replica.KV                      // the checkpoint of a coordinator that starts, at entry 4
-	lost    map[lane.GroupID]raft.Term        // what a lane that is made now has lost what it promised in
+	stalled raft.NodeID                            // its disk stands still: it confirms nothing
+	writing map[raft.NodeID][]lane.GroupWrite      // what the disks haven't confirmed …
+	points  map[raft.NodeID][]lane.GroupCheckpoint // … and of checkpoints
+	levels  map[raft.NodeID]directory.Level        // what a lane that is made now can read; zero: everything
+	older   []replica.KV                           // the checkpoint of a coordinator that starts, at entry 4
+	lost    map[lane.GroupID]raft.Term             // what a lane that is made now has lost what it promised in
 }
 
 func newWorld(t *testing.T, engine string, d lane.Directory, limits lane.Limits, first ...func(*world)) *world {
@@ -47,7 +48,7 @@ func newWorld(t *testing.T, engine string, d lane.Directory, limits lane.Limits,
 	w := &world{
 		t: t, now: start, lanes: map[raft.NodeID]*lane.Lane{}, frozen: map[raft.NodeID]bool{},
 		reports: map[raft.NodeID][]lane.Report{}, met: map[raft.NodeID][]directory.Node{}, tokens: map[raft.NodeID][]directory.Token{}, answers: map[uint64]lane.Answer{}, disks: map[raft.NodeID]map[lane.GroupID]*shelf{},
-		writing: map[raft.NodeID][]lane.GroupWrite{},
+		writing: map[raft.NodeID][]lane.GroupWrite{}, points: map[raft.NodeID][]lane.GroupCheckpoint{},
 	}
 	w.start = func(id raft.NodeID) {
 		disk := map[lane.GroupID]*shelf{}
@@ -130,8 +131,11 @@ func (w *world) step(node raft.NodeID, events ...lane.Event) {
 			queue = append(queue, arrival{at, []lane.Event{w.disks[at][r.Group].read(r)}})
 		}
 		writes := append(w.writing[at], effects.Writes...)
-		if w.writing[at] = nil; at == w.stalled {
+		points := append(w.points[at], effects.Checkpoints...)
+		w.writing[at], w.points[at] = nil, nil
+		if at == w.stalled {
 			w.writing[at], writes = writes, nil
+			w.points[at], points = points, nil
 		}
 		for _, write := range writes {
 			w.disks[at][write.Group].write(&write.Write)
@@ -139,6 +143,10 @@ func (w *world) step(node raft.NodeID, events ...lane.Event) {
 			for _, s := range write.Durable {
 				queue = send(queue, at, s)
 			}
+		}
+		for i := range points {
+			w.disks[at][points[i].Group].keep(&points[i].Checkpoint)
+			queue = append(queue, arrival{at, []lane.Event{lane.CheckpointWritten{Group: points[i].Group, Applied: points[i].Checkpoint.Applied}}})
 		}
 		for _, a := range effects.Answers {
 			w.answers[a.Request] = a.Answer

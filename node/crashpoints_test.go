@@ -119,7 +119,7 @@ func (w *crashWorld) start(i int, d *crashDisk) *node.Node {
 	w.t.Helper()
 	small := 64<<10 + w.rng.IntN(512<<10) // files are flushed and compacted all the time
 	n, err := node.Start(w.configs[i], node.Options{
-		Limits: crashLimits(w.rng), Storage: storage.Options{FS: d.fs(), MemTableBytes: small, CacheBytes: 1 << 20}, Seed: w.rng.Uint64(),
+		Limits: crashLimits(w.rng), Storage: storage.Options{FS: d.fs(), MemTableBytes: small, CacheBytes: 1 << 20, FileBytesMin: []int{1, 5_000, 0}[w.rng.IntN(3)]}, Seed: w.rng.Uint64(),
 	})
 	if err != nil {
 		if !d.hasCrashed() {

@@ -9,13 +9,17 @@ import (
 	"github.com/quorate/quorate/storage"
 )
 
-// disk syncs what the steps wrote, in their order, one commit for everything that has gathered since the last.
+// disk syncs what the steps wrote, in their order, one commit for everything that has gathered since the last. Checkpoints follow the commit of their step, one after
+// the other, beside later commits.
 type disk struct {
-	mu      sync.Mutex // guards pending, closed and killed
-	pending []lane.GroupWrite
-	closed  bool
-	killed  bool
-	wake    chan struct{}
+	mu          sync.Mutex // guards pending, checkpoints, closed and killed
+	pending     []lane.GroupWrite
+	checkpoints []lane.GroupCheckpoint // of the same steps
+	closed      bool
+	killed      bool
+	wake        chan struct{}
+
+	keeping keeping
 
 	store     *storage.Store
 	send      func([]lane.Send) // messages that had to wait for the disk
@@ -24,16 +28,18 @@ type disk struct {
 }
 
 func newDisk(store *storage.Store) *disk {
-	return &disk{store: store, wake: make(chan struct{}, 1)}
+	return &disk{store: store, wake: make(chan struct{}, 1), keeping: keeping{wake: make(chan struct{}, 1)}}
 }
 
-// write queues writes. It never blocks: what can be pending is bounded by the bounds on proposals and appends in flight.
-func (d *disk) write(writes []lane.GroupWrite) {
-	if len(writes) == 0 {
+// write queues what a step wants written. It never blocks: what can be pending is bounded by the bounds on proposals and appends in flight, and by one checkpoint for
+// each group.
+func (d *disk) write(writes []lane.GroupWrite, checkpoints []lane.GroupCheckpoint) {
+	if len(writes)+len(checkpoints) == 0 {
 		return
 	}
 	d.mu.Lock()
 	d.pending = append(d.pending, writes...)
+	d.checkpoints = append(d.checkpoints, checkpoints...)
 	d.mu.Unlock()
 	d.poke()
 }
@@ -50,6 +56,7 @@ func (d *disk) kill() {
 	d.mu.Lock()
 	d.killed = true
 	d.mu.Unlock()
+	d.keeping.kill()
 	d.poke()
 }
 
@@ -63,10 +70,11 @@ func (d *disk) close() {
 
 // run is the disk's goroutine; it returns after close, or at the first failure.
 func (d *disk) run() {
+	defer d.keeping.close()
 	for range d.wake {
 		d.mu.Lock()
-		writes, closed, killed := d.pending, d.closed, d.killed
-		d.pending = nil
+		writes, checkpoints, closed, killed := d.pending, d.checkpoints, d.closed, d.killed
+		d.pending, d.checkpoints = nil, nil
 		d.mu.Unlock()
 		if killed {
 			return
@@ -77,6 +85,7 @@ func (d *disk) run() {
 				return
 			}
 		}
+		d.keeping.add(checkpoints)
 		if closed {
 			return
 		}
@@ -110,12 +119,10 @@ func (d *disk) commit(writes []lane.GroupWrite) error {
 }
 
 func updateOf(w *lane.GroupWrite) storage.GroupUpdate {
-	return storage.GroupUpdate{
+	u := storage.GroupUpdate{
 		Group:     string(w.Group),
 		HardState: w.Write.HardState,
 		Entries:   w.Write.Entries,
-		State:     w.Write.State,
-		Applied:   w.Write.Applied,
 		Compact:   w.Write.Compact,
 
 		Membership: w.Write.Members,
@@ -126,6 +133,10 @@ func updateOf(w *lane.GroupWrite) storage.GroupUpdate {
 
 		Retire: w.Write.Retire,
 	}
+	if u.Install {
+		u.Applied = u.Compact.Index
+	}
+	return u
 }
 
 // restore reads what the store remembers of a group.

@@ -1,6 +1,9 @@
 package node
 
-import "github.com/quorate/quorate/lane"
+import (
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/storage"
+)
 
 // Inspect shows the replicas of a node that has stopped.
 func (n *Node) Inspect() []lane.Replica {
@@ -20,3 +23,21 @@ var (
 
 // SnapshotPause is how many times as long as a chunk took the next one waits.
 func (n *Node) SnapshotPause() int { return int(n.snapshots.pause) }
+
+// Keeping is what makes checkpoints durable, without a node around it.
+type Keeping struct{ *disk }
+
+// NewKeeping makes one that tells what a node's loop would hear.
+func NewKeeping(store *storage.Store, persisted func([]lane.Event), failed func(error)) Keeping {
+	d := newDisk(store)
+	d.persisted, d.failed = persisted, failed
+	return Keeping{d}
+}
+
+// Add, Close and Kill are what the disk's goroutine and the node ask of it.
+func (k Keeping) Add(c ...lane.GroupCheckpoint) { k.keeping.add(c) }
+func (k Keeping) Close()                        { k.keeping.close() }
+func (k Keeping) Kill()                         { k.kill() }
+
+// Run returns after Close or Kill, or at the first failure.
+func (k Keeping) Run() { k.keep() }

@@ -78,6 +78,12 @@ func (n *Node) runDisk() {
 	n.disk.run()
 }
 
+func (n *Node) runCheckpoints() {
+	defer close(n.keepingDone)
+	defer n.catchBroken()
+	n.disk.keep()
+}
+
 func (n *Node) runSnapshots() {
 	defer n.catchBroken()
 	n.snapshots.run()
@@ -91,7 +97,7 @@ func (n *Node) carryOut(e *lane.Effects) {
 		n.followTokens(e.Tokens)
 	}
 	n.send(e.Send)
-	n.disk.write(e.Writes)
+	n.disk.write(e.Writes, e.Checkpoints)
 	n.snapshots.ask(e.Reads)
 	n.calls.answer(e.Answers)
 	for _, r := range e.Reports {

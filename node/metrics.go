@@ -89,11 +89,11 @@ func nodeLabel(id raft.NodeID) string { return strconv.FormatUint(uint64(id), 10
 
 // gauges are asked for at each scrape.
 var gauges = struct {
-	answers, leads, term, commit, applied            *prometheus.Desc
-	inFlight, inDoubt, bankUp, bankBreaker           *prometheus.Desc
-	peerUp, queue                                    *prometheus.Desc
-	sync, entries, walBytes, flushBytes, compactions *prometheus.Desc
-	stored, free, full, stalls, slow                 *prometheus.Desc
+	answers, leads, term, commit, applied                         *prometheus.Desc
+	inFlight, inDoubt, bankUp, bankBreaker                        *prometheus.Desc
+	peerUp, queue                                                 *prometheus.Desc
+	sync, entries, walBytes, flushBytes, ingestBytes, compactions *prometheus.Desc
+	stored, free, full, stalls, slow                              *prometheus.Desc
 }{
 	answers: describe("quorate_node_answers", "1 if the node's event loop answered this scrape; 0: what it alone knows is missing here."),
 	leads:   describe("quorate_raft_is_leader", "1 if this node leads the group and is ready to answer for it.", "group"),
@@ -113,6 +113,7 @@ var gauges = struct {
 	entries:     describe("quorate_wal_entries_total", "Log entries that were made durable."),
 	walBytes:    describe("quorate_wal_bytes_total", "Bytes written to the write-ahead log."),
 	flushBytes:  describe("quorate_storage_flushed_bytes_total", "Bytes written when memory tables became files."),
+	ingestBytes: describe("quorate_storage_ingested_bytes_total", "Bytes of checkpoints that were files of their own."),
 	compactions: describe("quorate_storage_compacted_bytes_total", "Bytes written again by compactions."),
 	stored:      describe("quorate_storage_bytes", "What the data directory occupies."),
 	free:        describe("quorate_disk_free_bytes", "What the file system of the data directory has left."),
@@ -135,7 +136,7 @@ func (c collector) Describe(into chan<- *prometheus.Desc) {
 	g := &gauges
 	for _, d := range []*prometheus.Desc{
 		g.answers, g.leads, g.term, g.commit, g.applied, g.inFlight, g.inDoubt, g.bankUp, g.bankBreaker, g.peerUp, g.queue,
-		g.sync, g.entries, g.walBytes, g.flushBytes, g.compactions, g.stored, g.free, g.full, g.stalls, g.slow,
+		g.sync, g.entries, g.walBytes, g.flushBytes, g.ingestBytes, g.compactions, g.stored, g.free, g.full, g.stalls, g.slow,
 	} {
 		into <- d
 	}
@@ -214,6 +215,7 @@ func (s scrape) storage(m *storage.Metrics) {
 	s.counter(gauges.entries, float64(m.Entries))
 	s.counter(gauges.walBytes, float64(m.WALBytes))
 	s.counter(gauges.flushBytes, float64(m.FlushBytes))
+	s.counter(gauges.ingestBytes, float64(m.IngestBytes))
 	s.counter(gauges.compactions, float64(m.CompactBytes))
 	s.counter(gauges.stalls, float64(m.Stalls))
 	s.counter(gauges.slow, float64(m.SlowDisk))

@@ -50,7 +50,9 @@ type Node struct {
 	stopping atomic.Bool
 	loopDone chan struct{}
 	diskDone chan struct{}
-	stopOnce sync.Once
+
+	keepingDone chan struct{}
+	stopOnce    sync.Once
 
 	failOnce sync.Once
 	failed   chan struct{}
@@ -91,13 +93,16 @@ func Start(cfg Config, opts Options) (*Node, error) {
 		counters: newCounters(),
 		loopDone: make(chan struct{}),
 		diskDone: make(chan struct{}),
-		failed:   make(chan struct{}),
+
+		keepingDone: make(chan struct{}),
+		failed:      make(chan struct{}),
 	}
 	if err := n.open(opts, listener); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
 	go n.loop(opts.Limits.TickInterval) // stopped by inbox.close in Stop, which waits for loopDone
 	go n.runDisk()                      // stopped by disk.close in Stop, which waits for diskDone
+	go n.runCheckpoints()               // stopped when runDisk ends; Stop waits for keepingDone
 	go n.runSnapshots()                 // stopped by snapshots.close in Stop, which waits for it
 	go n.watchStore()                   // stopped with the loop
 	go n.watchSpace()                   // stopped with the loop
@@ -329,6 +334,7 @@ func (n *Node) Stop() error {
 		n.store.DontWait() // for space: what wasn't answered by now won't be
 		n.disk.close()
 		<-n.diskDone
+		<-n.keepingDone
 		n.snapshots.close()
 		n.transport.Stop()
 		n.calls.abandon()

@@ -72,6 +72,10 @@ func (w *targeted) step(events ...lane.Event) bool {
 			w.disks[write.Group].write(&write.Write)
 			events = append(events, lane.Persisted{Group: write.Group, Seq: write.Write.Seq})
 		}
+		for _, c := range effects.Checkpoints {
+			w.disks[c.Group].keep(&c.Checkpoint)
+			events = append(events, lane.CheckpointWritten{Group: c.Group, Applied: c.Checkpoint.Applied})
+		}
 	}
 	return true
 }
@@ -88,9 +92,11 @@ func (d *plainDisk) write(w *replica.Write) {
 	}
 	if w.Install {
 		d.kvs, d.staged = d.staged, nil
-		return
 	}
-	for _, kv := range w.State {
+}
+
+func (d *plainDisk) keep(c *replica.Checkpoint) {
+	for _, kv := range c.State {
 		put(&d.kvs, kv)
 	}
 }

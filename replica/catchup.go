@@ -75,8 +75,8 @@ func (c *catchup) take(w *Write, chunks []raft.SnapshotChunk) error {
 
 // install makes the snapshot the state. The machine follows once that is durable.
 func (r *Replica) install(w *Write, in *raft.Install) {
-	w.Install, w.Applied, w.Members, w.Compact = true, in.Last.Index, in.Membership, in.Last
-	w.Entries, w.State = nil, nil
+	w.Install, w.Members, w.Compact = true, in.Membership, in.Last
+	w.Entries = nil
 	r.catchup.incoming = Incoming{}
 	r.reads = nil
 }

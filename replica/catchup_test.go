@@ -64,7 +64,7 @@ type member struct {
 	up     bool
 }
 
-func (m *member) write(w *replica.Write, entry func(raft.Index) raft.Term) {
+func (m *member) write(w *replica.Write) {
 	if w.StageAnew {
 		m.staged = nil
 	}
@@ -72,12 +72,15 @@ func (m *member) write(w *replica.Write, entry func(raft.Index) raft.Term) {
 	s := m.book.store
 	if w.Install {
 		s.kvs, m.staged = m.staged, nil
+		s.last, s.members = w.Compact, w.Members
 	}
-	if w.Applied != 0 {
-		s.put(w.State)
-		s.members = w.Members
-		s.last = raft.EntryID{Index: w.Applied, Term: entry(w.Applied)}
-	}
+}
+
+func (m *member) keep(c *replica.Checkpoint, entry func(raft.Index) raft.Term) {
+	s := m.book.store
+	s.put(c.State)
+	s.members = c.Members
+	s.last = raft.EntryID{Index: c.Applied, Term: entry(c.Applied)}
 }
 
 func (s *state) put(kvs []replica.KV) {
@@ -144,8 +147,13 @@ func (tr *trio) run() {
 				tr.Fatal(err)
 			}
 			if out.Write.Seq != 0 {
-				m.write(&out.Write, func(raft.Index) raft.Term { return 1 })
+				m.write(&out.Write)
 				m.Persisted(out.Write.Seq)
+				busy = true
+			}
+			if at := out.Checkpoint.Applied; at != 0 {
+				m.keep(&out.Checkpoint, func(raft.Index) raft.Term { return 1 })
+				m.CheckpointWritten(at)
 				busy = true
 			}
 			for _, message := range slices.Concat(out.Messages, out.Durable) {
@@ -387,7 +395,7 @@ func TestAnInstalledSnapshotIsLoadedOnceItIsDurable(t *testing.T) {
 	engine.readies = []raft.Ready{{Chunks: chunks[1:], Persist: &raft.Persist{Seq: 1, Install: &raft.Install{Last: chunks[0].Last, Membership: chunks[0].Membership}}}}
 	out, err = r.Drain()
 	w := out.Write // a copy: the next Drain overwrites it
-	if err != nil || !w.Install || w.StageAnew || len(w.Stage) != 1 || w.Applied != 300 || w.Compact != chunks[0].Last || !bytes.Equal(w.Members, []byte{1, 2, 3}) {
+	if err != nil || !w.Install || w.StageAnew || len(w.Stage) != 1 || w.Compact != chunks[0].Last || !bytes.Equal(w.Members, []byte{1, 2, 3}) {
 		t.Fatalf("got %+v, %v", out, err)
 	}
 	if !r.Installing() || machine.reloads != 0 {

@@ -43,20 +43,18 @@ func (c *checkpoint) count(e *raft.Entry) {
 	c.logged += uint64(len(e.Data))
 }
 
-// addTo adds a checkpoint to the write if one is due, and the compaction that earlier ones allow.
-func (c *checkpoint) addTo(r *Replica, w *Write) {
+// addTo adds a checkpoint if one is due, and to the write the compaction that earlier ones allow.
+func (c *checkpoint) addTo(r *Replica, out *Output) {
 	due := c.bytes >= r.policy.CheckpointBytes || c.entries >= r.policy.CheckpointEntries || c.wanted > c.durable
 	if due && c.writing.Index == 0 && r.applied.Index > c.durable {
-		w.State = r.machine.Checkpoint()
-		w.Applied = r.applied.Index
+		out.Checkpoint = Checkpoint{State: r.machine.Checkpoint(), Applied: r.applied.Index, Members: r.engine.Membership()}
 		if mutant.On(mutant.CheckpointBehind) {
-			w.Applied--
+			out.Checkpoint.Applied--
 		}
-		w.Members = r.engine.Membership()
-		c.writing = point{r.applied, c.logged}
+		c.writing = point{raft.EntryID{Index: out.Checkpoint.Applied, Term: r.applied.Term}, c.logged}
 		c.entries, c.bytes = 0, 0
 	}
-	c.compact(r, w)
+	c.compact(r, &out.Write)
 }
 
 // compact drops the log up to the newest durable checkpoint that every member has reached, and further if what is left is more than a

@@ -51,10 +51,9 @@ type Replica struct {
 
 // written remembers what a Write contained.
 type written struct {
-	seq        uint64
-	engineSeq  uint64 // zero: nothing of the engine
-	checkpoint bool
-	install    raft.EntryID // the last entry of the snapshot; zero: none
+	seq       uint64
+	engineSeq uint64       // zero: nothing of the engine
+	install   raft.EntryID // the last entry of the snapshot; zero: none
 }
 
 // Write is what must become durable, atomically, in the order of Seq.
@@ -62,16 +61,14 @@ type Write struct {
 	Seq       uint64
 	HardState *raft.HardState // nil: unchanged
 	Entries   []raft.Entry    // replace the log from Entries[0].Index on
-	State     []KV            // a checkpoint, which contains everything up to Applied
-	Applied   raft.Index      // zero: no checkpoint
-	Members   []byte          // with a checkpoint: who counts as of Applied, as raft encodes it
 	Compact   raft.EntryID    // drop the log up to here; zero: keep
 
 	Stage     []KV // a piece of another member's snapshot, to be kept aside until Install
 	StageAnew bool // what was kept aside before is dropped first
 	// Install makes what was kept aside the state, and drops the old state and the whole log, before Entries. Compact
-	// is the snapshot's last entry, Applied its index. All of it happens or nothing.
+	// is the snapshot's last entry, Members who counts as of it. All of it happens or nothing.
 	Install bool
+	Members []byte // as raft encodes it
 
 	// Retire drops all that there is of the group, for ever, and is alone in its Write. That the replica was here must be remembered: an empty one
 	// that comes back would break what this one has promised.
@@ -80,7 +77,15 @@ type Write struct {
 
 // Empty says that there is nothing to write.
 func (w *Write) Empty() bool {
-	return w.HardState == nil && len(w.Entries) == 0 && w.Applied == 0 && w.Compact.Index == 0 && len(w.Stage) == 0 && !w.StageAnew && !w.Retire
+	return w.HardState == nil && len(w.Entries) == 0 && w.Compact.Index == 0 && len(w.Stage) == 0 && !w.StageAnew && !w.Retire
+}
+
+// Checkpoint is what the machine has changed up to an entry. It becomes durable as a whole, at any time after the writes of its step and of those before: nothing
+// waits for it. One that an Install or a Retire overtakes must be dropped.
+type Checkpoint struct {
+	Applied raft.Index // zero: there is none
+	State   []KV
+	Members []byte // who counts as of Applied, as raft encodes it
 }
 
 // Output is what a step has to say to the world.
@@ -91,6 +96,8 @@ type Output struct {
 	Reads     []uint64       // may be answered now
 	ReadsLost []uint64
 	Offers    []raft.Offer // chunks to read for members that miss what the log no longer holds
+
+	Checkpoint Checkpoint
 }
 
 // New makes a replica from what its parts restored.
@@ -125,7 +132,7 @@ func (r *Replica) Applied() raft.Index { return r.applied.Index }
 
 // Idle says that nothing is on its way to the disk, to the machine or to a reader.
 func (r *Replica) Idle() bool {
-	return len(r.inFlight) == 0 && len(r.reads) == 0 && !r.proposed && !r.Installing()
+	return len(r.inFlight) == 0 && len(r.reads) == 0 && !r.proposed && !r.Installing() && r.checkpoint.writing.Index == 0
 }
 
 // CanPropose says whether a proposal would find the disk free: while an earlier one is being written, what
@@ -155,9 +162,6 @@ func (r *Replica) Persisted(seq uint64) {
 		if w.engineSeq != 0 {
 			engineSeq = w.engineSeq
 		}
-		if w.checkpoint {
-			r.checkpoint.onWritten(r)
-		}
 		if w.install.Index != 0 {
 			r.failed = errors.Join(r.failed, r.onInstalled(w))
 		}
@@ -166,6 +170,13 @@ func (r *Replica) Persisted(seq uint64) {
 	r.persisted = max(r.persisted, seq)
 	if engineSeq != 0 {
 		r.engine.Persisted(engineSeq)
+	}
+}
+
+// CheckpointWritten reports that the checkpoint of an entry is durable; not of one that was dropped.
+func (r *Replica) CheckpointWritten(applied raft.Index) {
+	if r.checkpoint.writing.Index == applied { // else a snapshot was installed after it
+		r.checkpoint.onWritten(r)
 	}
 }
 
@@ -209,7 +220,7 @@ func (r *Replica) Drain() (*Output, error) {
 	}
 	out.Reads = r.readable()
 	if install.Index == 0 && !r.Installing() {
-		r.checkpoint.addTo(r, &out.Write)
+		r.checkpoint.addTo(r, out)
 	}
 	r.number(out, engineSeq, install)
 	return out, nil
@@ -256,10 +267,9 @@ func (r *Replica) number(out *Output, engineSeq uint64, install raft.EntryID) {
 		r.proposedSeq = r.seq
 	}
 	r.inFlight = append(r.inFlight, written{
-		seq:        r.seq,
-		engineSeq:  engineSeq,
-		checkpoint: out.Write.Applied != 0 && install.Index == 0,
-		install:    install,
+		seq:       r.seq,
+		engineSeq: engineSeq,
+		install:   install,
 	})
 	if install.Index != 0 {
 		r.catchup.installed = r.seq

@@ -78,15 +78,20 @@ func (s *single) drain() replica.Output {
 }
 
 // persistAll lets the disk finish everything there is.
-func (s *single) persistAll() (writes []replica.Write) {
+func (s *single) persistAll() (done []replica.Output) {
 	s.Helper()
 	for {
 		out := s.drain()
-		if out.Write.Seq == 0 {
-			return writes
+		if out.Write.Seq == 0 && out.Checkpoint.Applied == 0 {
+			return done
 		}
-		writes = append(writes, out.Write)
-		s.Persisted(out.Write.Seq)
+		done = append(done, out)
+		if out.Write.Seq != 0 {
+			s.Persisted(out.Write.Seq)
+		}
+		if at := out.Checkpoint.Applied; at != 0 {
+			s.CheckpointWritten(at)
+		}
 	}
 }
 
@@ -133,17 +138,18 @@ func TestWhatArrivesWhileTheDiskWritesWaitsForTheNextBatch(t *testing.T) {
 
 func TestACheckpointIsWrittenWithItsIndexAndTheLogIsDroppedAfterIt(t *testing.T) {
 	s := newSingle(t, 4)
-	var writes []replica.Write
+	var done []replica.Output
 	for i := range 12 {
 		s.propose(fmt.Sprint(i))
 		s.Engine().Tick()
-		writes = append(writes, s.persistAll()...)
+		done = append(done, s.persistAll()...)
 	}
 	var checkpoint raft.Index // durable
 	compactions := 0
-	for _, w := range writes {
-		if (w.Applied != 0) != (len(w.State) > 0) {
-			t.Errorf("write %d: state of %d keys with applied index %d", w.Seq, len(w.State), w.Applied)
+	for i := range done {
+		w, c := &done[i].Write, &done[i].Checkpoint
+		if (c.Applied != 0) != (len(c.State) > 0) {
+			t.Errorf("with write %d: state of %d keys with applied index %d", w.Seq, len(c.State), c.Applied)
 		}
 		if w.Compact.Index > checkpoint {
 			t.Errorf("write %d drops the log up to %d, the durable checkpoint contains %d", w.Seq, w.Compact.Index, checkpoint)
@@ -151,13 +157,45 @@ func TestACheckpointIsWrittenWithItsIndexAndTheLogIsDroppedAfterIt(t *testing.T)
 		if w.Compact.Index > 0 {
 			compactions++
 		}
-		checkpoint = max(checkpoint, w.Applied)
+		checkpoint = max(checkpoint, c.Applied)
 	}
 	if s.machine.checkpoints < 2 || compactions == 0 {
 		t.Errorf("%d checkpoints confirmed, %d compactions", s.machine.checkpoints, compactions)
 	}
 	if first := s.Engine().Status().First; first <= 1 {
 		t.Errorf("the engine still keeps the log from %d", first)
+	}
+}
+
+// TestNothingWaitsForACheckpoint: while one is on its way to the disk the log goes on, no second one is begun, and nothing is dropped for it.
+func TestNothingWaitsForACheckpoint(t *testing.T) {
+	s := newSingle(t, 4)
+	var begun []raft.Index
+	for i := range 12 {
+		s.propose(fmt.Sprint(i))
+		for out := s.drain(); out.Write.Seq != 0 || out.Checkpoint.Applied != 0; out = s.drain() {
+			if at := out.Checkpoint.Applied; at != 0 {
+				begun = append(begun, at)
+			}
+			if out.Write.Compact.Index != 0 {
+				t.Errorf("the log is dropped up to %d", out.Write.Compact.Index)
+			}
+			s.Persisted(out.Write.Seq)
+		}
+	}
+	if len(begun) != 1 || s.Checkpointed() != 0 || s.Idle() || s.machine.checkpoints != 0 || s.Applied() < 12 {
+		t.Fatalf("checkpoints of %v are begun, %d is durable, applied %d, idle %v", begun, s.Checkpointed(), s.Applied(), s.Idle())
+	}
+	s.CheckpointWritten(begun[0] - 1) // of another life of the group's state
+	if s.Checkpointed() != 0 {
+		t.Error("a checkpoint that was never begun is durable")
+	}
+	s.CheckpointWritten(begun[0])
+	if s.Checkpointed() != begun[0] || s.machine.checkpoints != 1 {
+		t.Errorf("the last durable one is of %d", s.Checkpointed())
+	}
+	if out := s.drain(); out.Checkpoint.Applied <= begun[0] {
+		t.Errorf("the next one is of %d", out.Checkpoint.Applied)
 	}
 }
 
@@ -171,12 +209,13 @@ func TestACheckpointSaysWhoCountsAtItsIndex(t *testing.T) {
 	var after []byte
 	for i := range 12 {
 		s.propose(fmt.Sprint(i))
-		for _, w := range s.persistAll() {
-			if (w.Applied != 0) != (w.Members != nil) {
-				t.Errorf("write %d: checkpoint of %d, members %x", w.Seq, w.Applied, w.Members)
+		for _, out := range s.persistAll() {
+			c := &out.Checkpoint
+			if (c.Applied != 0) != (c.Members != nil) {
+				t.Errorf("checkpoint of %d, members %x", c.Applied, c.Members)
 			}
-			if w.Applied >= last {
-				after = w.Members
+			if c.Applied >= last {
+				after = c.Members
 			}
 		}
 	}

@@ -189,6 +189,9 @@ func cutRecords(b []byte) ([]KV, error) {
 		if !ok || !fine {
 			return nil, fmt.Errorf("%w: record %d of %d ends too early", ErrDamagedChunk, i, count)
 		}
+		if len(kvs[i].Key) == 0 {
+			return nil, fmt.Errorf("%w: record %d of %d has an empty key", ErrDamagedChunk, i, count)
+		}
 	}
 	if len(b) > 0 {
 		return nil, fmt.Errorf("%w: %d bytes follow its records", ErrDamagedChunk, len(b))

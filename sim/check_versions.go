@@ -64,13 +64,22 @@ func (j *versionJudge) onWrite(h *host, w *lane.GroupWrite) {
 	if h.level >= directory.LevelHolds {
 		return
 	}
-	_, most := readBefore(w.Group)
-	newer := newerEntries(w.Group, w.Write.Entries)
-	for _, kv := range append(w.Write.State[:len(w.Write.State):len(w.Write.State)], w.Write.Stage...) {
-		newer = newer || isVersioned(w.Group, kv.Key) && versionOf(kv.Value) > most || isNumbered(w.Group, &kv)
-	}
-	if newer {
+	if newerEntries(w.Group, w.Write.Entries) {
 		j.fail(h, "writes %s", describe(w))
+	}
+	j.onState(h, w.Group, w.Write.Stage)
+}
+
+// onState sees what a node keeps of a machine.
+func (j *versionJudge) onState(h *host, group lane.GroupID, state []replica.KV) {
+	if h.level >= directory.LevelHolds {
+		return
+	}
+	_, most := readBefore(group)
+	for i := range state {
+		if kv := &state[i]; isVersioned(group, kv.Key) && versionOf(kv.Value) > most || isNumbered(group, kv) {
+			j.fail(h, "keeps %q of %s", kv.Key, group)
+		}
 	}
 }
 

@@ -25,6 +25,9 @@ type disk struct {
 	syncing []lane.GroupWrite              // the disk is busy with these
 	spare   []lane.GroupWrite              // the room of the next pending
 	sums    []uint64                       // of syncing and pending, taken when they were handed over
+	keeping []*keeping                     // checkpoints (checkpoint.go)
+	handed  uint64                         // writes, in this life
+	written uint64                         // of them, those that are durable
 	latency time.Duration                  // of an ordinary sync
 	slow    time.Duration                  // until then each sync takes a hundred times as long
 	stalled time.Duration                  // until then no sync ends
@@ -119,6 +122,7 @@ func (d *disk) restore(id lane.GroupID) (raft.State, lane.Reader, error) {
 func (d *disk) write(writes []lane.GroupWrite) {
 	for i := range writes {
 		d.pending = append(d.pending, writes[i])
+		d.handed++
 		d.sums = append(d.sums, sumOf(&writes[i].Write))
 		d.h.w.judge.versions.onWrite(d.h, &writes[i])
 		d.h.w.trace.note(d.h.w.now, "writes", d.h.id, 0, &writes[i], d.sums[len(d.sums)-1])
@@ -171,6 +175,7 @@ func (d *disk) finish() {
 	if d.h.crashPoint("after the messages of a sync") {
 		return
 	}
+	d.beginKeeping()
 	d.h.poke()
 	clear(writes)
 	d.spare = writes[:0]
@@ -187,6 +192,7 @@ func (d *disk) makeDurable(count int) {
 		d.of(w.Group).apply(d.lie(w.Group, &w.Write))
 	}
 	d.sums = append(d.sums[:0], d.sums[len(d.syncing):]...)
+	d.written += uint64(count)
 }
 
 // lie is what the disk really keeps of a write: all of it, unless a fault is planted.
@@ -216,7 +222,9 @@ func (d *disk) crash() {
 	if len(d.syncing) > 0 {
 		d.makeDurable(d.rng.IntN(len(d.syncing) + 1))
 	}
+	d.loseKeeping()
 	d.syncing, d.pending, d.sums = nil, nil, nil
+	d.handed, d.written = 0, 0
 	clear(d.views)
 	for _, s := range d.groups {
 		if s.staged != nil && s.staged.len() > 0 {
@@ -283,11 +291,6 @@ func (s *stored) apply(w *replica.Write) {
 		keep := first - s.compacted.Index - 1
 		s.entries = appendEntries(s.entries[:keep], w.Entries) // nobody else has this array
 	}
-	if w.Applied != 0 && !w.Install {
-		invariant.Holds(w.Applied > s.applied && w.Applied <= s.last(), "%s: a checkpoint of %d after one of %d, the log ends at %d", s.group, w.Applied, s.applied, s.last())
-		s.kv.put(w.State)
-		s.applied, s.members = w.Applied, slices.Clone(w.Members)
-	}
 	if w.Compact.Index > s.compacted.Index {
 		invariant.Holds(w.Compact.Index <= s.applied, "%s: the log is dropped up to %d, the checkpoint has %d", s.group, w.Compact.Index, s.applied)
 		s.entries = slices.Clone(s.entries[w.Compact.Index-s.compacted.Index:])
@@ -317,18 +320,17 @@ func (s *stored) stage(w *replica.Write) {
 	if !w.Install {
 		return
 	}
-	invariant.Holds(w.Compact.Index == w.Applied && w.Applied > s.applied, "%s: a snapshot of %d after a checkpoint of %d", s.group, w.Applied, s.applied)
+	invariant.Holds(w.Compact.Index > s.applied, "%s: a snapshot of %d after a checkpoint of %d", s.group, w.Compact.Index, s.applied)
 	s.kv, s.staged = s.staged, nil
-	s.compacted, s.entries, s.applied, s.members = w.Compact, nil, w.Applied, slices.Clone(w.Members)
+	s.compacted, s.entries, s.applied, s.members = w.Compact, nil, w.Compact.Index, slices.Clone(w.Members)
 }
 
-// shown is the checkpoint that the reader may show early: the production store shows a commit once it is in memory, a
-// moment before the disk has confirmed it.
+// shown is the checkpoint that the reader may show early: the production store shows one a moment before the disk has confirmed it.
 func (s *stored) shown() []replica.KV {
 	if s.disk.h.w.faults.EagerReaders {
-		for i := range s.disk.syncing {
-			if w := &s.disk.syncing[i]; w.Group == s.group && w.Write.Applied != 0 {
-				return w.Write.State
+		for _, k := range s.disk.keeping {
+			if k.Group == s.group && k.begun && k.Checkpoint.Applied > s.applied {
+				return k.Checkpoint.State
 			}
 		}
 	}
@@ -371,7 +373,7 @@ func (s *stored) covers(term raft.Term, index raft.Index) error {
 }
 
 func sumOf(w *replica.Write) uint64 {
-	h := mix(w.Seq, uint64(w.Applied)^uint64(w.Compact.Index)<<20)
+	h := mix(w.Seq, uint64(w.Compact.Index)<<20)
 	if w.HardState != nil {
 		h = mix(h, uint64(w.HardState.Term)<<32^uint64(w.HardState.Vote)<<24^uint64(w.HardState.Commit)^uint64(w.HardState.Accepted)<<16)
 	}
@@ -382,9 +384,6 @@ func sumOf(w *replica.Write) uint64 {
 	for i := range w.Entries {
 		e := &w.Entries[i]
 		h = mix(mix(h, uint64(e.Index)^uint64(e.Term)<<32), hashBytes(e.Data))
-	}
-	for i := range w.State {
-		h = mix(mix(h, hashBytes(w.State[i].Key)), hashBytes(w.State[i].Value))
 	}
 	return h
 }

@@ -301,6 +301,7 @@ func (h *host) carryOut(e *lane.Effects) {
 		return
 	}
 	h.disk.write(e.Writes)
+	h.disk.keep(e.Checkpoints)
 	h.disk.readSnapshots(e.Reads)
 	for _, a := range e.Answers { // copies: they are heard after the next step, which overwrites the slice
 		h.answered(&a)

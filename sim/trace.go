@@ -134,10 +134,9 @@ func describe(of any) string {
 		if len(w.Entries) > 0 {
 			s += fmt.Sprintf(" entries %d..%d", w.Entries[0].Index, w.Entries[len(w.Entries)-1].Index)
 		}
-		if w.Applied > 0 {
-			s += fmt.Sprintf(" checkpoint %d", w.Applied)
-		}
 		return s
+	case *lane.GroupCheckpoint:
+		return fmt.Sprintf("%s checkpoint %d", m.Group, m.Checkpoint.Applied)
 	}
 	return fmt.Sprintf("%+v", of)
 }

@@ -82,7 +82,7 @@ func benchmarkCommit(b *testing.B, groups, bytes, retained int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	written := m.WALBytes + m.FlushBytes + m.CompactBytes
+	written := m.WALBytes + m.FlushBytes + m.IngestBytes + m.CompactBytes
 	b.ReportMetric(float64(written)/float64(i), "written/op")
 	b.ReportMetric(float64(written)/float64(i*groups*bytes), "amplification")
 	b.ReportMetric(float64(m.CommitTime.Quantile(0.99).Microseconds()), "p99-µs")

@@ -52,7 +52,7 @@ func (g *group) checkCheckpoint(u *GroupUpdate, last raft.Index) {
 	if u.Applied == 0 && (len(u.State) > 0 || u.Membership != nil) {
 		invariant.Fail("group %s: state without the applied index that it reflects", u.Group)
 	}
-	applied := g.applied
+	applied := g.asOf.applied
 	if u.Applied > 0 {
 		if u.Applied < applied {
 			invariant.Fail("group %s: applied falls from %d to %d", u.Group, applied, u.Applied)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/raft"
 )
 
@@ -45,9 +46,8 @@ type group struct {
 	prefix    []byte
 	hard      raft.HardState
 	compacted raft.EntryID
-	last      raft.Index // ≥ compacted.Index
-	applied   raft.Index // ≥ compacted.Index
-	members   []byte
+	last      raft.Index    // ≥ compacted.Index
+	asOf      asOf          // of the state; its index ≥ compacted.Index
 	slot      byte          // where the state is
 	staged    bool          // the other slot may hold something
 	live      *atomic.Int32 // slot, as readers see it: changed once an installation is durable
@@ -71,11 +71,16 @@ func (s *Store) Commit(updates []GroupUpdate) error {
 		return err
 	}
 	defer s.leave()
+	return s.commit(updates, nil)
+}
+
+// commit leaves out an update whose group is not wanted any more when it has the turn.
+func (s *Store) commit(updates []GroupUpdate, wanted func(*group) bool) error {
 	began := time.Now()
 	if err := s.takeTurn(); err != nil {
 		return err
 	}
-	c, err := s.prepare(updates)
+	c, err := s.prepare(updates, wanted)
 	if err != nil {
 		s.endTurn()
 		return s.fuse.blow("commit", err)
@@ -119,6 +124,17 @@ func (s *Store) takeTurn() error {
 
 func (s *Store) endTurn() { <-s.turn }
 
+// unlessBroken is deferred where an invariant may break in a turn: what is known of a group is half changed then, and its turn may never end, so that nobody may write,
+// or wait for a turn, any more.
+func (s *Store) unlessBroken() {
+	if cause := recover(); cause != nil {
+		if broken, ok := cause.(invariant.Broken); ok {
+			_ = s.fuse.blow("commit", broken)
+		}
+		panic(cause)
+	}
+}
+
 // inFlight is one commit on its way, and what is kept of it for the next.
 type inFlight struct {
 	batch *pebble.Batch
@@ -134,12 +150,16 @@ type flip struct {
 }
 
 // prepare fills a batch. The caller has the turn.
-func (s *Store) prepare(updates []GroupUpdate) (*inFlight, error) {
+func (s *Store) prepare(updates []GroupUpdate, wanted func(*group) bool) (*inFlight, error) {
+	defer s.unlessBroken()
 	c := s.takeFree(bytesOf(updates))
 	for i := range updates {
 		g, err := s.group(updates[i].Group)
 		if err != nil {
 			return nil, err
+		}
+		if wanted != nil && !wanted(g) {
+			continue
 		}
 		g.check(&updates[i])
 		s.fill(c.batch, g, &updates[i])
@@ -225,20 +245,22 @@ func (s *Store) fill(b *pebble.Batch, g *group, u *GroupUpdate) {
 		s.set(b, s.key, s.value)
 	}
 	s.fillState(b, g, g.slot, u.State)
-	if u.Applied > g.applied {
-		g.applied = u.Applied
-		s.key = appendKind(s.key[:0], g.prefix, kindApplied)
-		s.value = appendApplied(s.value[:0], s.key, u.Applied)
-		s.set(b, s.key, s.value)
-	}
-	if u.Membership != nil && !bytes.Equal(u.Membership, g.members) {
-		g.members = bytes.Clone(u.Membership)
-		s.key = appendKind(s.key[:0], g.prefix, kindMembers)
-		s.value = appendMembers(s.value[:0], s.key, u.Membership)
+	if u.Install || u.Applied > g.asOf.applied || u.Membership != nil && !bytes.Equal(u.Membership, g.asOf.members) {
+		g.advance(u.Applied, u.Membership)
+		s.key = appendKind(s.key[:0], g.prefix, g.slot)
+		s.value = appendAsOf(s.value[:0], s.key, &g.asOf)
 		s.set(b, s.key, s.value)
 	}
 	if u.Compact.Index > g.compacted.Index {
 		s.fillCompact(b, g, u.Compact, !u.Install)
+	}
+}
+
+// advance takes note of a checkpoint. No membership: it is as before.
+func (g *group) advance(applied raft.Index, members []byte) {
+	g.asOf.applied = max(g.asOf.applied, applied)
+	if members != nil {
+		g.asOf.members = bytes.Clone(members)
 	}
 }
 
@@ -297,6 +319,9 @@ func (s *Store) dropKind(b *pebble.Batch, g *group, kind byte) {
 
 func (s *Store) fillState(b *pebble.Batch, g *group, slot byte, state []KV) {
 	for i := range state {
+		if len(state[i].Key) == 0 {
+			invariant.Fail("a machine's state has an empty key")
+		}
 		s.key = appendStateKey(s.key[:0], g.prefix, slot, state[i].Key)
 		if state[i].Value == nil {
 			_ = b.Delete(s.key, nil) // as in set

@@ -53,11 +53,10 @@ func TestDamageIsFoundAndNamed(t *testing.T) {
 		{"the first entry after the compacted one is missing", remove(entryKey(4)), "log entry 4 is missing"},
 		{"a committed entry that is missing at the end", remove(entryKey(8)), "up to 8 were committed and the log ends at 7"},
 		{"a changed hard state", flip(groupKey(1)), "hard state"},
-		{"a changed applied index", flip(groupKey(2)), "applied index"},
+		{"a changed as-of record", flip(groupKey(6)), "as-of record"},
 		{"a changed compacted record", flip(groupKey(3)), "compacted entry"},
 		{"a compacted record that is missing", remove(groupKey(3)), "log entry 1 is missing, the next is 4"},
-		{"an applied index that is missing", remove(groupKey(2)), "begins after 3 and the state is of 0"},
-		{"a changed membership", flip(groupKey(4)), "membership"},
+		{"an as-of record that is missing", remove(groupKey(6)), "begins after 3 and the state is of 0"},
 		{"a key that is too short", func(db *pebble.DB) error { return db.Set(groupKey(5, 0, 0), nil, pebble.Sync) }, "not of the expected form"},
 		{"an entry shorter than a checksum", func(db *pebble.DB) error { return db.Set(entryKey(5), []byte{1}, pebble.Sync) }, "log entry 5"},
 	}

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -16,17 +17,18 @@ import (
 //	record       bytes before the checksum
 //	identity     "quorate" format node len(cluster) cluster      (the first two never change their form)
 //	hard state   term vote commit accepted
-//	applied      index
+//	as of        index, then the membership: raft's own bytes
+//	applied      index                                            (read only)
+//	membership   raft's own bytes                                 (read only)
 //	compacted    index term
-//	membership   raft's own bytes
 //	slot         kind of the state's keys(1 byte)
 //	log entry    term kind(1 byte) data
 //
 // State values are the machine's own bytes, which carry their format themselves.
 
 // FormatVersion is what this version of Quorate writes. A store with a higher one is refused, one with a lower one is marked with this
-// one when it is opened. Version 2 has two slots for a group's state and says which is live.
-const FormatVersion = 2
+// one when it is opened. Version 2 has two slots for a group's state and says which is live; version 3 keeps the applied index and the membership with the state.
+const FormatVersion = 3
 
 const (
 	identityMagic = "quorate"
@@ -138,8 +140,31 @@ func decodeHardState(key, value []byte) (raft.HardState, error) {
 	return hs, err
 }
 
-func appendApplied(b, key []byte, i raft.Index) []byte {
-	return seal(key, binary.AppendUvarint(b, uint64(i)))
+// asOf says of which entry a state is, and who counted then.
+type asOf struct {
+	applied raft.Index // zero: there is no such record
+	members []byte     // nil: not known
+}
+
+func appendAsOf(b, key []byte, at *asOf) []byte {
+	b = binary.AppendUvarint(b, uint64(at.applied))
+	return seal(key, append(b, at.members...))
+}
+
+func decodeAsOf(key, value []byte) (asOf, error) {
+	body, err := unseal(key, value)
+	if err != nil {
+		return asOf{}, err
+	}
+	i, rest, err := cutUvarint(body)
+	if err != nil {
+		return asOf{}, err
+	}
+	at := asOf{applied: raft.Index(i)}
+	if len(rest) > 0 {
+		at.members = bytes.Clone(rest)
+	}
+	return at, nil
 }
 
 func decodeApplied(key, value []byte) (raft.Index, error) {
@@ -179,8 +204,6 @@ func decodeSlot(key, value []byte) (byte, error) {
 	}
 	return body[0], nil
 }
-
-func appendMembers(b, key, members []byte) []byte { return seal(key, append(b, members...)) }
 
 // decodeMembers returns a copy that isn't nil.
 func decodeMembers(key, value []byte) ([]byte, error) {

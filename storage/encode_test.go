@@ -52,7 +52,7 @@ func goldenState() raft.State {
 	return raft.State{HardState: *u.HardState, Entries: u.Entries[2:], Applied: 3, Membership: u.Membership, Compacted: u.Compact}
 }
 
-func TestFormat2GoldenBytes(t *testing.T) {
+func TestFormat3GoldenBytes(t *testing.T) {
 	fs := vfs.NewMem()
 	s := mustOpen(t, fs)
 	mustCommit(t, s, goldenUpdates()...)
@@ -74,7 +74,7 @@ func TestFormat2GoldenBytes(t *testing.T) {
 		}
 		return it.Close()
 	})
-	file := filepath.Join("testdata", "format2.golden")
+	file := filepath.Join("testdata", "format3.golden")
 	if *rewrite {
 		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
 			t.Fatal(err)
@@ -95,13 +95,73 @@ func TestFormat1CanBeRead(t *testing.T) {
 	wantGolden(t, s)
 }
 
-func TestFormat2CanBeRead(t *testing.T) {
-	s, _ := openGolden(t, "format2.golden")
-	defer mustClose(t, s)
-	wantGolden(t, s)
-	wantState(t, s, "bank/AWAY", raft.State{HardState: raft.HardState{Term: 2}, Applied: 9, Compacted: raft.EntryID{Index: 9, Term: 2}, Membership: []byte{4}})
-	if got := scan(t, s.Reader("bank/AWAY"), nil, nil); len(got) != 1 || got[0] != "account=balance" {
-		t.Errorf("state: %q", got)
+func TestFormats2And3CanBeRead(t *testing.T) {
+	for _, golden := range []string{"format2.golden", "format3.golden"} {
+		s, _ := openGolden(t, golden)
+		wantGolden(t, s)
+		wantState(t, s, "bank/AWAY", raft.State{HardState: raft.HardState{Term: 2}, Applied: 9, Compacted: raft.EntryID{Index: 9, Term: 2}, Membership: []byte{4}})
+		if got := scan(t, s.Reader("bank/AWAY"), nil, nil); len(got) != 1 || got[0] != "account=balance" {
+			t.Errorf("%s: state: %q", golden, got)
+		}
+		mustClose(t, s)
+	}
+}
+
+// TestADirectoryOfFormat2IsBroughtUpToDate when it is opened: were the old records of the applied index and the membership still there, they would count again as soon
+// as the newer one is lost.
+func TestADirectoryOfFormat2IsBroughtUpToDate(t *testing.T) {
+	s, fs := openGolden(t, "format2.golden")
+	mustClose(t, s)
+	withPebble(t, fs, dir, func(db *pebble.DB) error {
+		for _, g := range []struct {
+			name string
+			slot byte
+		}{{"bank/HOME", 6}, {"bank/AWAY", 7}} {
+			prefix := storage.GroupPrefix(g.name)
+			for _, kind := range []byte{2, 4} {
+				if _, _, err := db.Get(append(bytes.Clone(prefix), kind)); !errors.Is(err, pebble.ErrNotFound) {
+					t.Errorf("%s still has a record of kind %d: %v", g.name, kind, err)
+				}
+			}
+			if err := db.Delete(append(bytes.Clone(prefix), g.slot), pebble.Sync); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	s = mustOpen(t, fs)
+	for _, g := range []string{"bank/HOME", "bank/AWAY"} {
+		if _, err := s.Load(g); !errors.Is(err, storage.ErrDamaged) {
+			t.Errorf("%s without its as-of record: %v", g, err)
+		}
+	}
+	mustClose(t, s)
+}
+
+// TestDamageInADirectoryOfFormat2StaysDamage, however often it is opened.
+func TestDamageInADirectoryOfFormat2StaysDamage(t *testing.T) {
+	for _, kind := range []byte{2, 4} {
+		s, fs := openGolden(t, "format1.golden")
+		mustClose(t, s)
+		key := append(storage.GroupPrefix("bank/HOME"), kind)
+		withPebble(t, fs, dir, func(db *pebble.DB) error {
+			older := storage.AppendIdentity(nil, []byte{0}, node1)
+			older[len("quorate")] = 2
+			older = storage.Seal([]byte{0}, older[:len(older)-4])
+			b := db.NewBatch()
+			_ = b.Set([]byte{0}, older, nil)
+			_ = b.Delete(append(storage.GroupPrefix("bank/HOME"), 6), nil)
+			_ = b.Set(append(storage.GroupPrefix("bank/HOME"), 2), storage.AppendApplied(nil, append(storage.GroupPrefix("bank/HOME"), 2), 3), nil)
+			_ = b.Set(key, []byte("spoilt"), nil)
+			return b.Commit(pebble.Sync)
+		})
+		for range 2 {
+			s = mustOpen(t, fs)
+			if _, err := s.Load("bank/HOME"); !errors.Is(err, storage.ErrDamaged) {
+				t.Errorf("kind %d: %v", kind, err)
+			}
+			mustClose(t, s)
+		}
 	}
 }
 

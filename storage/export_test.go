@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"encoding/binary"
 	"io"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -37,13 +38,21 @@ var (
 	DecodeCompacted = decodeCompacted
 	DecodeSlot      = decodeSlot
 	DecodeMembers   = decodeMembers
-	AppendApplied   = appendApplied
+	DecodeAsOf      = decodeAsOf
+	AppendAsOf      = appendAsOf
 	AppendCompacted = appendCompacted
 	AppendSlot      = appendSlot
-	AppendMembers   = appendMembers
 	CutGroup        = cutGroup
 	EntryIndex      = entryIndex
 )
+
+// AppendApplied writes what format 2 did.
+func AppendApplied(b, key []byte, i raft.Index) []byte {
+	return seal(key, binary.AppendUvarint(b, uint64(i)))
+}
+
+// AppendMembers writes what format 2 did.
+func AppendMembers(b, key, members []byte) []byte { return seal(key, append(b, members...)) }
 
 // ParseTerms reads the note of terms, and says it again.
 func ParseTerms(text []byte) (again []byte, err error) {

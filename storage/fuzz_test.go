@@ -42,6 +42,8 @@ func FuzzRecords(f *testing.F) {
 			same("slot", err, func() []byte { return storage.AppendSlot(nil, key, slot) })
 			members, err := storage.DecodeMembers(key, value)
 			same("members", err, func() []byte { return storage.AppendMembers(nil, key, members) })
+			at, err := storage.DecodeAsOf(key, value)
+			same("as of", err, func() []byte { return storage.AppendAsOf(nil, key, &at) })
 			hs, err := storage.DecodeHardState(key, value)
 			same("hard state", err, func() []byte { return storage.AppendHardState(nil, key, &hs) })
 			_, _ = storage.DecodeEntry(key, value) // FuzzDecode looks at it

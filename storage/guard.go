@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -123,8 +124,21 @@ func (fs guardFS) Rename(from, to string) error {
 	return fs.change("rename to", to, func() error { return fs.FS.Rename(from, to) })
 }
 
+// Link may be unsupported, as on some network file systems: Pebble copies then.
 func (fs guardFS) Link(from, to string) error {
-	return fs.change("link to", to, func() error { return fs.FS.Link(from, to) })
+	var unsupported bool
+	err := fs.change("link to", to, func() error {
+		err := fs.FS.Link(from, to)
+		unsupported = errors.Is(err, errors.ErrUnsupported) || errors.Is(err, os.ErrPermission)
+		if unsupported {
+			return nil
+		}
+		return err
+	})
+	if unsupported {
+		return vfs.ErrUnsupported
+	}
+	return err
 }
 
 func (f guardFile) Write(p []byte) (int, error) {

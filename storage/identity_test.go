@@ -82,7 +82,7 @@ func TestAForeignDirectoryIsRefusedAndLeftAsItWas(t *testing.T) {
 		{"another cluster's", nil, storage.Identity{Cluster: "prod", Node: 1}, storage.ErrWrongCluster, []string{`"test"`, `"prod"`}},
 		{"a newer format's, whatever else its record holds", func(t *testing.T, dir string) {
 			rawSet(t, vfs.Default, dir, []byte{0}, []byte("quorate\x09???"))
-		}, node1, storage.ErrNewerFormat, []string{"format 9", "up to 2"}},
+		}, node1, storage.ErrNewerFormat, []string{"format 9", "up to 3"}},
 		{"a newer Pebble's", func(t *testing.T, dir string) {
 			old, err := filepath.Glob(filepath.Join(dir, "marker.format-version.*"))
 			if err != nil || len(old) != 1 {

@@ -95,7 +95,9 @@ func (g *GroupDescription) countState(db *pebble.DB) error {
 	if err != nil {
 		return err
 	}
-	it, err := db.NewIter(kindRange(prefix, slot))
+	bounds := kindRange(prefix, slot)
+	bounds.LowerBound = append(bounds.LowerBound, 0) // past the as-of record
+	it, err := db.NewIter(bounds)
 	if err != nil {
 		return damagedRecord(g.Name, "state", err)
 	}

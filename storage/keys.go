@@ -14,17 +14,20 @@ import (
 //	key                          value (encode.go)          written
 //	00                           identity                   once, when the store is created
 //	01 n name 01                 hard state                 by nearly every commit
-//	01 n name 02                 applied index              by every checkpoint
+//	01 n name 02                 applied index              by format 2, where slot 06 has no as-of record
 //	01 n name 03                 compacted: index, term     by every compaction
-//	01 n name 04                 membership                 by the checkpoint after it changed
+//	01 n name 04                 membership                 likewise
 //	01 n name 05 index           log entry                  once; deleted in ranges
+//	01 n name 06                 as of: index, membership   by every checkpoint, while slot 06 is live
 //	01 n name 06 key             the machine's own bytes    by checkpoints, while slot 06 is live
-//	01 n name 07 key             the same in another slot   by checkpoints, while slot 07 is live
+//	01 n name 07                 as of                      by every checkpoint, while slot 07 is live
+//	01 n name 07 key             the machine's own bytes    by checkpoints, while slot 07 is live
 //	01 n name 08                 which slot is live         by every installed snapshot; absent: 06
 //	02 n name                    retired: nothing           once, when the group's replica was ended
 //	03                           disk (diskid.go)           once, when the store is created
 //
-// A snapshot from another member is gathered in the slot that isn't live. Installing it copies nothing: the slots change places.
+// A snapshot from another member is gathered in the slot that isn't live. Installing it copies nothing: the slots change places. A machine's keys aren't empty, so
+// that a checkpoint is one range, with its as-of record first, in which nothing else is written: it can go past the write-ahead log (checkpoint.go).
 // The index is 8 bytes, big-endian: the order of the keys is the order of the log. A group's log and its state are
 // separate ranges, so a range deletion of the log never lies over state and dead entries leave in whole files.
 const (

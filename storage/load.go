@@ -83,8 +83,7 @@ func (s *Store) newGroup(name string, state *raft.State) (*group, error) {
 		hard:      state.HardState,
 		compacted: state.Compacted,
 		last:      state.Compacted.Index + raft.Index(len(state.Entries)),
-		applied:   state.Applied,
-		members:   state.Membership,
+		asOf:      asOf{state.Applied, state.Membership},
 	}, nil
 }
 
@@ -136,14 +135,30 @@ func loadRecords(r pebble.Reader, name string) (state raft.State, err error) {
 	if state.HardState, err = record(r, name, appendKind(nil, prefix, kindHardState), "hard state", decodeHardState); err != nil {
 		return state, err
 	}
-	if state.Applied, err = record(r, name, appendKind(nil, prefix, kindApplied), "applied index", decodeApplied); err != nil {
+	at, err := loadAsOf(r, name, prefix)
+	if err != nil {
 		return state, err
 	}
-	if state.Membership, err = record(r, name, appendKind(nil, prefix, kindMembers), "membership", decodeMembers); err != nil {
-		return state, err
-	}
+	state.Applied, state.Membership = at.applied, at.members
 	state.Compacted, err = record(r, name, appendKind(nil, prefix, kindCompacted), "compacted entry", decodeCompacted)
 	return state, err
+}
+
+// loadAsOf says of which entry the live state is. In a directory that no version of today has opened yet, two records beside it say so (Store.migrate).
+func loadAsOf(r pebble.Reader, name string, prefix []byte) (asOf, error) {
+	slot, err := loadSlot(r, name, prefix)
+	if err != nil {
+		return asOf{}, err
+	}
+	at, err := record(r, name, appendKind(nil, prefix, slot), "as-of record", decodeAsOf)
+	if err != nil || at.applied != 0 {
+		return at, err
+	}
+	if at.applied, err = record(r, name, appendKind(nil, prefix, kindApplied), "applied index", decodeApplied); err != nil {
+		return asOf{}, err
+	}
+	at.members, err = record(r, name, appendKind(nil, prefix, kindMembers), "membership", decodeMembers)
+	return at, err
 }
 
 // record reads one record of a group; one that was never written is its zero value.

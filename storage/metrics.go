@@ -10,12 +10,13 @@ import (
 type Metrics struct {
 	Commits     uint64  // synced batches
 	Entries     uint64  // log entries in them
-	CommitBytes uint64  // keys and values handed to Pebble
+	CommitBytes uint64  // keys and values handed to Pebble, in batches or files
 	CommitTime  Latency // from Commit's begin until the disk has confirmed
 
 	WALBytes     uint64 // written to the write-ahead log
 	FlushBytes   uint64 // written when memtables became files
-	CompactBytes uint64 // written again by compactions; (WAL + flush + compact) / commit bytes is the write amplification
+	IngestBytes  uint64 // of checkpoints that were files, as written
+	CompactBytes uint64 // written again by compactions; (WAL + flush + ingest + compact) / commit bytes is the write amplification
 
 	DiskBytes     uint64 // what the store occupies
 	DiskFreeBytes uint64 // what the file system has left; zero if it doesn't say
@@ -80,6 +81,9 @@ func (m *meter) committed(updates []GroupUpdate, bytes int, took time.Duration) 
 	}
 }
 
+// checkpointed counts a checkpoint that was a file: no commit waited for it.
+func (m *meter) checkpointed(bytes int) { m.bytes.Add(uint64(bytes)) }
+
 func bucketOf(took time.Duration) int {
 	return min(bits.Len64(uint64(took/latencyFirst)), latencyBuckets-1)
 }
@@ -109,6 +113,7 @@ func (s *Store) Metrics() (Metrics, error) {
 	}
 	for i := range p.Levels { // not Metrics.Total, which counts the write-ahead log as flushed
 		m.FlushBytes += p.Levels[i].TableBytesFlushed + p.Levels[i].BlobBytesFlushed
+		m.IngestBytes += p.Levels[i].TableBytesIngested
 		m.CompactBytes += p.Levels[i].TableBytesCompacted + p.Levels[i].BlobBytesCompacted
 	}
 	if usage, err := s.fs.GetDiskUsage(s.dir); err == nil {

@@ -14,7 +14,12 @@ const (
 	cacheBytesDefault = 64 << 20
 	memTableBytes     = 64 << 20
 	memTablesMax      = 4
+	bytesPerSync      = 512 << 10
 	filterBitsPerKey  = 10
+
+	// A checkpoint of fewer bytes goes through the log. Files cost a few syncs and a part in compactions each; through the log go all bytes twice, and
+	// through the memtable all records one by one (docs/benchmarks.md).
+	fileBytesMin = 256 << 10
 )
 
 // pebbleOptions chooses for two kinds of data: log entries, large and dead within seconds, and state, small,
@@ -39,7 +44,7 @@ func pebbleOptions(opts Options, s *Store, log *logger) *pebble.Options {
 	o.CompactionConcurrencyRange = func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) }
 	// The write-ahead log is never compressed by Pebble, files are synced in the background every BytesPerSync, so that no
 	// flush ends in one large sync that a commit has to wait behind.
-	o.BytesPerSync = 512 << 10
+	o.BytesPerSync = bytesPerSync
 	o.WithFSDefaults() // tells of operations that take longer than 5 seconds
 	return o
 }

@@ -49,6 +49,9 @@ func (r *Reader) slot() (byte, error) {
 
 // Get looks one key up. value is the caller's own copy, not nil if ok.
 func (r *Reader) Get(key []byte) (value []byte, ok bool, err error) {
+	if len(key) == 0 {
+		return nil, false, nil // where the as-of record is
+	}
 	if err := r.store.enter(); err != nil {
 		return nil, false, err
 	}
@@ -131,6 +134,9 @@ func (r *Reader) Scan(from, to []byte, fn func(key, value []byte) bool) error {
 
 // scanState reads a range of a group's state.
 func scanState(db pebble.Reader, prefix []byte, slot byte, from, to []byte, fn func(key, value []byte) bool) error {
+	if len(from) == 0 {
+		from = []byte{0} // past the as-of record
+	}
 	bounds := pebble.IterOptions{LowerBound: appendStateKey(nil, prefix, slot, from), UpperBound: appendKind(nil, prefix, slot+1)}
 	if to != nil {
 		bounds.UpperBound = appendStateKey(nil, prefix, slot, to)

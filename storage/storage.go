@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -19,6 +21,7 @@ type Options struct {
 	CacheBytes int64  // for blocks of state that was read, beside the 128 MiB of memtables; zero: 64 MiB
 	// MemTableBytes is how much is written before it becomes a file; zero: 64 MiB. Less makes every log entry be written twice.
 	MemTableBytes int
+	FileBytesMin  int          // of a checkpoint's keys and values, from which on it becomes a file of its own; zero: 256 KiB
 	ReserveBytes  uint64       // Space is low when less is free; zero: a twentieth of the file system, at most 512 MiB
 	Logger        *slog.Logger // nil: silent. It hears of slow disks, of Pebble's complaints and of the fatal failure
 }
@@ -26,17 +29,18 @@ type Options struct {
 // Store is the durable memory of one node. Commit, Load, Groups, Metrics and Readers may be used from any goroutine, but
 // the calls for one group must come one after another: the order of a log is its owner's to keep.
 type Store struct {
-	dir     string
-	fs      vfs.FS // the real one, for questions about space
-	db      *pebble.DB
-	lock    *pebble.Lock
-	fuse    *fuse
-	reserve uint64 // zero: by the size of the file system
-	created bool
-	disk    Disk
-	origin  string // see Identity
-	terms   *terms
-	meter   meter
+	dir          string
+	fs           vfs.FS // the real one, for questions about space
+	db           *pebble.DB
+	lock         *pebble.Lock
+	fuse         *fuse
+	reserve      uint64 // zero: by the size of the file system
+	fileBytesMin int
+	created      bool
+	disk         Disk
+	origin       string // see Identity
+	terms        *terms
+	meter        meter
 
 	// using is held for reading by every call, so that Close waits for the last one.
 	using  sync.RWMutex
@@ -51,7 +55,10 @@ type Store struct {
 	turn   chan struct{}
 	groups map[string]*group // what Commit needs to know of each
 	free   []*inFlight       // used batches with their buffers
-	key    []byte            // scratch, as are the next two
+	files  uint64            // checkpoints that were begun as files …
+
+	tables sstable.WriterOptions // … and how they are written
+	key    []byte                // scratch, as are the next two
 	end    []byte
 	value  []byte
 }
@@ -121,7 +128,7 @@ func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Stor
 			return nil, err
 		}
 	}
-	s := &Store{terms: terms, dir: dir, fs: opts.FS, lock: lock, reserve: opts.ReserveBytes, created: !exists, turn: make(chan struct{}, 1), groups: map[string]*group{}, readers: map[string]*Reader{}}
+	s := &Store{terms: terms, dir: dir, fs: opts.FS, lock: lock, reserve: opts.ReserveBytes, fileBytesMin: cmp.Or(opts.FileBytesMin, fileBytesMin), created: !exists, turn: make(chan struct{}, 1), groups: map[string]*group{}, readers: map[string]*Reader{}}
 	log := newLogger(opts.Logger)
 	s.fuse = newFuse(log.fatal, log.full)
 	log.fuse = s.fuse
@@ -137,7 +144,8 @@ func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Stor
 				return err
 			}
 		}
-		return errors.Join(s.sign(id), s.name(id), s.noteTerms(id))
+		s.tables = tableOptions(opts, s.db)
+		return errors.Join(s.sign(id), s.name(id), s.noteTerms(id), removeUnfinished(opts.FS, dir))
 	})
 	if cause := s.fuse.err(); cause != nil {
 		return nil, cause
@@ -164,7 +172,7 @@ func (s *Store) noteTerms(id Identity) error {
 	return s.terms.begin(guardFS{FS: s.fs, fuse: s.fuse}, s.dir, id)
 }
 
-// sign writes whose store this is and of what format, also into one that an older version wrote.
+// sign writes whose store this is and of what format. One that an older version wrote is brought up to date in the same commit.
 func (s *Store) sign(id Identity) error {
 	key := []byte{identityKey}
 	want := appendIdentity(nil, key, id)
@@ -177,7 +185,34 @@ func (s *Store) sign(id Identity) error {
 	} else if !errors.Is(err, pebble.ErrNotFound) {
 		return err
 	}
-	return s.db.Set(key, want, pebble.Sync)
+	b := s.db.NewBatch()
+	s.set(b, key, want)
+	if err := s.migrate(b); err != nil {
+		return errors.Join(err, b.Close())
+	}
+	return errors.Join(b.Commit(pebble.Sync), b.Close())
+}
+
+// migrate puts the applied index and the membership, which format 2 had in records of their own, where the state is. What is damaged stays as it was: Load tells.
+func (s *Store) migrate(b *pebble.Batch) error {
+	names, err := listGroups(s.dir, s.db)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		prefix := groupPrefix(name)
+		slot, slotErr := loadSlot(s.db, name, prefix)
+		at, err := loadAsOf(s.db, name, prefix)
+		if slotErr != nil || err != nil || at.applied == 0 {
+			continue
+		}
+		key := appendKind(nil, prefix, slot)
+		s.set(b, key, appendAsOf(nil, key, &at))
+		for _, kind := range []byte{kindApplied, kindMembers} {
+			_ = b.Delete(appendKind(nil, prefix, kind), nil) // as in set
+		}
+	}
+	return nil
 }
 
 // Created says whether this Open made a new, empty store. A node that has been a member before must not

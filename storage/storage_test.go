@@ -152,7 +152,7 @@ func TestUpdatesThatContradictTheLogBreakAnInvariant(t *testing.T) {
 	for name, u := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := mustOpen(t, vfs.NewMem())
-			defer mustClose(t, s)
+			defer wantBroken(t, s)
 			mustCommit(t, s, storage.GroupUpdate{Group: "g", HardState: &raft.HardState{Term: 2, Vote: 1, Commit: 5}, Entries: entries(1, 1, 5), Applied: 4, Compact: raft.EntryID{Index: 2, Term: 1}})
 			u.Group = "g"
 			defer func() {

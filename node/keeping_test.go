@@ -1,0 +1,124 @@
+package node_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/node"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/storage"
+)
+
+// keeper has a store with the groups a, b and c, each with nine entries of log.
+type keeper struct {
+	node.Keeping
+	store   *storage.Store
+	written []lane.Event
+	failed  []error
+}
+
+func newKeeper(t *testing.T, fs vfs.FS) *keeper {
+	t.Helper()
+	store, err := storage.Open("data", storage.Identity{Cluster: "test", Node: 1}, storage.Options{FS: fs, FileBytesMin: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	for _, g := range []string{"a", "b", "c"} {
+		var log []raft.Entry
+		for i := raft.Index(1); i <= 9; i++ {
+			log = append(log, raft.Entry{Index: i, Term: 1})
+		}
+		if err := store.Commit([]storage.GroupUpdate{{Group: g, Entries: log}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k := &keeper{store: store}
+	k.Keeping = node.NewKeeping(store, func(e []lane.Event) { k.written = append(k.written, e...) }, func(err error) { k.failed = append(k.failed, err) })
+	return k
+}
+
+func checkpoint(group lane.GroupID, applied raft.Index, records int) lane.GroupCheckpoint {
+	c := lane.GroupCheckpoint{Group: group, Checkpoint: replica.Checkpoint{Applied: applied}}
+	for i := range records {
+		c.Checkpoint.State = append(c.Checkpoint.State, replica.KV{Key: []byte{byte(i + 1)}, Value: make([]byte, 50)})
+	}
+	return c
+}
+
+// wrote compares what the loop has heard, and what a restart finds, with the checkpoints that must be durable, in their order.
+func (k *keeper) wrote(t *testing.T, want ...lane.CheckpointWritten) {
+	t.Helper()
+	applied := map[lane.GroupID]raft.Index{}
+	for i := range want {
+		applied[want[i].Group] = want[i].Applied
+	}
+	if !slices.EqualFunc(k.written, want, func(e lane.Event, w lane.CheckpointWritten) bool { return e == lane.Event(w) }) {
+		t.Errorf("got %v, want %v", k.written, want)
+	}
+	for _, g := range []lane.GroupID{"a", "b", "c"} {
+		state, err := k.store.Load(string(g))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state.Applied != applied[g] {
+			t.Errorf("group %s is stored as of %d, want %d", g, state.Applied, applied[g])
+		}
+	}
+}
+
+// TestCheckpointsAreKeptSmallestFirstAndAllAtTheEnd: a node that is stopped loses none, and the cluster's own doesn't wait for those of banks.
+func TestCheckpointsAreKeptSmallestFirstAndAllAtTheEnd(t *testing.T) {
+	k := newKeeper(t, vfs.NewMem())
+	k.Add(checkpoint("a", 5, 3), checkpoint("b", 6, 2))
+	k.Add(checkpoint("c", 7, 1))
+	k.Close()
+	k.Run()
+	k.wrote(t, lane.CheckpointWritten{Group: "c", Applied: 7}, lane.CheckpointWritten{Group: "b", Applied: 6}, lane.CheckpointWritten{Group: "a", Applied: 5})
+}
+
+func TestKilledNodesKeepNoCheckpoint(t *testing.T) {
+	k := newKeeper(t, vfs.NewMem())
+	k.Add(checkpoint("a", 5, 3), checkpoint("c", 7, 1))
+	k.Kill()
+	k.Run()
+	k.wrote(t)
+}
+
+// TestOvertakenCheckpointsAreNotConfirmed: the replica has begun again at the snapshot, and knows of no such checkpoint.
+func TestOvertakenCheckpointsAreNotConfirmed(t *testing.T) {
+	k := newKeeper(t, vfs.NewMem())
+	if err := k.store.Commit([]storage.GroupUpdate{{Group: "a", Install: true, Applied: 20, Compact: raft.EntryID{Index: 20, Term: 2}}}); err != nil {
+		t.Fatal(err)
+	}
+	k.Add(checkpoint("a", 5, 3), checkpoint("c", 7, 1))
+	k.Close()
+	k.Run()
+	if want := (lane.CheckpointWritten{Group: "c", Applied: 7}); len(k.written) != 1 || k.written[0] != lane.Event(want) {
+		t.Errorf("got %v", k.written)
+	}
+}
+
+func TestACheckpointThatCannotBeWrittenEndsTheNode(t *testing.T) {
+	errDisk := errors.New("this disk is broken")
+	var broken errorfs.Toggle
+	broken.Injector = errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			return errDisk
+		}
+		return nil
+	})
+	k := newKeeper(t, errorfs.Wrap(vfs.NewMem(), &broken))
+	k.Add(checkpoint("a", 5, 3), checkpoint("c", 7, 1))
+	broken.On()
+	k.Run()
+	if len(k.written) != 0 || len(k.failed) != 1 || !errors.Is(k.failed[0], errDisk) || !errors.Is(k.failed[0], storage.ErrFatal) {
+		t.Errorf("written %v, failed %v", k.written, k.failed)
+	}
+}

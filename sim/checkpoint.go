@@ -1,0 +1,101 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/replica"
+)
+
+// keeping is a checkpoint on its way to the disk, beside the writes: it is begun once those of its step and of all before are durable, and becomes durable as a
+// whole, mostly a little later and now and then much later.
+type keeping struct {
+	lane.GroupCheckpoint
+	after uint64 // so many writes must be durable
+	sum   uint64 // when it was handed over
+	begun bool
+}
+
+// keep takes the checkpoints of a step.
+func (d *disk) keep(checkpoints []lane.GroupCheckpoint) {
+	for i := range checkpoints {
+		k := &keeping{GroupCheckpoint: checkpoints[i], after: d.handed, sum: sumOfCheckpoint(&checkpoints[i].Checkpoint)}
+		d.keeping = append(d.keeping, k)
+		d.h.w.judge.versions.onState(d.h, k.Group, k.Checkpoint.State)
+		d.h.w.trace.note(d.h.w.now, "keeps", d.h.id, 0, &k.GroupCheckpoint, k.sum)
+	}
+	d.beginKeeping()
+}
+
+func (d *disk) beginKeeping() {
+	for _, k := range d.keeping {
+		if k.begun || k.after > d.written {
+			continue
+		}
+		k.begun = true
+		took := d.latency + time.Duration(d.rng.Int64N(int64(4*d.latency)))
+		if d.rng.IntN(8) == 0 {
+			took *= 100
+		}
+		d.endKeeping(k, d.h.w.now+took)
+	}
+}
+
+func (d *disk) endKeeping(k *keeping, at time.Duration) {
+	d.h.later(max(at, d.stalled), func() {
+		switch {
+		case d.h.w.now < d.stalled:
+			d.endKeeping(k, d.stalled)
+			return
+		case d.failing:
+			d.failing = false
+			d.h.stop("at a checkpoint that can't be written")
+			return
+		}
+		kept := d.makeKept(k)
+		d.keeping = slices.DeleteFunc(d.keeping, func(other *keeping) bool { return other == k })
+		if d.h.crashPoint("after a checkpoint was written") || !kept {
+			return
+		}
+		d.h.inbox = append(d.h.inbox, lane.CheckpointWritten{Group: k.Group, Applied: k.Checkpoint.Applied})
+		d.h.poke()
+	})
+}
+
+// makeKept makes a checkpoint durable, as package storage does; false: something has overtaken it.
+func (d *disk) makeKept(k *keeping) bool {
+	if sumOfCheckpoint(&k.Checkpoint) != k.sum {
+		invariant.Fail("the checkpoint of %d of group %s has changed after it was handed over", k.Checkpoint.Applied, k.Group)
+	}
+	return d.of(k.Group).keep(&k.Checkpoint)
+}
+
+// loseKeeping is what a crash does: of those that were begun, any may have made it.
+func (d *disk) loseKeeping() {
+	for _, k := range d.keeping {
+		if k.begun && d.rng.IntN(2) == 0 {
+			d.makeKept(k)
+		}
+	}
+	d.keeping = nil
+}
+
+func (s *stored) keep(c *replica.Checkpoint) bool {
+	if s.retired || c.Applied <= s.applied {
+		return false
+	}
+	invariant.Holds(c.Applied <= s.last(), "%s: a checkpoint of %d, the log ends at %d", s.group, c.Applied, s.last())
+	s.kv.put(c.State)
+	s.applied, s.members = c.Applied, slices.Clone(c.Members)
+	return true
+}
+
+func sumOfCheckpoint(c *replica.Checkpoint) uint64 {
+	h := mix(uint64(c.Applied), hashBytes(c.Members))
+	for i := range c.State {
+		h = mix(mix(h, hashBytes(c.State[i].Key)), hashBytes(c.State[i].Value))
+	}
+	return h
+}

@@ -1,0 +1,319 @@
+package storage_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/storage"
+)
+
+// large makes a checkpoint a file of its own.
+var large = strings.Repeat("x", 300<<10)
+
+func mustKeep(t *testing.T, s *storage.Store, c storage.Checkpoint) {
+	t.Helper()
+	if done, err := s.Checkpoint(&c); err != nil || !done {
+		t.Fatalf("checkpoint of %d: done %v, %v", c.Applied, done, err)
+	}
+}
+
+func noUnfinished(t *testing.T, fs vfs.FS) {
+	t.Helper()
+	names, err := fs.List(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, "checkpoint-") {
+			t.Errorf("%s is left", name)
+		}
+	}
+}
+
+// TestACheckpointIsAFileOfItsOwnOrInTheLog: by its size. Either way it shows at once, also after a restart, with the membership of the one before if it has none.
+func TestACheckpointIsAFileOfItsOwnOrInTheLog(t *testing.T) {
+	for _, size := range []int{10, 300 << 10} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			fs := vfs.NewMem()
+			s := mustOpen(t, fs)
+			mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9), State: []storage.KV{kv("gone", "1"), kv("kept", "1")}, Applied: 1, Membership: []byte{7}})
+			before := metrics(t, s)
+			value := large[:size]
+			mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("z", "old"), kv("a", value), {Key: []byte("gone")}, kv("z", "new")}})
+			if logged := metrics(t, s).WALBytes - before.WALBytes; logged > 1000 || size == 10 && logged == 0 {
+				t.Errorf("%d bytes went through the write-ahead log", logged)
+			}
+			for range 2 {
+				wantKeys(t, s, "g", "a="+value, "kept=1", "z=new")
+				wantState(t, s, "g", raft.State{Entries: entries(1, 1, 9), Applied: 5, Membership: []byte{7}})
+				if v, ok, err := s.Reader("g").Get([]byte("gone")); ok || err != nil {
+					t.Errorf("a deleted key: %q, %v", v, err)
+				}
+				mustClose(t, s)
+				noUnfinished(t, fs)
+				s = mustOpen(t, fs)
+			}
+			mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 6, State: []storage.KV{kv("a", large), kv("kept", "2")}, Membership: []byte{8}})
+			mustCommit(t, s, storage.GroupUpdate{Group: "g", Compact: raft.EntryID{Index: 6, Term: 1}})
+			wantState(t, s, "g", raft.State{Entries: entries(1, 7, 9), Applied: 6, Compacted: raft.EntryID{Index: 6, Term: 1}, Membership: []byte{8}})
+			wantKeys(t, s, "g", "a="+large, "kept=2", "z=new")
+			mustClose(t, s)
+		})
+	}
+}
+
+func metrics(t *testing.T, s *storage.Store) storage.Metrics {
+	t.Helper()
+	m, err := s.Metrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestAnOvertakenCheckpointIsDropped: a snapshot that was installed since, or the end of the replica, has the last word.
+func TestAnOvertakenCheckpointIsDropped(t *testing.T) {
+	for _, size := range []int{10, 300 << 10} {
+		fs := vfs.NewMem()
+		s := mustOpen(t, fs)
+		for _, g := range []string{"installed", "retired"} {
+			mustCommit(t, s, storage.GroupUpdate{Group: g, Entries: entries(1, 1, 9), State: []storage.KV{kv("k", "old")}, Applied: 1})
+		}
+		mustCommit(t, s, storage.GroupUpdate{Group: "installed", StageAnew: true, Stage: []storage.KV{kv("k", "snapshot")}})
+		mustCommit(t, s, storage.GroupUpdate{Group: "installed", Install: true, Applied: 20, Compact: raft.EntryID{Index: 20, Term: 2}})
+		mustCommit(t, s, storage.GroupUpdate{Group: "retired", Retire: true})
+		for _, g := range []string{"installed", "retired"} {
+			done, err := s.Checkpoint(&storage.Checkpoint{Group: g, Applied: 5, State: []storage.KV{kv("k", large[:size])}})
+			if done || err != nil {
+				t.Errorf("%s, %d bytes: done %v, %v", g, size, done, err)
+			}
+		}
+		wantKeys(t, s, "installed", "k=snapshot")
+		if _, err := s.Load("retired"); !errors.Is(err, storage.ErrRetired) {
+			t.Errorf("got %v", err)
+		}
+		mustClose(t, s)
+		noUnfinished(t, fs)
+	}
+}
+
+// TestASnapshotIsInstalledWhileACheckpointIsWritten: it happens between the file and its part in the store.
+func TestASnapshotIsInstalledWhileACheckpointIsWritten(t *testing.T) {
+	disk := vfs.NewMem()
+	var s *storage.Store
+	var once sync.Once
+	var armed atomic.Bool
+	fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if armed.Load() && strings.Contains(op.Path, "checkpoint-") && isSync(op) {
+			once.Do(func() {
+				mustCommit(t, s, storage.GroupUpdate{Group: "g", StageAnew: true, Stage: []storage.KV{kv("k", "snapshot")}})
+				mustCommit(t, s, storage.GroupUpdate{Group: "g", Install: true, Applied: 20, Compact: raft.EntryID{Index: 20, Term: 2}})
+			})
+		}
+		return nil
+	}))
+	s = mustOpen(t, fs)
+	mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9), State: []storage.KV{kv("k", "old")}, Applied: 1})
+	armed.Store(true)
+	done, err := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("k", large)}})
+	if done || err != nil {
+		t.Errorf("done %v, %v", done, err)
+	}
+	wantKeys(t, s, "g", "k=snapshot")
+	mustClose(t, s)
+	noUnfinished(t, disk)
+}
+
+// TestAFileSystemWithoutHardLinks gets copies.
+func TestAFileSystemWithoutHardLinks(t *testing.T) {
+	for _, why := range []error{syscall.EPERM, syscall.ENOTSUP, syscall.ENOSYS} {
+		disk := vfs.NewCrashableMem()
+		copies := 0
+		s := mustOpen(t, errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind == errorfs.OpLink {
+				copies++
+				return &os.LinkError{Op: "link", Err: why}
+			}
+			return nil
+		})))
+		mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9)})
+		mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("k", large)}})
+		if copies != 1 {
+			t.Errorf("%v: %d links were tried", why, copies)
+		}
+		crashed := disk.CrashClone(vfs.CrashCloneCfg{})
+		mustClose(t, s)
+		s = mustOpen(t, crashed)
+		wantKeys(t, s, "g", "k="+large)
+		mustClose(t, s)
+		noUnfinished(t, crashed)
+	}
+}
+
+// Every write, sync, link and creation of a file while a checkpoint is written beside commits is a place to crash. What is found after it is the old state or the
+// new one, and all of the log that was acknowledged.
+func TestACrashAtAnyPointOfACheckpointLeavesTheOldStateOrTheNew(t *testing.T) {
+	for _, reopened := range []bool{false, true} { // Pebble takes a file in on another way if a memtable has keys between its own
+		t.Run(fmt.Sprintf("reopened=%v", reopened), func(t *testing.T) { crashCheckpoint(t, reopened) })
+	}
+}
+
+func crashCheckpoint(t *testing.T, reopened bool) {
+	disk := vfs.NewCrashableMem()
+	rng := rand.New(rand.NewPCG(1, 2))
+	var crashes []*vfs.MemFS
+	var kept []bool
+	var mu sync.Mutex // guards the two above
+	var armed, done atomic.Bool
+	fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if armed.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, percent := range []int{0, 50, 100} {
+				kept = append(kept, done.Load())
+				crashes = append(crashes, disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}))
+			}
+		}
+		return nil
+	}))
+	s := mustOpen(t, fs)
+	oldState := raft.State{HardState: raft.HardState{Term: 1, Commit: 9}, Entries: entries(1, 1, 9), Applied: 3, Membership: []byte{1}}
+	newState := oldState
+	newState.Applied, newState.Membership = 8, []byte{2}
+	mustCommit(t, s, storage.GroupUpdate{Group: "g", HardState: &oldState.HardState, Entries: oldState.Entries, State: []storage.KV{kv("k", "old"), kv("x", "gone")}, Applied: 3, Membership: []byte{1}})
+	if reopened {
+		mustClose(t, s)
+		s = mustOpen(t, fs)
+	}
+	armed.Store(true)
+	mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 8, State: []storage.KV{kv("k", large), {Key: []byte("x")}}, Membership: []byte{2}})
+	done.Store(true)
+	mustCommit(t, s, storage.GroupUpdate{Group: "other", Entries: entries(1, 1, 1)})
+	armed.Store(false)
+	mustClose(t, s)
+	if len(crashes) < 20 {
+		t.Fatalf("only %d places to crash: the hook sees nothing", len(crashes))
+	}
+	news := 0
+	for i, crashed := range crashes {
+		s := mustOpen(t, crashed)
+		noUnfinished(t, crashed)
+		state, err := s.Load("g")
+		if err != nil {
+			t.Fatalf("crash %d: %v", i, err)
+		}
+		keys := scan(t, s.Reader("g"), nil, nil)
+		isOld := cmp.Equal(state, oldState) && slices.Equal(keys, []string{"k=old", "x=gone"})
+		isNew := cmp.Equal(state, newState) && slices.Equal(keys, []string{"k=" + large})
+		if isOld == isNew || isOld && kept[i] {
+			t.Errorf("crash %d, acknowledged %v: %+v with %d keys", i, kept[i], state, len(keys))
+		}
+		if isNew {
+			news++
+		}
+		mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 9, State: []storage.KV{kv("k", large+"!"), {Key: []byte("x")}}})
+		wantKeys(t, s, "g", "k="+large+"!")
+		mustClose(t, s)
+	}
+	if news == 0 || news == len(crashes) {
+		t.Errorf("%d of %d crashes left the new state", news, len(crashes))
+	}
+}
+
+// TestAFailedCheckpointPoisonsTheStore: whatever it was that failed.
+func TestAFailedCheckpointPoisonsTheStore(t *testing.T) {
+	ofCheckpoint := func(op errorfs.Op) bool { return strings.Contains(op.Path, "checkpoint-") }
+	for name, rule := range map[string]func(errorfs.Op) bool{
+		"create": func(op errorfs.Op) bool { return ofCheckpoint(op) && op.Kind == errorfs.OpCreate },
+		"write":  func(op errorfs.Op) bool { return ofCheckpoint(op) && isWrite(op) },
+		"sync":   func(op errorfs.Op) bool { return ofCheckpoint(op) && isSync(op) },
+		"link":   func(op errorfs.Op) bool { return op.Kind == errorfs.OpLink },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var faults faultyDisk
+			disk := vfs.NewCrashableMem()
+			s, err := storage.Open(dir, node1, storage.Options{FS: faults.wrap(disk, errDisk, rule)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9), State: []storage.KV{kv("k", "old")}, Applied: 1})
+			faults.on.Store(true)
+			done, err := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("k", large)}})
+			if done || !errors.Is(err, storage.ErrFatal) || !errors.Is(err, errDisk) {
+				t.Errorf("done %v, %v", done, err)
+			}
+			faults.on.Store(false)
+			wantPoisoned(t, s)
+		})
+	}
+}
+
+func TestACheckpointPastTheLogIsABrokenInvariant(t *testing.T) {
+	for _, size := range []int{10, 300 << 10} {
+		s := mustOpen(t, vfs.NewMem())
+		mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9)})
+		func() {
+			defer func() {
+				if _, broken := recover().(invariant.Broken); !broken {
+					t.Errorf("%d bytes: nothing is broken", size)
+				}
+			}()
+			_, _ = s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 10, State: []storage.KV{kv("k", large[:size])}})
+		}()
+		wantBroken(t, s)
+	}
+}
+
+// wantBroken: whoever waits for a turn after that hears why, and nobody waits for ever.
+func wantBroken(t *testing.T, s *storage.Store) {
+	t.Helper()
+	_, keepErr := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 9, State: []storage.KV{kv("k", "v")}})
+	commitErr := s.Commit([]storage.GroupUpdate{{Group: "g", Entries: entries(1, 10, 10)}})
+	for _, err := range []error{keepErr, commitErr, s.Close()} {
+		if _, broken := errors.AsType[invariant.Broken](err); !broken || !errors.Is(err, storage.ErrFatal) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// TestCheckpointsBesideCommits of the same group and of others, as a node does it.
+func TestCheckpointsBesideCommits(t *testing.T) {
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	mustCommit(t, s, storage.GroupUpdate{Group: "a", Entries: entries(1, 1, 100)}, storage.GroupUpdate{Group: "b", Entries: entries(1, 1, 100)})
+	var both sync.WaitGroup
+	for _, g := range []string{"a", "b"} {
+		both.Go(func() {
+			for i := 1; i <= 20; i++ {
+				mustKeep(t, s, storage.Checkpoint{Group: g, Applied: index(i), State: []storage.KV{kv("k", large[:i*15<<10]), kv("n", fmt.Sprint(i))}})
+			}
+		})
+		both.Go(func() {
+			for i := 101; i <= 300; i++ {
+				mustCommit(t, s, storage.GroupUpdate{Group: g, Entries: entries(1, index(i), index(i)), HardState: &raft.HardState{Term: 1, Commit: index(i)}})
+			}
+		})
+	}
+	both.Wait()
+	mustClose(t, s)
+	s = mustOpen(t, fs)
+	for _, g := range []string{"a", "b"} {
+		wantState(t, s, g, raft.State{HardState: raft.HardState{Term: 1, Commit: 300}, Entries: entries(1, 1, 300), Applied: 20})
+		wantKeys(t, s, g, "k="+large, "n=20")
+	}
+	mustClose(t, s)
+}
