@@ -9,8 +9,8 @@
 // The host's duties:
 //  1. Give every committed log entry to Apply, once and in order. An error from it means damaged bytes
 //     or a failing disk: stop.
-//  2. Now and then write what Checkpoint returns, atomically with the applied index, and
-//     call Checkpointed once the reader shows it.
+//  2. Now and then write what Checkpoint and then Sealed return, all of it atomically with the index applied when Checkpoint
+//     was called, and call Checkpointed once the reader shows it.
 //
 // Invariants (checked in Apply):
 //   - a decision is never replaced

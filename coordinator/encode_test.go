@@ -75,7 +75,7 @@ func TestShortfallVersion1IsReadForEver(t *testing.T) {
 	m := newMachine(t, nil)
 	apply(t, m, 1, stage(payment(1, 12345)), no, settle(1))
 	written := memory{}
-	written.store(m.Checkpoint())
+	written.store(whole(m))
 	want = golden(t, "record_shortfall_v1.hex")
 	if got := written[string(settledKey(1))]; !bytes.Equal(got, want) {
 		t.Errorf("a checkpoint writes other bytes than version 1 did\n got %x\nwant %x", got, want)
@@ -91,7 +91,7 @@ func TestRecordVersion1IsReadForEver(t *testing.T) {
 	apply(t, m, 1, stage(payment(1, 12345)), abort(1, transfer.ErrInsufficientFunds), stage(payment(2, 1)), abort(3, transfer.ErrOrphaned), settle(1))
 	files := map[string][]byte{"record_aborted_v1.hex": settledKey(1), "record_pending_v1.hex": unsettledKey(2), "record_tombstone_v1.hex": settledKey(3)}
 	written := memory{}
-	written.store(m.Checkpoint())
+	written.store(whole(m))
 	old := memory{"h": written["h"]}
 	for file, key := range files {
 		want := golden(t, file)
@@ -196,7 +196,7 @@ func FuzzDecode(f *testing.F) {
 func FuzzRecord(f *testing.F) {
 	m := newMachine(f, nil)
 	apply(f, m, 1, stage(payment(1, 12345)), commit(1), stage(payment(2, 1)), abort(3, transfer.ErrOrphaned), settle(1))
-	for _, w := range m.Checkpoint() {
+	for _, w := range whole(m) {
 		f.Add(w.Value)
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {

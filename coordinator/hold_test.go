@@ -25,7 +25,7 @@ func TestHoldsVersion2IsReadForEver(t *testing.T) {
 	m := newMachine(t, nil)
 	apply(t, m, 1, append(facts, settle(1))...)
 	written := memory{}
-	written.store(m.Checkpoint())
+	written.store(whole(m))
 	old := memory{"h": written["h"]}
 	for file, key := range map[string][]byte{"record_captured_v2.hex": settledKey(1), "record_held_v2.hex": unsettledKey(2)} {
 		want := golden(t, file)

@@ -69,10 +69,10 @@ func listed(t *testing.T) (*coordinator.Machine, memory) {
 		}
 		switch i {
 		case 1:
-			disk.store(m.Checkpoint())
+			disk.store(whole(m))
 			m.Checkpointed()
 		case 3:
-			disk.store(m.Checkpoint()) // durable, and not yet confirmed
+			disk.store(whole(m)) // durable, and not yet confirmed
 		}
 	}
 	return m, disk
@@ -146,7 +146,7 @@ func TestReplicasThatAreUpgradedApartNumberAlike(t *testing.T) {
 		m := newMachine(t, disk)
 		for i, entry := range log {
 			if i == checkpoint { // what the older release has stored, or this one since
-				disk.store(m.Checkpoint())
+				disk.store(whole(m))
 				if size := len(disk["h"]); (size == 8) != (i < 4) {
 					t.Errorf("a checkpoint before entry %d has a state of %d bytes", i+1, size)
 				}
@@ -168,7 +168,7 @@ func TestReplicasThatAreUpgradedApartNumberAlike(t *testing.T) {
 		if got, want := m.Hash(), uint64(0x2a1282f589469256); got != want {
 			t.Errorf("upgraded before entry %d: hash %x, want %x", checkpoint+1, got, want)
 		}
-		disk.store(m.Checkpoint())
+		disk.store(whole(m))
 		if s, err := coordinator.Scan(disk); err != nil || s.Recorded != s.Computed {
 			t.Errorf("upgraded before entry %d: %+v, %v", checkpoint+1, s, err)
 		}

@@ -24,9 +24,12 @@ const absentMax = 1 << 16
 type Machine struct {
 	reader Reader // nil: nothing was ever stored
 
-	records  map[transfer.ID]*Record // every unsettled one, and settled ones the reader can't show yet
-	dirty    []*Record               // changed since the last Checkpoint, in the order of the first change
-	flushing []*Record               // in the last Checkpoint, not yet reported durable
+	records  map[transfer.ID]*Record // the unsettled ones …
+	dirty    []*Record               // … of which these have changed since the last Checkpoint, in the order of the first change, beside some that have settled since
+	gone     []transfer.ID           // settled since the last Checkpoint, and stored as unsettled
+	settled  generation              // since the last Checkpoint
+	sealed   generation              // before it, and not yet reported durable
+	sealing  bool                    // a Checkpoint is under way
 	absent   map[transfer.ID]bool    // looked up, and in no record: most are staged next. Not state: forgotten at will
 	newest   transfer.ID             // no settled record that only the reader knows has a higher id: clients number in the order of time, so most new ones needn't be looked for
 
@@ -36,12 +39,29 @@ type Machine struct {
 	applied  uint64
 	hash     uint64 // sum of the hashes of records and places
 	staged   int    // undecided
-	alive    int    // unsettled
+}
+
+// generation is settled records that the reader can't show yet, in the order in which they settled. None of them changes any more.
+type generation struct {
+	byID   map[transfer.ID]*Record
+	list   []*Record
+	handed int // of the list, to whoever makes the checkpoint
+	newest transfer.ID
+}
+
+func newGeneration() generation { return generation{byID: map[transfer.ID]*Record{}} }
+
+func (g *generation) add(r *Record) {
+	g.byID[r.Transfer.ID] = r
+	g.list = append(g.list, r)
+	if bytes.Compare(r.Transfer.ID[:], g.newest[:]) > 0 {
+		g.newest = r.Transfer.ID
+	}
 }
 
 // New makes a machine from what the reader shows. Only unsettled records are loaded; finished ones are read when asked for.
 func New(reader Reader) (*Machine, error) {
-	m := &Machine{reader: reader, records: map[transfer.ID]*Record{}, absent: map[transfer.ID]bool{}, noted: newOrder(keyPlace), decided: newOrder(keyDecided)}
+	m := &Machine{reader: reader, records: map[transfer.ID]*Record{}, settled: newGeneration(), sealed: newGeneration(), absent: map[transfer.ID]bool{}, noted: newOrder(keyPlace), decided: newOrder(keyDecided)}
 	if reader == nil {
 		return m, nil
 	}
@@ -109,7 +129,6 @@ func (m *Machine) stage(at time.Time, t *transfer.Transfer) (Applied, error) {
 		r := &Record{Transfer: *t, Fingerprint: fingerprint, State: transfer.Pending, CreatedAt: at}
 		m.add(r)
 		m.staged++
-		m.alive++
 		return Applied{ID: t.ID, Kind: Staged, Record: r}, nil
 	}
 	if known.State == transfer.Pending && known.SameContent(fingerprint) {
@@ -181,18 +200,26 @@ func (m *Machine) settle(id transfer.ID) (Applied, error) {
 	}
 	if !r.Settled {
 		m.change(r, func() { r.Settled = true })
-		m.alive--
+		delete(m.records, id)
+		if r.storedAlive {
+			m.gone = append(m.gone, id)
+		}
+		m.settled.add(r)
 	}
 	return Applied{ID: id, Kind: Settled, Record: r}, nil
 }
 
 func (m *Machine) add(r *Record) {
-	m.records[r.Transfer.ID] = r
+	if r.Settled {
+		m.settled.add(r)
+	} else {
+		m.records[r.Transfer.ID] = r
+		m.touch(r)
+	}
 	delete(m.absent, r.Transfer.ID)
 	r.digest = r.hash()
 	m.hash += r.digest
 	m.place(&m.noted, r.Transfer.ID, r.CreatedAt)
-	m.touch(r)
 }
 
 func (m *Machine) change(r *Record, set func()) {
@@ -203,20 +230,37 @@ func (m *Machine) change(r *Record, set func()) {
 	m.touch(r)
 }
 
+// touch takes note of a change. Those that have settled leave the list when they are half of it.
 func (m *Machine) touch(r *Record) {
-	if !r.dirty {
-		r.dirty = true
-		m.dirty = append(m.dirty, r)
+	if r.dirty {
+		return
+	}
+	r.dirty = true
+	m.dirty = append(m.dirty, r)
+	if len(m.dirty) > 2*len(m.records)+dirtyLeast {
+		m.dirty = slices.DeleteFunc(m.dirty, func(r *Record) bool { return r.Settled })
 	}
 }
+
+// dirtyLeast is so short a list that it isn't worth looking through.
+const dirtyLeast = 1 << 10
 
 // find looks a record up in memory, then in what is stored; nil if the id is unknown. What only the reader
 // knows is settled and will never change again.
 func (m *Machine) find(id transfer.ID) (*Record, error) {
-	if r, ok := m.records[id]; ok || m.isNew(id) || m.absent[id] || mutant.On(mutant.ForgetFinished) {
+	if r, ok := m.inMemory(id); ok || m.isNew(id) || m.absent[id] || mutant.On(mutant.ForgetFinished) {
 		return r, nil
 	}
 	return m.readFinished(id)
+}
+
+func (m *Machine) inMemory(id transfer.ID) (*Record, bool) {
+	for _, records := range [...]map[transfer.ID]*Record{m.records, m.settled.byID, m.sealed.byID} {
+		if r, ok := records[id]; ok {
+			return r, true
+		}
+	}
+	return nil, false
 }
 
 // isNew says that the reader can't know a settled record of this id.
@@ -238,11 +282,9 @@ func (m *Machine) Lookup(id transfer.ID) (*Record, error) {
 
 // Unsettled lists the records that a new leader has to take care of, by id.
 func (m *Machine) Unsettled() []*Record {
-	alive := make([]*Record, 0, m.alive)
+	alive := make([]*Record, 0, len(m.records))
 	for _, r := range m.records {
-		if !r.Settled {
-			alive = append(alive, r)
-		}
+		alive = append(alive, r)
 	}
 	slices.SortFunc(alive, func(a, b *Record) int { return bytes.Compare(a.Transfer.ID[:], b.Transfer.ID[:]) })
 	return alive
@@ -255,4 +297,4 @@ func (m *Machine) Hash() uint64 { return m.hash }
 func (m *Machine) StagedCount() int { return m.staged }
 
 // UnsettledCount is how many transfers are staged or decided and not settled.
-func (m *Machine) UnsettledCount() int { return m.alive }
+func (m *Machine) UnsettledCount() int { return len(m.records) }

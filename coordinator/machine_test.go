@@ -176,7 +176,7 @@ func TestApply(t *testing.T) {
 					for i := range tt.facts {
 						got = append(got, describe(apply(t, m, uint64(i+1), tt.facts[i]))...)
 						if strings.Contains(way, "checkpoint") {
-							disk.store(m.Checkpoint())
+							disk.store(whole(m))
 							m.Checkpointed()
 						}
 					}
@@ -360,7 +360,7 @@ func TestAFailingReaderIsAnErrorWithItsPlace(t *testing.T) {
 	disk := &flaky{memory: memory{}}
 	late := newMachine(t, disk)
 	apply(t, late, 1, abort(2, transfer.ErrOrphaned)) // beyond the ids below: one above all others isn't read for
-	disk.store(late.Checkpoint())
+	disk.store(whole(late))
 	facts := map[string]coordinator.Fact{"stage": stage(payment(1, 1)), "decide": abort(1, transfer.ErrOrphaned), "settle": settle(1)}
 	for name, f := range facts {
 		m := newMachineOn(t, disk)

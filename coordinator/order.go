@@ -30,6 +30,7 @@ type order struct {
 	last         uint64 // number of the newest
 	reachedNanos int64
 	sealed       []place // in the last Checkpoint, which isn't durable yet
+	handed       int     // of these, to whoever makes it
 	fresh        []place // since then
 }
 
@@ -53,22 +54,26 @@ func (o *order) inMemory(number uint64) place {
 	return o.fresh[at-uint64(len(o.sealed))]
 }
 
-// checkpoint writes what is fresh, and seals it.
-func (o *order) checkpoint(writes []KV) []KV {
-	first := o.last - uint64(len(o.fresh)) + 1
-	all := make([]byte, 0, len(o.fresh)*placeBytesMax) // one allocation for all keys and values
-	for i := range o.fresh {
+func (o *order) seal() { o.sealed, o.handed, o.fresh = o.fresh, 0, nil }
+
+// hand appends what is sealed, while there are fewer than upTo.
+func (o *order) hand(kvs []KV, upTo int) []KV {
+	first := o.stored() + 1 + uint64(o.handed)
+	part := o.sealed[o.handed:]
+	part = part[:min(len(part), upTo-len(kvs))]
+	all := make([]byte, 0, len(part)*placeBytesMax) // one allocation for all keys and values
+	for i := range part {
 		from := len(all)
 		all = o.appendKey(all, first+uint64(i))
 		value := len(all)
-		all = appendPlace(all, &o.fresh[i])
-		writes = append(writes, KV{Key: all[from:value:value], Value: all[value:len(all):len(all)]})
+		all = appendPlace(all, &part[i])
+		kvs = append(kvs, KV{Key: all[from:value:value], Value: all[value:len(all):len(all)]})
 	}
-	o.sealed, o.fresh = o.fresh, nil
-	return writes
+	o.handed += len(part)
+	return kvs
 }
 
-func (o *order) checkpointed() { o.sealed = nil }
+func (o *order) checkpointed() { o.sealed, o.handed = nil, 0 }
 
 // placeBytesMax is what a key and its value take: 9 bytes, and fields of at most 2, 18 and 11.
 const placeBytesMax = 40
@@ -166,7 +171,7 @@ func decodeState(value []byte) (state, error) {
 func (m *Machine) Numbered() bool { return m.numbered }
 
 // IsEmpty says that the group has never taken note of a transfer.
-func (m *Machine) IsEmpty() bool { return len(m.records) == 0 && m.hash == 0 }
+func (m *Machine) IsEmpty() bool { return len(m.records)+len(m.settled.list)+len(m.sealed.list) == 0 && m.hash == 0 }
 
 // place gives a transfer its number in an order, if numbers are given.
 func (m *Machine) place(o *order, id transfer.ID, at time.Time) {
@@ -192,8 +197,10 @@ func (m *Machine) number() error {
 			decided = append(decided, place{r.Transfer.ID, r.DecidedAt.UnixNano()})
 		}
 	}
-	for _, r := range m.records {
-		take(r)
+	for _, records := range []map[transfer.ID]*Record{m.records, m.settled.byID, m.sealed.byID} {
+		for _, r := range records {
+			take(r)
+		}
 	}
 	if m.reader != nil {
 		var damage error
@@ -202,7 +209,7 @@ func (m *Machine) number() error {
 			if r, damage = decodeRecord(value); damage != nil {
 				return false
 			}
-			if m.records[r.Transfer.ID] == nil { // or it was taken already
+			if _, taken := m.inMemory(r.Transfer.ID); !taken {
 				take(r)
 			}
 			return true

@@ -21,7 +21,7 @@ func stored(t *testing.T) (*coordinator.Machine, memory) {
 		{settle(2)},
 	} {
 		apply(t, m, uint64(i+1), facts...)
-		disk.store(m.Checkpoint())
+		disk.store(whole(m))
 		m.Checkpointed()
 	}
 	return m, disk

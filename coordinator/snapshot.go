@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/quorate/quorate/internal/invariant"
@@ -38,8 +39,8 @@ const (
 	chunkReserve = 1 << 8 // few records are longer; those that are let the chunk grow
 )
 
-// cut makes the key and the value of a record from a chunk, or from a new one if that is full. The record is one of so many left.
-func cut(chunk []byte, prefix byte, r *Record, left int) (KV, []byte) {
+// cut appends a record, whose key and value it takes from a chunk, or from a new one if that is full. The record is one of so many left.
+func cut(kvs []KV, chunk []byte, prefix byte, r *Record, left int) ([]KV, []byte) {
 	if cap(chunk)-len(chunk) < chunkReserve {
 		chunk = make([]byte, 0, min(chunkBytes, left*chunkReserve))
 	}
@@ -47,58 +48,56 @@ func cut(chunk []byte, prefix byte, r *Record, left int) (KV, []byte) {
 	chunk = append(append(chunk, prefix), r.Transfer.ID[:]...)
 	value := len(chunk)
 	chunk = appendRecord(chunk, r)
-	return KV{Key: chunk[start:value:value], Value: chunk[value:len(chunk):len(chunk)]}, chunk
+	return append(kvs, KV{Key: chunk[start:value:value], Value: chunk[value:len(chunk):len(chunk)]}), chunk
 }
 
-// Checkpoint returns what has changed since the last one. The host stores it atomically with the
-// applied index and calls Checkpointed before the next Checkpoint.
+// Checkpoint begins a checkpoint of all that has changed since the last one. It returns what may change again; Sealed has the rest, which has room
+// behind it. The host stores all of it atomically with the applied index as of now, and calls Checkpointed before the next Checkpoint. Apply may go on in between.
 func (m *Machine) Checkpoint() []KV {
-	invariant.Holds(m.flushing == nil, "a checkpoint of %d records is still under way", len(m.flushing))
-	moved := 0 // from the unsettled to the settled: two writes each
-	for _, r := range m.dirty {
-		if r.Settled && r.storedAlive {
-			moved++
-		}
-	}
-	writes := make([]KV, 0, len(m.dirty)+moved+len(m.noted.fresh)+len(m.decided.fresh)+1)
+	invariant.Holds(!m.sealing, "a checkpoint of %d settled records is still under way", len(m.sealed.list))
+	m.sealing = true
+	m.noted.seal()
+	m.decided.seal()
+	m.settled, m.sealed = m.sealed, m.settled
+	writes := make([]KV, 0, len(m.dirty)+len(m.gone)+len(m.sealed.list)+len(m.noted.sealed)+len(m.decided.sealed)+1)
 	writes = append(writes, KV{Key: []byte{keyHash}, Value: m.encodeState()})
-	writes = m.decided.checkpoint(m.noted.checkpoint(writes))
+	for _, id := range m.gone {
+		writes = append(writes, KV{Key: recordKey(keyUnsettled, id)})
+	}
 	var chunk []byte
-	var kv KV
 	for i, r := range m.dirty {
-		left := len(m.dirty) - i
 		r.dirty = false
 		if !r.Settled {
 			r.storedAlive = true
-			kv, chunk = cut(chunk, keyUnsettled, r, left)
-			writes = append(writes, kv)
-			continue
+			writes, chunk = cut(writes, chunk, keyUnsettled, r, len(m.dirty)-i)
 		}
-		if r.storedAlive {
-			r.storedAlive = false
-			writes = append(writes, KV{Key: recordKey(keyUnsettled, r.Transfer.ID)})
-		}
-		kv, chunk = cut(chunk, keySettled, r, left)
-		writes = append(writes, kv)
 	}
-	m.flushing, m.dirty = m.dirty, nil
-	if m.flushing == nil {
-		m.flushing = []*Record{}
-	}
+	m.gone, m.dirty = m.gone[:0], m.dirty[:0]
 	return writes
 }
 
-// Checkpointed says that the reader now shows the last Checkpoint: what is settled and unchanged since may be forgotten.
-func (m *Machine) Checkpointed() {
-	for _, r := range m.flushing {
-		if r.Settled && !r.dirty {
-			delete(m.records, r.Transfer.ID)
-			if m.isNew(r.Transfer.ID) {
-				m.newest = r.Transfer.ID
-			}
-		}
+// Sealed appends the next records of the checkpoint under way, most of them at most; fewer: that was all.
+func (m *Machine) Sealed(kvs []KV, most int) []KV {
+	upTo := len(kvs) + most
+	part := m.sealed.list[m.sealed.handed:]
+	part = part[:min(len(part), most)]
+	var chunk []byte
+	for i, r := range part {
+		kvs, chunk = cut(kvs, chunk, keySettled, r, len(part)-i)
 	}
-	m.flushing = nil
+	m.sealed.handed += len(part)
+	return m.decided.hand(m.noted.hand(kvs, upTo), upTo)
+}
+
+// Checkpointed says that the reader now shows the last Checkpoint: what has settled before it may be forgotten.
+func (m *Machine) Checkpointed() {
+	left := len(m.sealed.list) - m.sealed.handed + len(m.noted.sealed) - m.noted.handed + len(m.decided.sealed) - m.decided.handed
+	invariant.Holds(left == 0, "a checkpoint is confirmed without %d of its records", left)
+	m.sealing = false
+	if bytes.Compare(m.sealed.newest[:], m.newest[:]) > 0 {
+		m.newest = m.sealed.newest
+	}
+	m.sealed = newGeneration()
 	m.noted.checkpointed()
 	m.decided.checkpointed()
 }
@@ -122,7 +121,6 @@ func (m *Machine) load() error {
 		}
 		r.storedAlive = true
 		m.records[r.Transfer.ID] = r
-		m.alive++
 		if r.State == transfer.Pending {
 			m.staged++
 		}

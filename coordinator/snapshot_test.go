@@ -3,6 +3,7 @@ package coordinator_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -22,17 +23,17 @@ func TestCheckpointWritesOnlyWhatChanged(t *testing.T) {
 		want  []string
 	}{
 		{"nothing happened", nil, []string{"put h"}},
-		{"two are staged", []coordinator.Fact{number, stage(payment(1, 1)), stage(payment(2, 1))}, []string{"put h", "put p254", "put p253", "put u1", "put u2"}},
-		{"one is decided", []coordinator.Fact{commit(2)}, []string{"put h", "put d254", "put u2"}},
+		{"two are staged", []coordinator.Fact{number, stage(payment(1, 1)), stage(payment(2, 1))}, []string{"put h", "put u1", "put u2", "put p254", "put p253"}},
+		{"one is decided", []coordinator.Fact{commit(2)}, []string{"put h", "put u2", "put d254"}},
 		{"it is settled", []coordinator.Fact{settle(2)}, []string{"put h", "delete u2", "put r2"}},
-		{"one lives its whole life between two checkpoints", []coordinator.Fact{stage(payment(3, 1)), commit(3), settle(3)}, []string{"put h", "put p252", "put d253", "put r3"}},
-		{"a tombstone", []coordinator.Fact{abort(4, transfer.ErrOrphaned)}, []string{"put h", "put p251", "put d252", "put r4"}},
+		{"one lives its whole life between two checkpoints", []coordinator.Fact{stage(payment(3, 1)), commit(3), settle(3)}, []string{"put h", "put r3", "put p252", "put d253"}},
+		{"a tombstone", []coordinator.Fact{abort(4, transfer.ErrOrphaned)}, []string{"put h", "put r4", "put p251", "put d252"}},
 		{"duplicates", []coordinator.Fact{stage(payment(1, 1)), stage(payment(3, 1)), settle(2)}, []string{"put h"}},
 	}
 	for i, step := range steps {
 		apply(t, m, uint64(i+1), step.facts...)
 		var got []string
-		writes := m.Checkpoint()
+		writes := whole(m)
 		for _, w := range writes {
 			line := "put " + string(w.Key[:1])
 			if w.Value == nil {
@@ -51,6 +52,9 @@ func TestCheckpointWritesOnlyWhatChanged(t *testing.T) {
 	}
 }
 
+// whole is all of a checkpoint at once.
+func whole(m *coordinator.Machine) []coordinator.KV { return m.Sealed(m.Checkpoint(), math.MaxInt32) }
+
 // twin is a machine that checkpoints, forgets and restarts while another, plain one doesn't.
 type twin struct {
 	machine   *coordinator.Machine
@@ -64,10 +68,12 @@ func (w *twin) beginCheckpoint(applied int) {
 	if w.underWay == nil {
 		w.underWay, w.checkedAt = w.machine.Checkpoint(), applied
 	}
+	w.underWay = w.machine.Sealed(w.underWay, 1) // and one more each time that another can't begin
 }
 
 func (w *twin) makeDurable() {
 	if w.underWay != nil && w.durable != w.checkedAt {
+		w.underWay = w.machine.Sealed(w.underWay, math.MaxInt32)
 		w.disk.store(w.underWay)
 		w.durable = w.checkedAt
 	}
@@ -231,13 +237,27 @@ func TestOneCheckpointAtATime(t *testing.T) {
 	mustBreak(t, func() { m.Checkpoint() })
 }
 
+func TestACheckpointIsConfirmedAsAWhole(t *testing.T) {
+	m := newMachine(t, nil)
+	apply(t, m, 1, number, stage(payment(1, 1)), commit(1), settle(1))
+	writes := m.Checkpoint()
+	for range 3 { // the record and its two places
+		mustBreak(t, m.Checkpointed)
+		writes = m.Sealed(writes, 1)
+	}
+	m.Checkpointed()
+	if len(writes) != 4 { // with the hash
+		t.Errorf("%d records were handed out", len(writes))
+	}
+}
+
 func TestWhatChangedDuringACheckpointIsKept(t *testing.T) {
 	disk := memory{}
 	m := newMachine(t, disk)
 	apply(t, m, 1, stage(payment(1, 1)), commit(1))
 	writes := m.Checkpoint()
-	apply(t, m, 2, settle(1)) // after the checkpoint was taken, before it is durable
-	disk.store(writes)
+	apply(t, m, 2, settle(1)) // after the checkpoint was begun, before it is whole and durable
+	disk.store(m.Sealed(writes, math.MaxInt32))
 	m.Checkpointed()
 	if got := stateOf(lookup(t, m, 1)); got != "committed settled" {
 		t.Errorf("in memory: %s, want committed settled", got)
@@ -245,7 +265,7 @@ func TestWhatChangedDuringACheckpointIsKept(t *testing.T) {
 	if got := stateOf(lookup(t, newMachine(t, disk), 1)); got != "committed" {
 		t.Errorf("after a restart: %s, want committed, as the checkpoint had it", got)
 	}
-	disk.store(m.Checkpoint())
+	disk.store(whole(m))
 	if got := newMachine(t, disk); stateOf(lookup(t, got, 1)) != "committed settled" || got.UnsettledCount() != 0 {
 		t.Errorf("after the next checkpoint and a restart: %s, %d unsettled", stateOf(lookup(t, got, 1)), got.UnsettledCount())
 	}
@@ -255,7 +275,7 @@ func TestDamagedStateIsRefusedAtTheStart(t *testing.T) {
 	m := newMachine(t, nil)
 	apply(t, m, 1, stage(payment(1, 1)))
 	sound := memory{}
-	sound.store(m.Checkpoint())
+	sound.store(whole(m))
 	record := sound[string(unsettledKey(1))]
 
 	tests := []struct {
@@ -304,7 +324,7 @@ func TestLookupRemembersNoAbsenceTooLong(t *testing.T) {
 		t.Fatalf("found %+v", r)
 	}
 	apply(t, m, 1, stage(payment(1, 100)), commit(1), settle(1))
-	disk.store(m.Checkpoint())
+	disk.store(whole(m))
 	m.Checkpointed()
 	if r := lookUp(); r == nil || r.State != transfer.Committed {
 		t.Fatalf("found %+v, want the committed transfer", r)
@@ -331,7 +351,7 @@ func TestAnIDAboveAllOthersIsNotLookedFor(t *testing.T) {
 	disk := &counting{memory: memory{}}
 	m := newMachine(t, disk)
 	apply(t, m, 1, abort(7, transfer.ErrOrphaned), abort(3, transfer.ErrOrphaned))
-	disk.store(m.Checkpoint())
+	disk.store(whole(m))
 	m.Checkpointed()
 	for _, m := range []*coordinator.Machine{m, newMachine(t, disk)} {
 		for n, want := range map[int]int{8: 0, 5: 1, 7: 1, 3: 1} {
@@ -360,7 +380,7 @@ func TestWhatIsSettledIsKnownWhateverItsID(t *testing.T) {
 				t.Fatal(err)
 			}
 			if rapid.Bool().Draw(t, "checkpoint") {
-				disk.store(m.Checkpoint())
+				disk.store(whole(m))
 				m.Checkpointed()
 				if rapid.Bool().Draw(t, "restart") {
 					if m, err = coordinator.New(disk); err != nil {

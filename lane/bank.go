@@ -103,9 +103,10 @@ func accountAnswer(r *ledger.Result) Answer {
 func (b *bankHost) Hash() uint64 { return b.ledger.Hash() }
 
 // Checkpoint returns what has changed.
-func (b *bankHost) Checkpoint() []replica.KV {
-	return b.ledger.Checkpoint()
-}
+func (b *bankHost) Checkpoint() []replica.KV { return b.ledger.Checkpoint() }
+
+// Sealed returns more of it.
+func (b *bankHost) Sealed(kvs []replica.KV, most int) []replica.KV { return b.ledger.Sealed(kvs, most) }
 
 // Checkpointed lets the ledger forget what is stored.
 func (b *bankHost) Checkpointed() { b.ledger.Checkpointed() }

@@ -73,8 +73,11 @@ func (c *coordinatorHost) Apply(e raft.Entry) error {
 func (c *coordinatorHost) Hash() uint64 { return c.machine.Hash() }
 
 // Checkpoint returns what has changed.
-func (c *coordinatorHost) Checkpoint() []replica.KV {
-	return c.machine.Checkpoint()
+func (c *coordinatorHost) Checkpoint() []replica.KV { return c.machine.Checkpoint() }
+
+// Sealed returns more of it.
+func (c *coordinatorHost) Sealed(kvs []replica.KV, most int) []replica.KV {
+	return c.machine.Sealed(kvs, most)
 }
 
 // Checkpointed lets the machine forget what is stored.

@@ -146,6 +146,7 @@ func (l *Lane) begin(g *group, state raft.State) error {
 		LogBytes:          logBytes,
 		CheckpointBytes:   l.limits.CheckpointBytes,
 		CheckpointEntries: checkpointLength,
+		CheckpointStep:    l.limits.CheckpointStep,
 		LogBytesMax:       uint64(l.limits.LogBytesMax),
 		CatchupBytesMax:   uint64(l.limits.CatchupBytesMax),
 	})
@@ -209,6 +210,9 @@ func (l *Lane) carryOut(g *group, out *replica.Output) {
 	if at := out.Checkpoint.Applied; at != 0 {
 		l.effects.Checkpoints = append(l.effects.Checkpoints, GroupCheckpoint{Group: g.id, Checkpoint: out.Checkpoint})
 		l.report(CheckpointBegun{Group: g.id, Applied: at, Keys: len(out.Checkpoint.State)})
+	}
+	if g.replica.Gathering() {
+		l.postpone(g, l.now)
 	}
 	if out.Write.Seq == 0 {
 		return

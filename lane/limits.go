@@ -34,6 +34,7 @@ type Limits struct {
 	InquiryMax       int           // holds per look
 	CheckpointBytes  int
 	CheckpointLength int           // entries
+	CheckpointStep   int           // records of a checkpoint that are gathered in one step
 	LogBytesMax      int           // applied entries that the log keeps for a member that lacks them; beyond, the member gets a snapshot. At least one checkpoint's worth stays
 	CatchupBytesMax  int           // the same while the member is being brought up to date: more, or a busy group would never be caught; and as much more as it has been sent
 	SnapshotChunk    int           // bytes of one chunk, about
@@ -76,8 +77,9 @@ func DefaultLimits() Limits {
 		InquireEvery:     time.Second,
 		OrphanAfter:      8 * time.Second,
 		InquiryMax:       8192,
-		CheckpointBytes:  16 << 20,
-		CheckpointLength: 65536,
+		CheckpointBytes:  8 << 20,
+		CheckpointLength: 32768,
+		CheckpointStep:   1024,
 		LogBytesMax:      64 << 20,
 		CatchupBytesMax:  256 << 20,
 		SnapshotChunk:    256 << 10,

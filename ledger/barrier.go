@@ -40,6 +40,7 @@ func (f *finished) code() transfer.Code {
 type barrier struct {
 	fresh  generation // since the last Checkpoint; its records replace older ones
 	sealed generation // in the last Checkpoint, which isn't durable yet
+	handed int        // of its records, to whoever makes it
 	// newest: the reader alone knows of none with a higher id. Clients number in the order of time, so most new ids needn't be looked for.
 	newest transfer.ID
 }
@@ -48,6 +49,7 @@ type barrier struct {
 type generation struct {
 	at      map[transfer.ID]int32
 	records tape[finished]
+	newest  transfer.ID
 }
 
 func newGeneration() generation { return generation{at: map[transfer.ID]int32{}} }
@@ -66,11 +68,14 @@ func (g *generation) put(f finished) {
 	}
 	g.at[f.id] = int32(g.records.length)
 	g.records.add(f)
+	if bytes.Compare(f.id[:], g.newest[:]) > 0 {
+		g.newest = f.id
+	}
 }
 
+// empty costs the same however much there was: nobody waits for the end of a checkpoint.
 func (g *generation) empty() {
-	clear(g.at)
-	g.records.empty()
+	*g = newGeneration()
 }
 
 func (b *barrier) find(reader Reader, id transfer.ID) (finished, bool, error) {
@@ -96,12 +101,11 @@ func (b *barrier) seal() {
 }
 
 func (b *barrier) drop() {
-	for i := range b.sealed.records.length {
-		if f := b.sealed.records.at(i); bytes.Compare(f.id[:], b.newest[:]) > 0 {
-			b.newest = f.id
-		}
+	if bytes.Compare(b.sealed.newest[:], b.newest[:]) > 0 {
+		b.newest = b.sealed.newest
 	}
 	b.sealed.empty()
+	b.handed = 0
 }
 
 // findNewest looks for the highest finished id bit by bit: a reader only reads forwards.

@@ -18,6 +18,8 @@ type journal struct {
 	reachedNanos int64
 	linesFrom    uint64
 	sealed       tape[posting] // in the last Checkpoint, which isn't durable yet
+	handed       int           // of these, as entries, to whoever makes it …
+	lined        int           // … and as lines
 	fresh        tape[posting] // since then
 }
 
@@ -76,7 +78,10 @@ func (j *journal) entry(seq uint64) bank.Entry {
 
 func (j *journal) seal() { j.sealed, j.fresh = j.fresh, j.sealed }
 
-func (j *journal) drop() { j.sealed.empty() }
+func (j *journal) drop() {
+	j.sealed.empty()
+	j.handed, j.lined = 0, 0
+}
 
 // LastEntry is the Seq of the newest entry of the journal; 0 if there is none.
 func (l *Ledger) LastEntry() uint64 { return l.journal.last }

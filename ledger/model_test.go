@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -426,9 +427,17 @@ func (w *world) checkpoint() {
 	if !w.disk.pending {
 		w.disk.kvs, w.disk.pending = w.Checkpoint(), true
 	}
+	w.gather(1) // and one more each time that another can't begin
 }
 
-func (w *world) write() { w.disk.write(w.disk.kvs) }
+func (w *world) gather(most int) { w.disk.kvs = w.Sealed(w.disk.kvs, most) }
+
+func (w *world) write() {
+	if w.disk.pending {
+		w.gather(math.MaxInt32)
+	}
+	w.disk.write(w.disk.kvs)
+}
 
 func (w *world) confirm() {
 	if w.disk.pending {

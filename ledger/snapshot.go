@@ -151,9 +151,9 @@ func (l *Ledger) loadLegs(h *hold, legs []storedLeg) error {
 	return nil
 }
 
-// Checkpoint is what has changed since the last one, in no particular order but always the same. The host
-// writes it in one atomic step with the index of the last applied entry, and then calls Checkpointed; Apply may go on in
-// between. The slices belong to the host.
+// Checkpoint begins a checkpoint of what has changed since the last one, in no particular order but always the same. It returns what may change again;
+// Sealed has the rest, which has room behind it. The host writes all of it in one atomic step with the index of the last entry as of now, and then calls
+// Checkpointed; Apply may go on in between. The slices belong to the host.
 func (l *Ledger) Checkpoint() []KV {
 	invariant.Holds(l.reader != nil, "a bank without a reader would never find again what a checkpoint lets it forget")
 	invariant.Holds(!l.sealed, "a checkpoint at entry %d before the last one was confirmed", l.index)
@@ -170,19 +170,30 @@ func (l *Ledger) Checkpoint() []KV {
 	for _, a := range l.cache.sealed {
 		w.put(appendAccount(w.key(keyAccount, string(a.ID)), &a.Account))
 	}
-	for i := range l.finished.sealed.records.length {
-		f := l.finished.sealed.records.at(i)
-		w.put(appendFinished(w.key(keyFinished, string(f.id[:])), f))
-	}
-	for i := range l.journal.sealed.length {
-		e := l.journal.entry(l.journal.firstInMemory() + uint64(i))
-		w.put(appendEntry(w.key(keyEntry, string(entryKey(e.Seq)[1:])), &e))
-		w.put(appendLine(w.lineKey(e.Account, e.Seq), l.journal.posting(e.Seq).reachedNanos))
-	}
 	for _, t := range l.totals {
 		w.put(appendTotal(w.key(keyTotal, string(t.Currency)), &t.Total))
 	}
 	w.put(appendMeta(w.key(keyMeta, ""), l))
+	return w.kvs
+}
+
+// Sealed appends the next records of the checkpoint under way, most of them at most; fewer: that was all.
+func (l *Ledger) Sealed(kvs []KV, most int) []KV {
+	w := kvWriter{kvs: kvs, size: chunkMost / 2}
+	upTo := len(kvs) + most
+	for ; l.finished.handed < l.finished.sealed.records.length && len(w.kvs) < upTo; l.finished.handed++ {
+		f := l.finished.sealed.records.at(l.finished.handed)
+		w.put(appendFinished(w.key(keyFinished, string(f.id[:])), f))
+	}
+	j := &l.journal
+	for ; j.handed < j.sealed.length && len(w.kvs) < upTo; j.handed++ {
+		e := j.entry(j.firstInMemory() + uint64(j.handed))
+		w.put(appendEntry(w.key(keyEntry, string(entryKey(e.Seq)[1:])), &e))
+	}
+	for ; j.lined < j.sealed.length && len(w.kvs) < upTo; j.lined++ {
+		p := j.sealed.at(j.lined)
+		w.put(appendLine(w.lineKey(p.account.ID, j.firstInMemory()+uint64(j.lined)), p.reachedNanos))
+	}
 	return w.kvs
 }
 
@@ -211,6 +222,8 @@ func (l *Ledger) writeHolds(w *kvWriter) {
 // and idle may now leave memory.
 func (l *Ledger) Checkpointed() {
 	invariant.Holds(l.sealed, "a confirmation at entry %d without a checkpoint", l.index)
+	left := l.finished.sealed.records.length - l.finished.handed + 2*l.journal.sealed.length - l.journal.handed - l.journal.lined
+	invariant.Holds(left == 0, "a checkpoint at entry %d is confirmed without %d of its records", l.stored, left)
 	l.sealed = false
 	l.cache.drop()
 	l.journal.drop()

@@ -44,6 +44,8 @@ func (b *book) Checkpoint() []replica.KV {
 	return dirty
 }
 
+func (b *book) Sealed(kvs []replica.KV, _ int) []replica.KV { return kvs }
+
 func (b *book) Checkpointed() {}
 
 func (b *book) Reload() error {

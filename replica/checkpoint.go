@@ -1,6 +1,9 @@
 package replica
 
 import (
+	"cmp"
+	"math"
+
 	"github.com/quorate/quorate/internal/mutant"
 	"github.com/quorate/quorate/raft"
 )
@@ -11,7 +14,8 @@ type checkpoint struct {
 	entries int // applied since the last checkpoint
 	bytes   int
 
-	writing     point      // the checkpoint on its way to the disk; zero: none
+	next        Checkpoint // is being gathered, a part with each Drain: nobody waits until a large one is whole. Zero: none
+	writing     point      // the checkpoint that is being gathered, or on its way to the disk; zero: none
 	durable     raft.Index // what the last durable checkpoint contains
 	wanted      raft.Index // one that contains this is asked for
 	points      []point    // durable checkpoints that the log still reaches behind, oldest first
@@ -43,18 +47,29 @@ func (c *checkpoint) count(e *raft.Entry) {
 	c.logged += uint64(len(e.Data))
 }
 
-// addTo adds a checkpoint if one is due, and to the write the compaction that earlier ones allow.
+// addTo begins a checkpoint if one is due, hands it out when it is whole, and adds to the write the compaction that earlier ones allow.
 func (c *checkpoint) addTo(r *Replica, out *Output) {
 	due := c.bytes >= r.policy.CheckpointBytes || c.entries >= r.policy.CheckpointEntries || c.wanted > c.durable
 	if due && c.writing.Index == 0 && r.applied.Index > c.durable {
-		out.Checkpoint = Checkpoint{State: r.machine.Checkpoint(), Applied: r.applied.Index, Members: r.engine.Membership()}
+		c.next = Checkpoint{State: r.machine.Checkpoint(), Applied: r.applied.Index, Members: r.engine.Membership()}
 		if mutant.On(mutant.CheckpointBehind) {
-			out.Checkpoint.Applied--
+			c.next.Applied--
 		}
-		c.writing = point{raft.EntryID{Index: out.Checkpoint.Applied, Term: r.applied.Term}, c.logged}
+		c.writing = point{raft.EntryID{Index: c.next.Applied, Term: r.applied.Term}, c.logged}
 		c.entries, c.bytes = 0, 0
 	}
+	if r.Gathering() {
+		c.gather(r, out)
+	}
 	c.compact(r, &out.Write)
+}
+
+func (c *checkpoint) gather(r *Replica, out *Output) {
+	had, most := len(c.next.State), cmp.Or(r.policy.CheckpointStep, math.MaxInt32)
+	c.next.State = r.machine.Sealed(c.next.State, most)
+	if len(c.next.State)-had < most {
+		out.Checkpoint, c.next = c.next, Checkpoint{}
+	}
 }
 
 // compact drops the log up to the newest durable checkpoint that every member has reached, and further if what is left is more than a

@@ -7,12 +7,14 @@
 //  1. After any input, call Drain and carry its Output out: Messages at once, Write in the order of Seq,
 //     Durable after the write of the same Output (and all earlier ones) is durable.
 //  2. Report every durable write with Persisted.
-//  3. Answer every Output.Offers with SendChunk, made by an Outgoing from the last durable checkpoint, or with SnapshotFailed. While
+//  3. Make an Output's Checkpoint durable as a whole, after its Write and all before, beside later ones, unless one of these installs
+//     a snapshot or retires the replica; report it with CheckpointWritten. While Gathering, call Drain again soon.
+//  4. Answer every Output.Offers with SendChunk, made by an Outgoing from the last durable checkpoint, or with SnapshotFailed. While
 //     a snapshot is under way its source stays as it was.
 //
 // Invariants:
 //   - entries reach the machine once, in order, and only when locally durable
-//   - a checkpoint is written together with the index it contains and the membership as of that index
+//   - a checkpoint is written together with the index it contains and the membership as of that index; nothing waits for it
 //   - the log is dropped only up to a durable checkpoint; what a member still needs stays, within Config.LogBytesMax
 //   - a snapshot replaces log and machine in one write, after every chunk of it was found right
 package replica

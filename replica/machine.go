@@ -11,9 +11,11 @@ type Machine interface {
 	Apply(e raft.Entry) error
 	// Hash stands for the whole state: equal on machines that applied the same entries.
 	Hash() uint64
-	// Checkpoint returns what has changed since the last Checkpoint.
+	// Checkpoint begins a checkpoint of what has changed since the last one, and returns what may change again.
 	Checkpoint() []KV
-	// Checkpointed says that the last Checkpoint is durable and shown by the machine's reader.
+	// Sealed appends the next records of that checkpoint, most of them at most, while Apply goes on; fewer: that was all.
+	Sealed(kvs []KV, most int) []KV
+	// Checkpointed says that the last checkpoint is durable and shown by the machine's reader.
 	Checkpointed()
 	// Reload forgets everything and begins again with what the machine's reader shows: another member's snapshot was installed.
 	Reload() error

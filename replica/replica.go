@@ -19,6 +19,7 @@ type Config struct {
 
 	CheckpointBytes   int // a checkpoint is due after so many bytes of applied entries …
 	CheckpointEntries int // … or so many entries
+	CheckpointStep    int // so many of its records are gathered at once, and the next ones with the next Drain; zero: all
 
 	LogBytesMax     uint64 // applied entries that may stay for a member that lacks them, after a checkpoint
 	CatchupBytesMax uint64 // the same while that member is being brought up to date by a snapshot
@@ -121,7 +122,7 @@ func (r *Replica) Retire() Write {
 // Engine gives access to the consensus engine for ticks, messages and questions.
 func (r *Replica) Engine() Engine { return r.engine }
 
-// WantCheckpoint has a checkpoint made of what is applied now, with the next write that can hold one.
+// WantCheckpoint has a checkpoint made of what is applied now, as soon as no other is under way.
 func (r *Replica) WantCheckpoint() { r.checkpoint.wanted = r.applied.Index }
 
 // Checkpointed is the last entry that a durable checkpoint contains.
@@ -179,6 +180,9 @@ func (r *Replica) CheckpointWritten(applied raft.Index) {
 		r.checkpoint.onWritten(r)
 	}
 }
+
+// Gathering says that the next Drain goes on with a checkpoint, whatever else happens.
+func (r *Replica) Gathering() bool { return r.checkpoint.next.Applied != 0 }
 
 // Drain collects everything that the inputs since the last Drain have caused. The Output and its slices of messages are there until the next
 // Drain, the rest of it belongs to the caller.

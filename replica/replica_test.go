@@ -16,6 +16,7 @@ import (
 type diary struct {
 	applied     []string
 	dirty       int
+	sealed      int // records of the checkpoint under way
 	checkpoints int // confirmed
 	reloads     int
 	fail        error
@@ -31,9 +32,14 @@ func (d *diary) Apply(e raft.Entry) error {
 func (d *diary) Hash() uint64 { return uint64(len(d.applied)) }
 
 func (d *diary) Checkpoint() []replica.KV {
-	kvs := make([]replica.KV, d.dirty)
-	d.dirty = 0
-	return kvs
+	d.sealed, d.dirty = d.dirty, 0
+	return nil
+}
+
+func (d *diary) Sealed(kvs []replica.KV, most int) []replica.KV {
+	n := min(d.sealed, most)
+	d.sealed -= n
+	return append(kvs, make([]replica.KV, n)...)
 }
 
 func (d *diary) Checkpointed() { d.checkpoints++ }
@@ -52,12 +58,18 @@ type single struct {
 
 func newSingle(t *testing.T, entriesPerCheckpoint int) *single {
 	t.Helper()
+	return newSingleIn(t, entriesPerCheckpoint, 0)
+}
+
+// newSingleIn gathers its checkpoints in parts of so many records.
+func newSingleIn(t *testing.T, entriesPerCheckpoint, step int) *single {
+	t.Helper()
 	engine, err := raft.New(raft.Config{ID: 1, Voters: []raft.NodeID{1}, ElectionTicks: 10, HeartbeatTicks: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &single{T: t, machine: &diary{}}
-	s.Replica = replica.New(replica.Config{Engine: engine, Machine: s.machine, CheckpointBytes: 1 << 30, CheckpointEntries: entriesPerCheckpoint})
+	s.Replica = replica.New(replica.Config{Engine: engine, Machine: s.machine, CheckpointBytes: 1 << 30, CheckpointEntries: entriesPerCheckpoint, CheckpointStep: step})
 	for range 40 { // until it has elected itself and its no-op is applied
 		engine.Tick()
 		s.persistAll()
@@ -196,6 +208,42 @@ func TestNothingWaitsForACheckpoint(t *testing.T) {
 	}
 	if out := s.drain(); out.Checkpoint.Applied <= begun[0] {
 		t.Errorf("the next one is of %d", out.Checkpoint.Applied)
+	}
+}
+
+// TestALargeCheckpointIsGatheredInParts, one with each Drain, while entries are applied that are no part of it.
+func TestALargeCheckpointIsGatheredInParts(t *testing.T) {
+	s := newSingleIn(t, 7, 3)
+	for range 5 {
+		s.propose("a")
+		s.persistAll()
+	}
+	if s.Gathering() || s.machine.checkpoints != 0 {
+		t.Fatal("a checkpoint is made too early")
+	}
+	s.propose("b")
+	s.Persisted(s.drain().Write.Seq)
+	var parts int
+	var whole replica.Checkpoint
+	for whole.Applied == 0 {
+		out := s.drain()
+		whole = out.Checkpoint
+		if s.Gathering() != (whole.Applied == 0) || s.Idle() {
+			t.Fatalf("part %d: gathering %v, idle %v", parts, s.Gathering(), s.Idle())
+		}
+		if out.Write.Seq != 0 {
+			s.Persisted(out.Write.Seq)
+		}
+		if parts++; parts == 1 {
+			s.propose("c")
+		}
+	}
+	if parts != 3 || len(whole.State) != 6 || whole.Applied != 7 || s.Applied() != 8 {
+		t.Errorf("%d records as of %d in %d parts, applied %d", len(whole.State), whole.Applied, parts, s.Applied())
+	}
+	s.CheckpointWritten(whole.Applied)
+	if s.Checkpointed() != 7 || s.machine.checkpoints != 1 {
+		t.Errorf("durable is %d", s.Checkpointed())
 	}
 }
 

@@ -225,14 +225,21 @@ func FuzzChunk(f *testing.F) {
 	for _, c := range chunksOf(f, stateOf("a=1", "b=", "c=3"), 1) {
 		f.Add(c.Data, c.Offset, c.Done)
 	}
+	f.Add([]byte{1, 0, 0}, uint64(0), true) // behind the checksum: one record, whose key is empty
 	f.Fuzz(func(t *testing.T, data []byte, offset uint64, done bool) {
 		c := raft.SnapshotChunk{Last: raft.EntryID{Index: 300, Term: 4}, Membership: []byte{1, 2, 3}, Offset: offset, Data: data, Done: done}
 		var in replica.Incoming
 		if _, err := in.Check(&c); err != nil && !errors.Is(err, replica.ErrDamagedChunk) && !errors.Is(err, replica.ErrNewerChunk) {
 			t.Errorf("got %v", err)
 		}
-		if _, err := replica.CutRecords(data); err != nil && !errors.Is(err, replica.ErrDamagedChunk) {
+		records, err := replica.CutRecords(data)
+		if err != nil && !errors.Is(err, replica.ErrDamagedChunk) {
 			t.Errorf("got %v", err)
+		}
+		for i := range records {
+			if len(records[i].Key) == 0 {
+				t.Error("an empty key: in a store something else is there")
+			}
 		}
 	})
 }

@@ -215,6 +215,7 @@ func drawLimits(seed uint64) lane.Limits {
 		l.TickInterval, l.ElectionTicks, l.HeartbeatTicks = 20*time.Millisecond, 5+rng.IntN(6), 1+rng.IntN(2)
 	}
 	l.CheckpointLength = 8 + rng.IntN(300)
+	tiny(&l.CheckpointStep, 1, 20)
 	l.OrphanAfter = time.Duration(50+rng.IntN(1000)) * time.Millisecond
 	l.InquireEvery = time.Duration(20+rng.IntN(400)) * time.Millisecond
 	l.ReforwardAfter = time.Duration(200+rng.IntN(800)) * time.Millisecond

@@ -150,7 +150,8 @@ func inOrder(state []KV) []int32 {
 	return slices.CompactFunc(places, func(a, b int32) bool { return bytes.Equal(state[a].Key, state[b].Key) })
 }
 
-// ingest makes the file a part of the store. It has the turn until that is durable, so that no installation comes between; commits that were handed over before go on.
+// ingest makes the file a part of the store. It has the turn until that is durable, so that no installation comes between: later commits wait for it, as they would
+// inside Pebble; those that were handed over before go on.
 func (s *Store) ingest(f *file, c *Checkpoint) (done bool, err error) {
 	if err := s.takeTurn(); err != nil {
 		return false, err

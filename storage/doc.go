@@ -1,15 +1,15 @@
 // Package storage keeps what a node must not forget: one Pebble store for all Raft groups of the node.
 //
 // It never decides anything and never repairs anything: it writes what a lane hands it, in one synced atomic
-// commit, and gives back at start exactly what was acknowledged, or says that it can't.
+// commit, and checkpoints beside that, each as a whole. At start it gives back exactly what was acknowledged, or says that it can't.
 //
 // The host's duties:
 //  1. Open once per data directory, with the identity of the node. A refused directory is left as it was.
 //  2. Load every group once, before its first Commit.
 //  3. Send what depends on durability only after Commit has returned nil.
-//  4. On any error of Commit, and when Failed is closed, end the process: the disk may fail in background work that no
+//  4. On any error of Commit or Checkpoint, and when Failed is closed, end the process: the disk may fail in background work that no
 //     Commit meets. What was going on inside stands still from then on.
-//  5. Close after the last Commit and Reader call.
+//  5. Close after the last Commit, Checkpoint and Reader call.
 //
 // Invariants (checked before they are written in check.go, after they are read in load.go):
 //   - the log of a group is consecutive, from the entry after Compacted on

@@ -26,8 +26,8 @@ type Options struct {
 	Logger        *slog.Logger // nil: silent. It hears of slow disks, of Pebble's complaints and of the fatal failure
 }
 
-// Store is the durable memory of one node. Commit, Load, Groups, Metrics and Readers may be used from any goroutine, but
-// the calls for one group must come one after another: the order of a log is its owner's to keep.
+// Store is the durable memory of one node. Commit, Checkpoint, Load, Groups, Metrics and Readers may be used from any goroutine, but
+// the commits of one group must come one after another, for the order of a log is its owner's to keep, and so must its checkpoints, beside them.
 type Store struct {
 	dir          string
 	fs           vfs.FS // the real one, for questions about space

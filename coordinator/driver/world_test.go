@@ -3,6 +3,7 @@ package driver_test
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -284,7 +285,7 @@ func (w *world) endCheckpoint(n *node) {
 	if n.checkpointing == 0 {
 		return
 	}
-	for _, kv := range n.checkpoint {
+	for _, kv := range n.machine.Sealed(n.checkpoint, math.MaxInt32) {
 		if kv.Value == nil {
 			delete(n.disk, string(kv.Key))
 		} else {
