@@ -24,14 +24,14 @@ const absentMax = 1 << 16
 type Machine struct {
 	reader Reader // nil: nothing was ever stored
 
-	records  map[transfer.ID]*Record // the unsettled ones …
-	dirty    []*Record               // … of which these have changed since the last Checkpoint, in the order of the first change, beside some that have settled since
-	gone     []transfer.ID           // settled since the last Checkpoint, and stored as unsettled
-	settled  generation              // since the last Checkpoint
-	sealed   generation              // before it, and not yet reported durable
-	sealing  bool                    // a Checkpoint is under way
-	absent   map[transfer.ID]bool    // looked up, and in no record: most are staged next. Not state: forgotten at will
-	newest   transfer.ID             // no settled record that only the reader knows has a higher id: clients number in the order of time, so most new ones needn't be looked for
+	records map[transfer.ID]*Record // the unsettled ones …
+	dirty   []*Record               // … of which these have changed since the last Checkpoint, in the order of the first change, beside some that have settled since
+	gone    []transfer.ID           // settled since the last Checkpoint, and stored as unsettled
+	settled generation              // since the last Checkpoint
+	sealed  generation              // before it, and not yet reported durable
+	sealing bool                    // a Checkpoint is under way
+	absent  map[transfer.ID]bool    // looked up, and in no record: most are staged next. Not state: forgotten at will
+	newest  transfer.ID             // no settled record that only the reader knows has a higher id: clients number in the order of time, so most new ones needn't be looked for
 
 	numbered bool  // a Number fact has come: the two orders have all transfers. Before, they have none
 	noted    order // transfers by when the group took note of them …
@@ -45,8 +45,8 @@ type Machine struct {
 type generation struct {
 	byID   map[transfer.ID]*Record
 	list   []*Record
-	handed int // of the list, to whoever makes the checkpoint
-	newest transfer.ID
+	handed int         // of the list, to whoever makes the checkpoint
+	newest transfer.ID // no other has a higher id: most new ones needn't be looked for
 }
 
 func newGeneration() generation { return generation{byID: map[transfer.ID]*Record{}} }
@@ -230,6 +230,14 @@ func (m *Machine) change(r *Record, set func()) {
 	m.touch(r)
 }
 
+func (g *generation) find(id transfer.ID) (*Record, bool) {
+	if bytes.Compare(id[:], g.newest[:]) > 0 {
+		return nil, false
+	}
+	r, ok := g.byID[id]
+	return r, ok
+}
+
 // touch takes note of a change. Those that have settled leave the list when they are half of it.
 func (m *Machine) touch(r *Record) {
 	if r.dirty {
@@ -255,12 +263,13 @@ func (m *Machine) find(id transfer.ID) (*Record, error) {
 }
 
 func (m *Machine) inMemory(id transfer.ID) (*Record, bool) {
-	for _, records := range [...]map[transfer.ID]*Record{m.records, m.settled.byID, m.sealed.byID} {
-		if r, ok := records[id]; ok {
-			return r, true
-		}
+	if r, ok := m.records[id]; ok {
+		return r, true
 	}
-	return nil, false
+	if r, ok := m.settled.find(id); ok {
+		return r, true
+	}
+	return m.sealed.find(id)
 }
 
 // isNew says that the reader can't know a settled record of this id.

@@ -171,7 +171,9 @@ func decodeState(value []byte) (state, error) {
 func (m *Machine) Numbered() bool { return m.numbered }
 
 // IsEmpty says that the group has never taken note of a transfer.
-func (m *Machine) IsEmpty() bool { return len(m.records)+len(m.settled.list)+len(m.sealed.list) == 0 && m.hash == 0 }
+func (m *Machine) IsEmpty() bool {
+	return len(m.records)+len(m.settled.list)+len(m.sealed.list) == 0 && m.hash == 0
+}
 
 // place gives a transfer its number in an order, if numbers are given.
 func (m *Machine) place(o *order, id transfer.ID, at time.Time) {

@@ -49,20 +49,28 @@ type barrier struct {
 type generation struct {
 	at      map[transfer.ID]int32
 	records tape[finished]
-	newest  transfer.ID
+	newest  transfer.ID // no other has a higher id: most new ones needn't be looked for
 }
 
 func newGeneration() generation { return generation{at: map[transfer.ID]int32{}} }
 
 func (g *generation) find(id transfer.ID) (finished, bool) {
-	if at, ok := g.at[id]; ok {
+	if at, ok := g.place(id); ok {
 		return *g.records.at(int(at)), true
 	}
 	return finished{}, false
 }
 
+func (g *generation) place(id transfer.ID) (int32, bool) {
+	if bytes.Compare(id[:], g.newest[:]) > 0 {
+		return 0, false
+	}
+	at, ok := g.at[id]
+	return at, ok
+}
+
 func (g *generation) put(f finished) {
-	if at, ok := g.at[f.id]; ok {
+	if at, ok := g.place(f.id); ok {
 		*g.records.at(int(at)) = f
 		return
 	}
