@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -45,7 +46,7 @@ func (s *Store) Checkpoint(c *Checkpoint) (done bool, err error) {
 	if size < s.fileBytesMin {
 		return s.commitCheckpoint(c)
 	}
-	f, err := s.beginFile(c)
+	f, err := s.beginFiles(c)
 	if err != nil || f == nil {
 		return false, err
 	}
@@ -75,17 +76,17 @@ func (s *Store) commitCheckpoint(c *Checkpoint) (done bool, err error) {
 	return done, err
 }
 
-// file is a sorted file that becomes a part of the store at once, or never.
-type file struct {
-	path string
-	at   asOf
-	slot byte
-	key  []byte // scratch
-	from int    // where a record's own key begins in it
+// files are sorted files that become a part of the store together, or never.
+type files struct {
+	paths []string
+	at    asOf
+	slot  byte
+	key   []byte // scratch
+	from  int    // where a record's own key begins in it
 }
 
-// beginFile looks where the state is; nil: the checkpoint is overtaken already.
-func (s *Store) beginFile(c *Checkpoint) (*file, error) {
+// beginFiles looks where the state is; nil: the checkpoint is overtaken already.
+func (s *Store) beginFiles(c *Checkpoint) (*files, error) {
 	if err := s.takeTurn(); err != nil {
 		return nil, err
 	}
@@ -98,8 +99,7 @@ func (s *Store) beginFile(c *Checkpoint) (*file, error) {
 	if g.overtaken(c) {
 		return nil, nil
 	}
-	s.files++
-	f := &file{path: s.fs.PathJoin(s.dir, fmt.Sprint(unfinishedPrefix, s.files)), slot: g.slot, at: asOf{c.Applied, g.asOf.members}}
+	f := &files{slot: g.slot, at: asOf{c.Applied, g.asOf.members}}
 	if c.Membership != nil {
 		f.at.members = c.Membership
 	}
@@ -109,50 +109,109 @@ func (s *Store) beginFile(c *Checkpoint) (*file, error) {
 }
 
 // write writes the records in their order and syncs them. Errors of the disk don't come back (guardFS).
-func (f *file) write(s *Store, c *Checkpoint) error {
+func (f *files) write(s *Store, c *Checkpoint) error {
+	for i, places := range parts(c.State, inOrder(c.State), s.fileBytesMin/partsMost) {
+		f.paths = append(f.paths, s.fs.PathJoin(s.dir, fmt.Sprint(unfinishedPrefix, s.files.Add(1))))
+		w, err := f.begin(s)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			err = w.Set(f.key, appendAsOf(nil, f.key, &f.at))
+		}
+		if err = errors.Join(err, f.writePart(w, c.State, places), w.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *files) begin(s *Store) (*sstable.Writer, error) {
 	guarded := guardFS{FS: s.fs, fuse: s.fuse}
-	to, err := guarded.Create(f.path, vfs.WriteCategoryUnspecified)
+	to, err := guarded.Create(f.paths[len(f.paths)-1], vfs.WriteCategoryUnspecified)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	to = vfs.NewSyncingFile(to, vfs.SyncingFileOptions{BytesPerSync: bytesPerSync})
-	w := sstable.NewWriter(objstorageprovider.NewFileWritable(to), s.tables)
-	if err := w.Set(f.key, appendAsOf(nil, f.key, &f.at)); err != nil {
-		return errors.Join(err, w.Close())
-	}
-	for _, i := range inOrder(c.State) {
-		kv := &c.State[i]
-		f.key = append(f.key[:f.from], kv.Key...)
+	return sstable.NewWriter(objstorageprovider.NewFileWritable(to), s.tables), nil
+}
+
+func (f *files) writePart(w *sstable.Writer, state []KV, places []position) (err error) {
+	for i := 0; i < len(places) && err == nil; i++ {
+		kv := &state[places[i].at]
+		key := append(f.key[:f.from], kv.Key...)
 		if kv.Value == nil {
-			err = w.Delete(f.key)
+			err = w.Delete(key)
 		} else {
-			err = w.Set(f.key, kv.Value)
+			err = w.Set(key, kv.Value)
 		}
-		if err != nil {
-			return errors.Join(err, w.Close())
-		}
+		f.key = key[:f.from]
 	}
-	return w.Close()
+	return err
+}
+
+// position is where a record of a checkpoint is, with the first bytes of its key: most are told apart by these.
+type position struct {
+	first uint64
+	at    int32
 }
 
 // inOrder lists the places of the last change of each key, by key.
-func inOrder(state []KV) []int32 {
-	places := make([]int32, len(state))
+func inOrder(state []KV) []position {
+	places := make([]position, len(state))
 	for i := range places {
-		if len(state[i].Key) == 0 {
+		key := state[i].Key
+		if len(key) == 0 {
 			invariant.Fail("a machine's state has an empty key")
 		}
-		places[i] = int32(i)
+		var first [8]byte
+		copy(first[:], key)
+		places[i] = position{binary.BigEndian.Uint64(first[:]), int32(i)}
 	}
-	slices.SortFunc(places, func(a, b int32) int {
-		return cmp.Or(bytes.Compare(state[a].Key, state[b].Key), cmp.Compare(b, a))
+	slices.SortFunc(places, func(a, b position) int {
+		if a.first != b.first {
+			return cmp.Compare(a.first, b.first)
+		}
+		return cmp.Or(bytes.Compare(state[a.at].Key, state[b.at].Key), cmp.Compare(b.at, a.at))
 	})
-	return slices.CompactFunc(places, func(a, b int32) bool { return bytes.Equal(state[a].Key, state[b].Key) })
+	return slices.CompactFunc(places, func(a, b position) bool {
+		return a.first == b.first && bytes.Equal(state[a.at].Key, state[b.at].Key)
+	})
 }
 
-// ingest makes the file a part of the store. It has the turn until that is durable, so that no installation comes between: later commits wait for it, as they would
+// partsMost: a kind of record with more than so small a part of what makes a file worth its while gets one of its own.
+const partsMost = 4
+
+// parts cuts records that are in order into files, the first of which is for the as-of record, too, and may have nothing else.
+//
+// A machine begins the keys of each kind of record with a byte of their own, and some kinds only ever grow at one end. Such a kind in a file by itself lies beside all
+// that is stored: Pebble puts it where it stays, and never writes it again. Kinds of which there is little share files.
+func parts(state []KV, places []position, least int) [][]position {
+	cut := [][]position{places[:0]}
+	shared := true // the last one
+	for from := 0; from < len(places); {
+		to, size := from, 0
+		for kind := state[places[from].at].Key[0]; to < len(places) && state[places[to].at].Key[0] == kind; to++ {
+			kv := &state[places[to].at]
+			size += len(kv.Key) + len(kv.Value)
+		}
+		last := len(cut) - 1
+		switch {
+		case size > least:
+			cut, shared = append(cut, places[from:to]), false
+		case shared:
+			cut[last] = places[from-len(cut[last]) : to]
+		default:
+			cut, shared = append(cut, places[from:to]), true
+		}
+		from = to
+	}
+	return cut
+}
+
+// ingest makes the files a part of the store. It has the turn until that is durable, so that no installation comes between: later commits wait for it, as they would
 // inside Pebble; those that were handed over before go on.
-func (s *Store) ingest(f *file, c *Checkpoint) (done bool, err error) {
+func (s *Store) ingest(f *files, c *Checkpoint) (done bool, err error) {
 	if err := s.takeTurn(); err != nil {
 		return false, err
 	}
@@ -160,13 +219,15 @@ func (s *Store) ingest(f *file, c *Checkpoint) (done bool, err error) {
 	defer s.unlessBroken()
 	g := s.groups[c.Group]
 	if g.overtaken(c) || g.slot != f.slot {
-		_ = s.fs.Remove(f.path) // else the next Open does
+		for _, path := range f.paths {
+			_ = s.fs.Remove(path) // else the next Open does
+		}
 		return false, nil
 	}
 	if c.Applied > g.last {
 		invariant.Fail("group %s: a checkpoint of %d, the log ends at %d", c.Group, c.Applied, g.last)
 	}
-	if err := s.fuse.run(func() error { return s.db.Ingest(context.Background(), []string{f.path}) }); err != nil {
+	if err := s.fuse.run(func() error { return s.db.Ingest(context.Background(), f.paths) }); err != nil {
 		return false, err
 	}
 	g.advance(c.Applied, c.Membership)

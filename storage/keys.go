@@ -27,7 +27,8 @@ import (
 //	03                           disk (diskid.go)           once, when the store is created
 //
 // A snapshot from another member is gathered in the slot that isn't live. Installing it copies nothing: the slots change places. A machine's keys aren't empty, so
-// that a checkpoint is one range, with its as-of record first, in which nothing else is written: it can go past the write-ahead log (checkpoint.go).
+// that a checkpoint is one range, with its as-of record first, in which nothing else is written: it can go past the write-ahead log (checkpoint.go). A machine begins
+// the keys of each kind of its records with a byte of their own.
 // The index is 8 bytes, big-endian: the order of the keys is the order of the log. A group's log and its state are
 // separate ranges, so a range deletion of the log never lies over state and dead entries leave in whole files.
 const (

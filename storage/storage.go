@@ -55,12 +55,12 @@ type Store struct {
 	turn   chan struct{}
 	groups map[string]*group // what Commit needs to know of each
 	free   []*inFlight       // used batches with their buffers
-	files  uint64            // checkpoints that were begun as files …
-
-	tables sstable.WriterOptions // … and how they are written
-	key    []byte                // scratch, as are the next two
+	key    []byte            // scratch, as are the next two
 	end    []byte
 	value  []byte
+
+	files  atomic.Uint64         // of checkpoints that were begun …
+	tables sstable.WriterOptions // … and how they are written
 }
 
 // Open creates the store of a node in dir, or opens the one that is there. It refuses a directory of another node
