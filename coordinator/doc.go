@@ -4,7 +4,7 @@
 // writes it down, and every replica comes to the same state. coordinator/driver does the talking.
 //
 // Dry: no clock, goroutine or I/O. A Machine is owned by one caller. What it read through
-// its Reader counts as state: the reader must show the last durable Checkpoint and nothing newer.
+// its Reader counts as state: the reader must show the last durable Checkpoint, or as a whole the one that is under way, and nothing newer.
 //
 // The host's duties:
 //  1. Give every committed log entry to Apply, once and in order. An error from it means damaged bytes

@@ -251,7 +251,7 @@ func (m *Machine) touch(r *Record) {
 }
 
 // dirtyLeast is so short a list that it isn't worth looking through.
-const dirtyLeast = 1 << 10
+const dirtyLeast = 1 << 4
 
 // find looks a record up in memory, then in what is stored; nil if the id is unknown. What only the reader
 // knows is settled and will never change again.

@@ -54,7 +54,7 @@ func (o *order) inMemory(number uint64) place {
 	return o.fresh[at-uint64(len(o.sealed))]
 }
 
-func (o *order) seal() { o.sealed, o.handed, o.fresh = o.fresh, 0, nil }
+func (o *order) seal() { o.sealed, o.fresh = o.fresh, nil }
 
 // hand appends what is sealed, while there are fewer than upTo.
 func (o *order) hand(kvs []KV, upTo int) []KV {

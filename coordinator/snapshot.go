@@ -72,7 +72,7 @@ func (m *Machine) Checkpoint() []KV {
 			writes, chunk = cut(writes, chunk, keyUnsettled, r, len(m.dirty)-i)
 		}
 	}
-	m.gone, m.dirty = m.gone[:0], m.dirty[:0]
+	m.gone, m.dirty = nil, nil
 	return writes
 }
 

@@ -396,3 +396,36 @@ func TestWhatIsSettledIsKnownWhateverItsID(t *testing.T) {
 		}
 	})
 }
+
+// TestTheListOfChangesKeepsWhatIsUnsettled when those that have settled leave it, and lets go of what is stored.
+func TestTheListOfChangesKeepsWhatIsUnsettled(t *testing.T) {
+	const open, passing = 40, 200
+	disk := memory{}
+	m := newMachine(t, disk)
+	index := uint64(0)
+	do := func(facts ...coordinator.Fact) {
+		index++
+		apply(t, m, index, facts...)
+	}
+	for i := range open {
+		do(stage(payment(i+1, 1)))
+	}
+	for i := range passing {
+		do(stage(payment(i+open+1, 1)), commit(i+open+1), settle(i+open+1))
+	}
+	disk.store(whole(m))
+	m.Checkpointed()
+	again := newMachine(t, disk)
+	if again.UnsettledCount() != open || again.Hash() != m.Hash() {
+		t.Errorf("%d transfers are unsettled after a restart, hash %x; before it %d and %x", again.UnsettledCount(), again.Hash(), open, m.Hash())
+	}
+	for i := range open + passing {
+		want := "pending"
+		if i >= open {
+			want = "committed settled"
+		}
+		if got := stateOf(lookup(t, again, i+1)); got != want {
+			t.Errorf("transfer %d is %s, want %s", i+1, got, want)
+		}
+	}
+}

@@ -13,8 +13,8 @@
 //  1. Call Step with everything that has come in, at least once a TickInterval, and as soon as the last
 //     Effects.Due has come.
 //  2. Carry out Effects: Send at once; Writes in their order, atomically each, synced together; the Durable
-//     messages of a write only after it; then report Persisted. Checkpoints each as a whole, at any time after the Writes of
-//     their step; then report CheckpointWritten.
+//     messages of a write only after it; then report Persisted. Checkpoints each as a whole, at any time, for what they contain is
+//     in the log; then report CheckpointWritten.
 //  3. If Effects.Fatal is set, stop the process: nothing after it may be answered.
 //
 // Invariants:

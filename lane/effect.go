@@ -17,7 +17,7 @@ import (
 type Effects struct {
 	Send        []Send
 	Writes      []GroupWrite      // in order; one sync may cover them all
-	Checkpoints []GroupCheckpoint // each after the Writes of this step, and beside later ones
+	Checkpoints []GroupCheckpoint // each as a whole, beside Writes
 	Reads       []ReadSnapshot
 	Answers     []Answered
 	Reports     []Report

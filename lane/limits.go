@@ -35,6 +35,7 @@ type Limits struct {
 	CheckpointBytes  int
 	CheckpointLength int           // entries
 	CheckpointStep   int           // records of a checkpoint that are gathered in one step
+	CheckpointLagMax int           // bytes of log that the node writes while one checkpoint waits to become durable; then commits wait for it
 	LogBytesMax      int           // applied entries that the log keeps for a member that lacks them; beyond, the member gets a snapshot. At least one checkpoint's worth stays
 	CatchupBytesMax  int           // the same while the member is being brought up to date: more, or a busy group would never be caught; and as much more as it has been sent
 	SnapshotChunk    int           // bytes of one chunk, about
@@ -80,6 +81,7 @@ func DefaultLimits() Limits {
 		CheckpointBytes:  8 << 20,
 		CheckpointLength: 32768,
 		CheckpointStep:   1024,
+		CheckpointLagMax: 64 << 20,
 		LogBytesMax:      64 << 20,
 		CatchupBytesMax:  256 << 20,
 		SnapshotChunk:    256 << 10,

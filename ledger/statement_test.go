@@ -143,3 +143,24 @@ func TestStatementOfNobody(t *testing.T) {
 		}
 	}
 }
+
+// TestLinesAreNumberedAsTheirEntries also while a checkpoint is gathered in parts and the journal grows beside it.
+func TestLinesAreNumberedAsTheirEntries(t *testing.T) {
+	b := newBook(t, newDisk())
+	b.open(czk("@cash"), czk("alice"), czk("bob"))
+	b.pay("alice", 3)
+	b.disk.kvs, b.disk.pending = b.Checkpoint(), true
+	b.pay("bob", 2)
+	b.pay("alice", 1)
+	b.disk.kvs = b.Sealed(b.disk.kvs, 2)
+	b.pay("bob", 1)
+	for range 2 {
+		b.save()
+		b.check()
+		for account, want := range map[transfer.AccountID]int{"alice": 4, "bob": 3} {
+			if got := b.statement(account, time.Time{}, time.Time{}); len(got) != want {
+				t.Errorf("%s has the entries %v, want %d", account, seqsOf(got), want)
+			}
+		}
+	}
+}

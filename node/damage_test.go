@@ -118,7 +118,10 @@ func TestADamagedNodeWithTheOnlyCopyRefusesToStart(t *testing.T) {
 			c.openWorkload()
 			if moved {
 				c.accepted(0, lane.PlaceGroup{Group: "bank/C", Members: []raft.NodeID{1, 2}})
-				eventually(t, 30*time.Second, "node 3 keeps its replica", func() bool { _, has := c.groups(2)["bank/C"]; return !has })
+				eventually(t, 30*time.Second, "node 3 keeps its replica, on its disk too", func() bool {
+					retired, err := storage.RetiredIn(c.configs[2].DataDir, nil)
+					return err == nil && retired["bank/C"]
+				})
 			}
 			c.kill(2)
 			for _, file := range filesOf(t, c.configs[2].DataDir, "MANIFEST-*") {

@@ -9,15 +9,13 @@ import (
 	"github.com/quorate/quorate/storage"
 )
 
-// disk syncs what the steps wrote, in their order, one commit for everything that has gathered since the last. Checkpoints follow the commit of their step, one after
-// the other, beside later commits.
+// disk syncs what the steps wrote, in their order, one commit for everything that has gathered since the last. Checkpoints go their own way.
 type disk struct {
-	mu          sync.Mutex // guards pending, checkpoints, closed and killed
-	pending     []lane.GroupWrite
-	checkpoints []lane.GroupCheckpoint // of the same steps
-	closed      bool
-	killed      bool
-	wake        chan struct{}
+	mu      sync.Mutex // guards pending, closed and killed
+	pending []lane.GroupWrite
+	closed  bool
+	killed  bool
+	wake    chan struct{}
 
 	keeping keeping
 
@@ -27,37 +25,36 @@ type disk struct {
 	failed    func(error)
 }
 
-func newDisk(store *storage.Store) *disk {
-	return &disk{store: store, wake: make(chan struct{}, 1), keeping: keeping{wake: make(chan struct{}, 1)}}
+func newDisk(store *storage.Store, checkpointLagMax int) *disk {
+	return &disk{store: store, wake: make(chan struct{}, 1), keeping: newKeeping(checkpointLagMax)}
 }
 
-// write queues what a step wants written. It never blocks: what can be pending is bounded by the bounds on proposals and appends in flight, and by one checkpoint for
-// each group.
-func (d *disk) write(writes []lane.GroupWrite, checkpoints []lane.GroupCheckpoint) {
-	if len(writes)+len(checkpoints) == 0 {
+// write queues what a step wants written. It never blocks: what can be pending is bounded by the bounds on proposals and appends in flight.
+func (d *disk) write(writes []lane.GroupWrite) {
+	if len(writes) == 0 {
 		return
 	}
 	d.mu.Lock()
 	d.pending = append(d.pending, writes...)
-	d.checkpoints = append(d.checkpoints, checkpoints...)
 	d.mu.Unlock()
-	d.poke()
+	poke(d.wake)
 }
 
-func (d *disk) poke() {
+// poke wakes whoever reads from a channel with one place.
+func poke(wake chan struct{}) {
 	select {
-	case d.wake <- struct{}{}:
+	case wake <- struct{}{}:
 	default:
 	}
 }
 
 // kill makes run return without writing what is pending, as a crash would.
 func (d *disk) kill() {
+	d.keeping.kill()
 	d.mu.Lock()
 	d.killed = true
 	d.mu.Unlock()
-	d.keeping.kill()
-	d.poke()
+	poke(d.wake)
 }
 
 // close lets run finish what is pending and return.
@@ -65,7 +62,7 @@ func (d *disk) close() {
 	d.mu.Lock()
 	d.closed = true
 	d.mu.Unlock()
-	d.poke()
+	poke(d.wake)
 }
 
 // run is the disk's goroutine; it returns after close, or at the first failure.
@@ -73,10 +70,10 @@ func (d *disk) run() {
 	defer d.keeping.close()
 	for range d.wake {
 		d.mu.Lock()
-		writes, checkpoints, closed, killed := d.pending, d.checkpoints, d.closed, d.killed
-		d.pending, d.checkpoints = nil, nil
+		writes, closed, killed := d.pending, d.closed, d.killed
+		d.pending = nil
 		d.mu.Unlock()
-		if killed {
+		if killed || !d.keeping.admit(bytesOf(writes)) {
 			return
 		}
 		if len(writes) > 0 {
@@ -85,11 +82,20 @@ func (d *disk) run() {
 				return
 			}
 		}
-		d.keeping.add(checkpoints)
 		if closed {
 			return
 		}
 	}
+}
+
+// bytesOf is how much log the writes have.
+func bytesOf(writes []lane.GroupWrite) (bytes int) {
+	for i := range writes {
+		for j := range writes[i].Write.Entries {
+			bytes += len(writes[i].Write.Entries[j].Data)
+		}
+	}
+	return bytes
 }
 
 // commit makes the writes durable, and only then lets their messages out and tells the loop.

@@ -28,8 +28,8 @@ func (n *Node) SnapshotPause() int { return int(n.snapshots.pause) }
 type Keeping struct{ *disk }
 
 // NewKeeping makes one that tells what a node's loop would hear.
-func NewKeeping(store *storage.Store, persisted func([]lane.Event), failed func(error)) Keeping {
-	d := newDisk(store)
+func NewKeeping(store *storage.Store, lagMax int, persisted func([]lane.Event), failed func(error)) Keeping {
+	d := newDisk(store, lagMax)
 	d.persisted, d.failed = persisted, failed
 	return Keeping{d}
 }
@@ -38,6 +38,9 @@ func NewKeeping(store *storage.Store, persisted func([]lane.Event), failed func(
 func (k Keeping) Add(c ...lane.GroupCheckpoint) { k.keeping.add(c) }
 func (k Keeping) Close()                        { k.keeping.close() }
 func (k Keeping) Kill()                         { k.kill() }
+
+// Admit is what a commit of so many bytes of log waits for.
+func (k Keeping) Admit(bytes int) bool { return k.keeping.admit(bytes) }
 
 // Run returns after Close or Kill, or at the first failure.
 func (k Keeping) Run() { k.keep() }

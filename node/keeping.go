@@ -8,25 +8,72 @@ import (
 	"github.com/quorate/quorate/storage"
 )
 
-// keeping are the checkpoints whose log is durable. That of the fewest records goes first: that of the cluster's own group, which says where the other nodes are, never waits for
-// more than one of a bank.
+// keeping are the checkpoints that are to become durable, beside the commits, one after the other: what they contain is in the log. If they fall behind, the commits
+// wait: what the machines keep in memory until then, and the log that they need after a crash, are bounded by it.
 type keeping struct {
-	mu     sync.Mutex // guards the rest but wake
-	next   []lane.GroupCheckpoint
-	closed bool
-	killed bool
-	wake   chan struct{}
+	lagMax int // bytes of log that may be written while one checkpoint waits or is under way
+
+	mu      sync.Mutex // guards the rest but the channels
+	next    []waiting  // by age
+	current *waiting   // the one under way
+	written int        // bytes of log that were ever handed to the disk
+	closed  bool
+	killed  bool
+	ended   bool          // keep has returned
+	wake    chan struct{} // for keep: there is something to do
+	went    chan struct{} // for who waits in admit: a checkpoint is durable, or the end has come
 }
 
-// add never blocks: there is at most one checkpoint of each group.
+// waiting is a checkpoint, and how much log had been written when it came.
+type waiting struct {
+	lane.GroupCheckpoint
+	written int
+}
+
+func newKeeping(lagMax int) keeping {
+	return keeping{lagMax: lagMax, wake: make(chan struct{}, 1), went: make(chan struct{}, 1)}
+}
+
+// add never blocks: of each group there is one checkpoint, and at most one more that a snapshot has overtaken.
 func (k *keeping) add(checkpoints []lane.GroupCheckpoint) {
 	if len(checkpoints) == 0 {
 		return
 	}
 	k.mu.Lock()
-	k.next = append(k.next, checkpoints...)
+	for i := range checkpoints {
+		k.next = append(k.next, waiting{checkpoints[i], k.written})
+	}
 	k.mu.Unlock()
-	k.poke()
+	poke(k.wake)
+}
+
+// admit waits until so many bytes of log may be written; false: the node was killed meanwhile.
+func (k *keeping) admit(bytes int) (alive bool) {
+	for {
+		k.mu.Lock()
+		alive = !k.killed
+		admitted := !alive || k.ended || k.lag() <= k.lagMax
+		if admitted {
+			k.written += bytes
+		}
+		k.mu.Unlock()
+		if admitted {
+			return alive
+		}
+		<-k.went
+	}
+}
+
+// lag is how much log was written since the oldest checkpoint came that isn't durable yet.
+func (k *keeping) lag() int {
+	oldest := k.written
+	if k.current != nil {
+		oldest = k.current.written
+	}
+	if len(k.next) > 0 {
+		oldest = min(oldest, k.next[0].written)
+	}
+	return k.written - oldest
 }
 
 // close lets keep finish what there is and return.
@@ -34,7 +81,7 @@ func (k *keeping) close() {
 	k.mu.Lock()
 	k.closed = true
 	k.mu.Unlock()
-	k.poke()
+	poke(k.wake)
 }
 
 // kill makes keep return without writing what has not begun, as a crash would.
@@ -42,50 +89,49 @@ func (k *keeping) kill() {
 	k.mu.Lock()
 	k.killed = true
 	k.mu.Unlock()
-	k.poke()
+	poke(k.wake)
+	poke(k.went)
 }
 
-func (k *keeping) poke() {
-	select {
-	case k.wake <- struct{}{}:
-	default:
-	}
-}
+// smallRecords: a checkpoint of no more doesn't wait for larger ones. That of the cluster's own group, which says where the other nodes are, has few.
+const smallRecords = 1 << 8
 
 // take is the next one, if there is any; done: there will be no more.
-func (k *keeping) take() (c *lane.GroupCheckpoint, done bool) {
+func (k *keeping) take() (c *waiting, done bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.current = nil
 	if k.killed || len(k.next) == 0 {
 		return nil, k.killed || k.closed
 	}
-	i := smallest(k.next)
+	i := max(0, slices.IndexFunc(k.next, func(w waiting) bool { return len(w.Checkpoint.State) <= smallRecords }))
 	next := k.next[i]
 	k.next = slices.Delete(k.next, i, i+1)
-	return &next, false
+	k.current = &next
+	return k.current, false
 }
 
-func smallest(of []lane.GroupCheckpoint) (i int) {
-	for j := range of {
-		if len(of[j].Checkpoint.State) < len(of[i].Checkpoint.State) {
-			i = j
-		}
-	}
-	return i
+func (k *keeping) end() {
+	k.mu.Lock()
+	k.ended = true
+	k.mu.Unlock()
+	poke(k.went)
 }
 
-// keep is the goroutine that makes checkpoints durable, one after the other; it returns after run, or at the first failure.
+// keep is the goroutine that makes checkpoints durable; it returns after run, or at the first failure.
 func (d *disk) keep() {
+	defer d.keeping.end()
 	for range d.keeping.wake {
 		for {
 			c, done := d.keeping.take()
+			poke(d.keeping.went)
 			if done {
 				return
 			}
 			if c == nil {
 				break
 			}
-			written, err := d.store.Checkpoint(checkpointOf(c))
+			written, err := d.store.Checkpoint(checkpointOf(&c.GroupCheckpoint))
 			if err != nil {
 				d.failed(err)
 				return

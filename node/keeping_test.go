@@ -2,8 +2,10 @@ package node_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -40,14 +42,14 @@ func newKeeper(t *testing.T, fs vfs.FS) *keeper {
 		}
 	}
 	k := &keeper{store: store}
-	k.Keeping = node.NewKeeping(store, func(e []lane.Event) { k.written = append(k.written, e...) }, func(err error) { k.failed = append(k.failed, err) })
+	k.Keeping = node.NewKeeping(store, 1000, func(e []lane.Event) { k.written = append(k.written, e...) }, func(err error) { k.failed = append(k.failed, err) })
 	return k
 }
 
 func checkpoint(group lane.GroupID, applied raft.Index, records int) lane.GroupCheckpoint {
 	c := lane.GroupCheckpoint{Group: group, Checkpoint: replica.Checkpoint{Applied: applied}}
 	for i := range records {
-		c.Checkpoint.State = append(c.Checkpoint.State, replica.KV{Key: []byte{byte(i + 1)}, Value: make([]byte, 50)})
+		c.Checkpoint.State = append(c.Checkpoint.State, replica.KV{Key: fmt.Append(nil, i), Value: make([]byte, 50)})
 	}
 	return c
 }
@@ -73,14 +75,53 @@ func (k *keeper) wrote(t *testing.T, want ...lane.CheckpointWritten) {
 	}
 }
 
-// TestCheckpointsAreKeptSmallestFirstAndAllAtTheEnd: a node that is stopped loses none, and the cluster's own doesn't wait for those of banks.
-func TestCheckpointsAreKeptSmallestFirstAndAllAtTheEnd(t *testing.T) {
+// TestCheckpointsAreKeptByAgeButSmallOnesFirstAndAllAtTheEnd: a node that is stopped loses none, and the cluster's own doesn't wait for those of banks.
+func TestCheckpointsAreKeptByAgeButSmallOnesFirstAndAllAtTheEnd(t *testing.T) {
 	k := newKeeper(t, vfs.NewMem())
-	k.Add(checkpoint("a", 5, 3), checkpoint("b", 6, 2))
-	k.Add(checkpoint("c", 7, 1))
+	k.Add(checkpoint("a", 5, 600), checkpoint("b", 6, 500))
+	k.Add(checkpoint("c", 7, 256))
 	k.Close()
 	k.Run()
-	k.wrote(t, lane.CheckpointWritten{Group: "c", Applied: 7}, lane.CheckpointWritten{Group: "b", Applied: 6}, lane.CheckpointWritten{Group: "a", Applied: 5})
+	k.wrote(t, lane.CheckpointWritten{Group: "c", Applied: 7}, lane.CheckpointWritten{Group: "a", Applied: 5}, lane.CheckpointWritten{Group: "b", Applied: 6})
+}
+
+// TestCommitsWaitForCheckpointsThatFallBehind: else memory and log would grow for as long as a checkpoint takes.
+func TestCommitsWaitForCheckpointsThatFallBehind(t *testing.T) {
+	k := newKeeper(t, vfs.NewMem())
+	for range 10 { // nothing waits
+		if !k.Admit(1000) {
+			t.Fatal("log is refused without a checkpoint")
+		}
+	}
+	k.Add(checkpoint("a", 5, 3))
+	k.Admit(900)
+	k.Add(checkpoint("b", 5, 3))
+	k.Admit(900) // 1,800 since the first, and only what comes now waits
+	admitted := make(chan bool)
+	go func() { admitted <- k.Admit(1) }()
+	select {
+	case <-admitted:
+		t.Fatal("more log is written than a checkpoint may lag behind")
+	case <-time.After(20 * time.Millisecond): // can only make the test pass where it should fail
+	}
+	k.Close()
+	k.Run()
+	if !<-admitted {
+		t.Error("the node isn't killed")
+	}
+	k.wrote(t, lane.CheckpointWritten{Group: "a", Applied: 5}, lane.CheckpointWritten{Group: "b", Applied: 5})
+}
+
+func TestKillingANodeEndsTheWaitForCheckpoints(t *testing.T) {
+	k := newKeeper(t, vfs.NewMem())
+	k.Add(checkpoint("a", 5, 3))
+	k.Admit(1001)
+	admitted := make(chan bool)
+	go func() { admitted <- k.Admit(1) }()
+	k.Kill()
+	if <-admitted {
+		t.Error("a killed node goes on writing")
+	}
 }
 
 func TestKilledNodesKeepNoCheckpoint(t *testing.T) {
@@ -116,8 +157,10 @@ func TestACheckpointThatCannotBeWrittenEndsTheNode(t *testing.T) {
 	})
 	k := newKeeper(t, errorfs.Wrap(vfs.NewMem(), &broken))
 	k.Add(checkpoint("a", 5, 3), checkpoint("c", 7, 1))
+	k.Admit(1001)
 	broken.On()
 	k.Run()
+	k.Admit(1) // nobody waits for what won't come
 	if len(k.written) != 0 || len(k.failed) != 1 || !errors.Is(k.failed[0], errDisk) || !errors.Is(k.failed[0], storage.ErrFatal) {
 		t.Errorf("written %v, failed %v", k.written, k.failed)
 	}

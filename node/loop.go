@@ -97,7 +97,8 @@ func (n *Node) carryOut(e *lane.Effects) {
 		n.followTokens(e.Tokens)
 	}
 	n.send(e.Send)
-	n.disk.write(e.Writes, e.Checkpoints)
+	n.disk.write(e.Writes)
+	n.disk.keeping.add(e.Checkpoints)
 	n.snapshots.ask(e.Reads)
 	n.calls.answer(e.Answers)
 	for _, r := range e.Reports {

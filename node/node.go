@@ -174,7 +174,7 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 		return err
 	}
 	store := n.store
-	n.disk = newDisk(store)
+	n.disk = newDisk(store, opts.Limits.CheckpointLagMax)
 	n.disk.send = n.send
 	n.disk.persisted = func(events []lane.Event) { n.inbox.add(events...) }
 	n.disk.failed = n.fail

@@ -72,7 +72,7 @@ func (s *snapshots) ask(reads []lane.ReadSnapshot) {
 	s.mu.Lock()
 	s.asked = append(s.asked, reads...)
 	s.mu.Unlock()
-	s.poke()
+	poke(s.wake)
 }
 
 // close has run close its views and return, and waits for it.
@@ -80,15 +80,8 @@ func (s *snapshots) close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	s.poke()
+	poke(s.wake)
 	<-s.stopped
-}
-
-func (s *snapshots) poke() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
 }
 
 // run is the goroutine; it returns after close.

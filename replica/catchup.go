@@ -77,6 +77,7 @@ func (c *catchup) take(w *Write, chunks []raft.SnapshotChunk) error {
 func (r *Replica) install(w *Write, in *raft.Install) {
 	w.Install, w.Members, w.Compact = true, in.Membership, in.Last
 	w.Entries = nil
+	r.checkpoint.next = Checkpoint{} // it would be overtaken
 	r.catchup.incoming = Incoming{}
 	r.reads = nil
 }

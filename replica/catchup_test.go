@@ -420,3 +420,29 @@ func TestAnInstalledSnapshotIsLoadedOnceItIsDurable(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// endless is a machine whose checkpoint is never whole.
+type endless struct{ diary }
+
+func (e *endless) Sealed(kvs []replica.KV, most int) []replica.KV {
+	return append(kvs, make([]replica.KV, most)...)
+}
+
+// TestASnapshotEndsTheCheckpointThatIsGathered: it would be overtaken, and a host that goes on with it would find no end while the snapshot is made durable.
+func TestASnapshotEndsTheCheckpointThatIsGathered(t *testing.T) {
+	chunks := chunksOf(t, stateOf("a=1"), 100)
+	engine := &script{readies: []raft.Ready{{Committed: []raft.Entry{{Index: 1, Term: 1, Data: []byte("x")}}}}}
+	r := replica.New(replica.Config{Engine: engine, Machine: &endless{}, CheckpointStep: 1})
+	if _, err := r.Drain(); err != nil || !r.Gathering() {
+		t.Fatalf("gathering %v, %v", r.Gathering(), err)
+	}
+	engine.readies = []raft.Ready{{Chunks: chunks, Persist: &raft.Persist{Seq: 1, Install: &raft.Install{Last: chunks[0].Last}}}}
+	out, err := r.Drain()
+	if err != nil || !r.Installing() || r.Gathering() {
+		t.Errorf("installing %v, gathering %v, %v", r.Installing(), r.Gathering(), err)
+	}
+	r.Persisted(out.Write.Seq)
+	if r.Installing() || r.Gathering() || r.Applied() != 300 {
+		t.Errorf("installing %v, gathering %v, applied %d", r.Installing(), r.Gathering(), r.Applied())
+	}
+}

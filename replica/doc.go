@@ -7,8 +7,8 @@
 //  1. After any input, call Drain and carry its Output out: Messages at once, Write in the order of Seq,
 //     Durable after the write of the same Output (and all earlier ones) is durable.
 //  2. Report every durable write with Persisted.
-//  3. Make an Output's Checkpoint durable as a whole, after its Write and all before, beside later ones, unless one of these installs
-//     a snapshot or retires the replica; report it with CheckpointWritten. While Gathering, call Drain again soon.
+//  3. Make an Output's Checkpoint durable as a whole, beside Writes, unless one of these has installed a later snapshot or retired
+//     the replica; report it with CheckpointWritten. While Gathering, call Drain again soon.
 //  4. Answer every Output.Offers with SendChunk, made by an Outgoing from the last durable checkpoint, or with SnapshotFailed. While
 //     a snapshot is under way its source stays as it was.
 //

@@ -81,7 +81,7 @@ func (w *Write) Empty() bool {
 	return w.HardState == nil && len(w.Entries) == 0 && w.Compact.Index == 0 && len(w.Stage) == 0 && !w.StageAnew && !w.Retire
 }
 
-// Checkpoint is what the machine has changed up to an entry. It becomes durable as a whole, at any time after the writes of its step and of those before: nothing
+// Checkpoint is what the machine has changed up to an entry. It becomes durable as a whole, at any time, for all of that is in the log: nothing
 // waits for it. One that an Install or a Retire overtakes must be dropped.
 type Checkpoint struct {
 	Applied raft.Index // zero: there is none

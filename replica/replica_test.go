@@ -247,6 +247,35 @@ func TestALargeCheckpointIsGatheredInParts(t *testing.T) {
 	}
 }
 
+// TestAGatheredCheckpointSaysWhoCountedAtItsIndex, and not who does when the last part is there.
+func TestAGatheredCheckpointSaysWhoCountedAtItsIndex(t *testing.T) {
+	s := newSingleIn(t, 7, 1)
+	for range 6 {
+		s.propose("a")
+		s.Persisted(s.drain().Write.Seq)
+	}
+	for !s.Gathering() {
+		if out := s.drain(); out.Write.Seq != 0 {
+			s.Persisted(out.Write.Seq)
+		}
+	}
+	if _, err := s.Engine().ProposeMembership(membership.Change{Kind: membership.AddLearner, Node: 2}); err != nil {
+		t.Fatal(err)
+	}
+	var whole replica.Checkpoint
+	for whole.Applied == 0 {
+		out := s.drain()
+		whole = out.Checkpoint
+		if out.Write.Seq != 0 {
+			s.Persisted(out.Write.Seq)
+		}
+	}
+	then, err := membership.Decode(whole.Members)
+	if now := s.Engine().Members(); err != nil || then.IsLearner(2) || !now.IsLearner(2) {
+		t.Errorf("as of %d: %v, now %v; %v", whole.Applied, then, now, err)
+	}
+}
+
 // TestACheckpointSaysWhoCountsAtItsIndex: once the log is dropped, nothing else would.
 func TestACheckpointSaysWhoCountsAtItsIndex(t *testing.T) {
 	s := newSingle(t, 4)
@@ -321,6 +350,7 @@ func (s *script) Ready() raft.Ready {
 }
 func (s *script) Applied(raft.Index) {}
 func (s *script) Persisted(uint64)   {}
+func (s *script) Membership() []byte { return nil }
 
 func entries(first, count int, term raft.Term) []raft.Entry {
 	list := make([]raft.Entry, count)

@@ -9,32 +9,19 @@ import (
 	"github.com/quorate/quorate/replica"
 )
 
-// keeping is a checkpoint on its way to the disk, beside the writes: it is begun once those of its step and of all before are durable, and becomes durable as a
-// whole, mostly a little later and now and then much later.
+// keeping is a checkpoint on its way to the disk, beside the writes: it becomes durable as a whole, mostly a little later and now and then much later.
 type keeping struct {
 	lane.GroupCheckpoint
-	after uint64 // so many writes must be durable
-	sum   uint64 // when it was handed over
-	begun bool
+	sum uint64 // when it was handed over
 }
 
 // keep takes the checkpoints of a step.
 func (d *disk) keep(checkpoints []lane.GroupCheckpoint) {
 	for i := range checkpoints {
-		k := &keeping{GroupCheckpoint: checkpoints[i], after: d.handed, sum: sumOfCheckpoint(&checkpoints[i].Checkpoint)}
+		k := &keeping{GroupCheckpoint: checkpoints[i], sum: sumOfCheckpoint(&checkpoints[i].Checkpoint)}
 		d.keeping = append(d.keeping, k)
 		d.h.w.judge.versions.onState(d.h, k.Group, k.Checkpoint.State)
 		d.h.w.trace.note(d.h.w.now, "keeps", d.h.id, 0, &k.GroupCheckpoint, k.sum)
-	}
-	d.beginKeeping()
-}
-
-func (d *disk) beginKeeping() {
-	for _, k := range d.keeping {
-		if k.begun || k.after > d.written {
-			continue
-		}
-		k.begun = true
 		took := d.latency + time.Duration(d.rng.Int64N(int64(4*d.latency)))
 		if d.rng.IntN(8) == 0 {
 			took *= 100
@@ -72,10 +59,10 @@ func (d *disk) makeKept(k *keeping) bool {
 	return d.of(k.Group).keep(&k.Checkpoint)
 }
 
-// loseKeeping is what a crash does: of those that were begun, any may have made it.
+// loseKeeping is what a crash does: any may have made it.
 func (d *disk) loseKeeping() {
 	for _, k := range d.keeping {
-		if k.begun && d.rng.IntN(2) == 0 {
+		if d.rng.IntN(2) == 0 {
 			d.makeKept(k)
 		}
 	}

@@ -26,8 +26,6 @@ type disk struct {
 	spare   []lane.GroupWrite              // the room of the next pending
 	sums    []uint64                       // of syncing and pending, taken when they were handed over
 	keeping []*keeping                     // checkpoints (checkpoint.go)
-	handed  uint64                         // writes, in this life
-	written uint64                         // of them, those that are durable
 	latency time.Duration                  // of an ordinary sync
 	slow    time.Duration                  // until then each sync takes a hundred times as long
 	stalled time.Duration                  // until then no sync ends
@@ -122,7 +120,6 @@ func (d *disk) restore(id lane.GroupID) (raft.State, lane.Reader, error) {
 func (d *disk) write(writes []lane.GroupWrite) {
 	for i := range writes {
 		d.pending = append(d.pending, writes[i])
-		d.handed++
 		d.sums = append(d.sums, sumOf(&writes[i].Write))
 		d.h.w.judge.versions.onWrite(d.h, &writes[i])
 		d.h.w.trace.note(d.h.w.now, "writes", d.h.id, 0, &writes[i], d.sums[len(d.sums)-1])
@@ -175,7 +172,6 @@ func (d *disk) finish() {
 	if d.h.crashPoint("after the messages of a sync") {
 		return
 	}
-	d.beginKeeping()
 	d.h.poke()
 	clear(writes)
 	d.spare = writes[:0]
@@ -192,7 +188,6 @@ func (d *disk) makeDurable(count int) {
 		d.of(w.Group).apply(d.lie(w.Group, &w.Write))
 	}
 	d.sums = append(d.sums[:0], d.sums[len(d.syncing):]...)
-	d.written += uint64(count)
 }
 
 // lie is what the disk really keeps of a write: all of it, unless a fault is planted.
@@ -224,7 +219,6 @@ func (d *disk) crash() {
 	}
 	d.loseKeeping()
 	d.syncing, d.pending, d.sums = nil, nil, nil
-	d.handed, d.written = 0, 0
 	clear(d.views)
 	for _, s := range d.groups {
 		if s.staged != nil && s.staged.len() > 0 {
@@ -329,7 +323,7 @@ func (s *stored) stage(w *replica.Write) {
 func (s *stored) shown() []replica.KV {
 	if s.disk.h.w.faults.EagerReaders {
 		for _, k := range s.disk.keeping {
-			if k.Group == s.group && k.begun && k.Checkpoint.Applied > s.applied {
+			if k.Group == s.group && k.Checkpoint.Applied > s.applied {
 				return k.Checkpoint.State
 			}
 		}

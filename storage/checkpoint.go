@@ -47,8 +47,11 @@ func (s *Store) Checkpoint(c *Checkpoint) (done bool, err error) {
 		return s.commitCheckpoint(c)
 	}
 	f, err := s.beginFiles(c)
-	if err != nil || f == nil {
-		return false, err
+	if err != nil {
+		return false, s.fuse.blow("checkpoint", err)
+	}
+	if f == nil {
+		return false, nil
 	}
 	err = s.fuse.run(func() error { return f.write(s, c) })
 	if err == nil {
@@ -73,7 +76,7 @@ func (s *Store) commitCheckpoint(c *Checkpoint) (done bool, err error) {
 		done = !g.overtaken(c)
 		return done
 	})
-	return done, err
+	return done && err == nil, err
 }
 
 // files are sorted files that become a part of the store together, or never.
@@ -209,29 +212,45 @@ func parts(state []KV, places []position, least int) [][]position {
 	return cut
 }
 
-// ingest makes the files a part of the store. It has the turn until that is durable, so that no installation comes between: later commits wait for it, as they would
-// inside Pebble; those that were handed over before go on.
+// ingest makes the files a part of the store. Until that is durable no installation and no retirement of the group comes between; other commits go on.
 func (s *Store) ingest(f *files, c *Checkpoint) (done bool, err error) {
-	if err := s.takeTurn(); err != nil {
+	g, err := s.beginIngest(f, c)
+	if err != nil || g == nil {
 		return false, err
-	}
-	defer s.endTurn()
-	defer s.unlessBroken()
-	g := s.groups[c.Group]
-	if g.overtaken(c) || g.slot != f.slot {
-		for _, path := range f.paths {
-			_ = s.fs.Remove(path) // else the next Open does
-		}
-		return false, nil
-	}
-	if c.Applied > g.last {
-		invariant.Fail("group %s: a checkpoint of %d, the log ends at %d", c.Group, c.Applied, g.last)
 	}
 	if err := s.fuse.run(func() error { return s.db.Ingest(context.Background(), f.paths) }); err != nil {
 		return false, err
 	}
+	if err := s.takeTurn(); err != nil {
+		return false, err
+	}
+	defer s.endTurn()
 	g.advance(c.Applied, c.Membership)
+	close(g.ingesting)
+	g.ingesting = nil
 	return true, nil
+}
+
+// beginIngest returns nil if the checkpoint is overtaken.
+func (s *Store) beginIngest(f *files, c *Checkpoint) (*group, error) {
+	if err := s.takeTurn(); err != nil {
+		return nil, err
+	}
+	defer s.endTurn()
+	defer s.unlessBroken()
+	g := s.groups[c.Group]
+	if g.overtaken(c) {
+		for _, path := range f.paths {
+			_ = s.fs.Remove(path) // else the next Open does
+		}
+		return nil, nil
+	}
+	invariant.Holds(g.slot == f.slot, "group %s: a checkpoint of %d for slot %d, the state of %d is in slot %d", c.Group, c.Applied, f.slot, g.asOf.applied, g.slot)
+	if c.Applied > g.last {
+		invariant.Fail("group %s: a checkpoint of %d, the log ends at %d", c.Group, c.Applied, g.last)
+	}
+	g.ingesting = make(chan struct{})
+	return g, nil
 }
 
 // tableOptions are those of the files that Pebble itself would write.

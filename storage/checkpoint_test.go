@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -188,6 +189,94 @@ func TestAFileSystemWithoutHardLinks(t *testing.T) {
 		mustClose(t, s)
 		noUnfinished(t, crashed)
 	}
+}
+
+// TestAReplicaIsRetiredWhileItsCheckpointIsWritten: between the files and their part in the store.
+func TestAReplicaIsRetiredWhileItsCheckpointIsWritten(t *testing.T) {
+	disk := vfs.NewMem()
+	var s *storage.Store
+	var once sync.Once
+	var armed atomic.Bool
+	fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if armed.Load() && strings.Contains(op.Path, "checkpoint-") && isSync(op) {
+			once.Do(func() { mustCommit(t, s, storage.GroupUpdate{Group: "g", Retire: true}) })
+		}
+		return nil
+	}))
+	s = mustOpen(t, fs)
+	mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9), State: []storage.KV{kv("k", "old")}, Applied: 1})
+	armed.Store(true)
+	done, err := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("k", large)}})
+	if done || err != nil {
+		t.Errorf("done %v, %v", done, err)
+	}
+	mustClose(t, s)
+	noUnfinished(t, disk)
+	s = mustOpen(t, disk)
+	if _, err := s.Load("g"); !errors.Is(err, storage.ErrRetired) {
+		t.Errorf("got %v", err)
+	}
+	mustClose(t, s)
+}
+
+// TestWhileACheckpointIsTakenIn commits go on, and only what would replace or end the state that it is a part of waits.
+func TestWhileACheckpointIsTakenIn(t *testing.T) {
+	linking, release := make(chan struct{}), make(chan struct{})
+	var armed atomic.Bool
+	var once sync.Once
+	disk := vfs.NewMem()
+	s := mustOpen(t, errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if armed.Load() && op.Kind == errorfs.OpLink {
+			once.Do(func() { close(linking); <-release })
+		}
+		return nil
+	})))
+	mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9)}, storage.GroupUpdate{Group: "h", Entries: entries(1, 1, 9)})
+	armed.Store(true)
+	kept := make(chan struct{})
+	go func() {
+		mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("k", large)}})
+		close(kept)
+	}()
+	<-linking
+	for i := 10; i < 20; i++ {
+		mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, index(i), index(i))}, storage.GroupUpdate{Group: "h", Entries: entries(1, index(i), index(i))})
+	}
+	mustCommit(t, s, storage.GroupUpdate{Group: "g", StageAnew: true, Stage: []storage.KV{kv("k", "snapshot")}})
+	installed := make(chan struct{})
+	go func() {
+		mustCommit(t, s, storage.GroupUpdate{Group: "g", Install: true, Applied: 30, Compact: raft.EntryID{Index: 30, Term: 2}})
+		close(installed)
+	}()
+	select {
+	case <-installed:
+		t.Error("a snapshot is installed under a checkpoint that is being taken in")
+	case <-time.After(20 * time.Millisecond): // can only make the test pass where it should fail
+	}
+	close(release)
+	<-kept
+	<-installed
+	for range 2 {
+		wantKeys(t, s, "g", "k=snapshot")
+		wantState(t, s, "g", raft.State{Applied: 30, Compacted: raft.EntryID{Index: 30, Term: 2}})
+		mustClose(t, s)
+		s = mustOpen(t, disk)
+	}
+	mustClose(t, s)
+}
+
+// TestASnapshotOfTheEntryOfTheCheckpoint brings its own record of which entry the state is.
+func TestASnapshotOfTheEntryOfTheCheckpoint(t *testing.T) {
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9), State: []storage.KV{kv("k", "old")}, Applied: 5, Membership: []byte{7}})
+	mustCommit(t, s, storage.GroupUpdate{Group: "g", StageAnew: true, Stage: []storage.KV{kv("k", "snapshot")}})
+	mustCommit(t, s, storage.GroupUpdate{Group: "g", Install: true, Applied: 5, Compact: raft.EntryID{Index: 5, Term: 1}})
+	mustClose(t, s)
+	s = mustOpen(t, fs)
+	wantKeys(t, s, "g", "k=snapshot")
+	wantState(t, s, "g", raft.State{Applied: 5, Compacted: raft.EntryID{Index: 5, Term: 1}, Membership: []byte{7}})
+	mustClose(t, s)
 }
 
 // Every write, sync, link and creation of a file while a checkpoint is written beside commits is a place to crash. What is found after it is the old state or the

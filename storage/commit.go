@@ -52,6 +52,7 @@ type group struct {
 	staged    bool          // the other slot may hold something
 	live      *atomic.Int32 // slot, as readers see it: changed once an installation is durable
 	retired   bool
+	ingesting chan struct{} // closed when the checkpoint that Pebble is taking in is durable; nil: there is none
 }
 
 // What a batch keeps of its buffer between two commits: a step's usual output fits; a large checkpoint gives its memory back.
@@ -77,7 +78,7 @@ func (s *Store) Commit(updates []GroupUpdate) error {
 // commit leaves out an update whose group is not wanted any more when it has the turn.
 func (s *Store) commit(updates []GroupUpdate, wanted func(*group) bool) error {
 	began := time.Now()
-	if err := s.takeTurn(); err != nil {
+	if err := s.takeTurnFor(updates); err != nil {
 		return err
 	}
 	c, err := s.prepare(updates, wanted)
@@ -91,8 +92,8 @@ func (s *Store) commit(updates []GroupUpdate, wanted func(*group) bool) error {
 	}
 	bytes := c.batch.Len() // before Pebble keeps a large batch for itself
 	if c.batch.Empty() {
-		s.free = append(s.free, c)
 		s.endTurn()
+		s.keepFree(c)
 		return nil
 	}
 	go s.write(c)
@@ -123,6 +124,35 @@ func (s *Store) takeTurn() error {
 }
 
 func (s *Store) endTurn() { <-s.turn }
+
+// takeTurnFor also waits for a checkpoint that is being taken in where an update replaces or ends what it is a part of.
+func (s *Store) takeTurnFor(updates []GroupUpdate) error {
+	for {
+		if err := s.takeTurn(); err != nil {
+			return err
+		}
+		ingesting := s.ingestingUnder(updates)
+		if ingesting == nil {
+			return nil
+		}
+		s.endTurn()
+		select {
+		case <-ingesting:
+		case <-s.fuse.blown:
+			return s.fuse.err()
+		}
+	}
+}
+
+func (s *Store) ingestingUnder(updates []GroupUpdate) chan struct{} {
+	for i := range updates {
+		u := &updates[i]
+		if g := s.groups[u.Group]; g != nil && g.ingesting != nil && (u.Install || u.Retire) {
+			return g.ingesting
+		}
+	}
+	return nil
+}
 
 // unlessBroken is deferred where an invariant may break in a turn: what is known of a group is half changed then, and its turn may never end, so that nobody may write,
 // or wait for a turn, any more.
@@ -202,6 +232,8 @@ func bytesOf(updates []GroupUpdate) int {
 }
 
 func (s *Store) takeFree(bytes int) *inFlight {
+	s.freeing.Lock()
+	defer s.freeing.Unlock()
 	if n := len(s.free); n > 0 && s.free[n-1].room >= bytes {
 		c := s.free[n-1]
 		s.free = s.free[:n-1]
@@ -218,12 +250,14 @@ func (s *Store) reuse(c *inFlight) error {
 	}
 	c.batch.Reset()
 	c.flips = c.flips[:0]
-	if err := s.takeTurn(); err != nil {
-		return nil // the disk failed after this commit was durable
-	}
-	s.free = append(s.free, c)
-	s.endTurn()
+	s.keepFree(c)
 	return nil
+}
+
+func (s *Store) keepFree(c *inFlight) {
+	s.freeing.Lock()
+	defer s.freeing.Unlock()
+	s.free = append(s.free, c)
 }
 
 // fill writes the update into the batch. Later operations of a batch win over earlier ones, so the order here matters.

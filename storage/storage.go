@@ -54,10 +54,12 @@ type Store struct {
 	// held while a batch is filled and given to Pebble, not while its sync is awaited, so that commits share syncs.
 	turn   chan struct{}
 	groups map[string]*group // what Commit needs to know of each
-	free   []*inFlight       // used batches with their buffers
 	key    []byte            // scratch, as are the next two
 	end    []byte
 	value  []byte
+
+	freeing sync.Mutex  // guards free, and is held for moments only: a durable commit doesn't wait for another's turn
+	free    []*inFlight // used batches with their buffers
 
 	files  atomic.Uint64         // of checkpoints that were begun …
 	tables sstable.WriterOptions // … and how they are written
