@@ -112,31 +112,58 @@ func TestAnOvertakenCheckpointIsDropped(t *testing.T) {
 	}
 }
 
-// TestASnapshotIsInstalledWhileACheckpointIsWritten: it happens between the file and its part in the store.
-func TestASnapshotIsInstalledWhileACheckpointIsWritten(t *testing.T) {
-	disk := vfs.NewMem()
-	var s *storage.Store
-	var once sync.Once
-	var armed atomic.Bool
-	fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if armed.Load() && strings.Contains(op.Path, "checkpoint-") && isSync(op) {
-			once.Do(func() {
-				mustCommit(t, s, storage.GroupUpdate{Group: "g", StageAnew: true, Stage: []storage.KV{kv("k", "snapshot")}})
-				mustCommit(t, s, storage.GroupUpdate{Group: "g", Install: true, Applied: 20, Compact: raft.EntryID{Index: 20, Term: 2}})
-			})
-		}
-		return nil
-	}))
-	s = mustOpen(t, fs)
-	mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9), State: []storage.KV{kv("k", "old")}, Applied: 1})
-	armed.Store(true)
-	done, err := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("k", large)}})
-	if done || err != nil {
-		t.Errorf("done %v, %v", done, err)
+// TestTheStateIsReplacedOrEndedWhileACheckpointIsWritten: between its files and their part in the store.
+func TestTheStateIsReplacedOrEndedWhileACheckpointIsWritten(t *testing.T) {
+	for name, between := range map[string]struct {
+		commits []storage.GroupUpdate
+		check   func(*storage.Store)
+	}{
+		"a snapshot is installed": {
+			[]storage.GroupUpdate{
+				{Group: "g", StageAnew: true, Stage: []storage.KV{kv("k", "snapshot")}},
+				{Group: "g", Install: true, Applied: 20, Compact: raft.EntryID{Index: 20, Term: 2}},
+			},
+			func(s *storage.Store) { wantKeys(t, s, "g", "k=snapshot") },
+		},
+		"the replica is retired": {
+			[]storage.GroupUpdate{{Group: "g", Retire: true}},
+			func(s *storage.Store) {
+				if _, err := s.Load("g"); !errors.Is(err, storage.ErrRetired) {
+					t.Errorf("got %v", err)
+				}
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := vfs.NewMem()
+			var s *storage.Store
+			var once sync.Once
+			var armed atomic.Bool
+			s = mustOpen(t, errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if armed.Load() && strings.Contains(op.Path, "checkpoint-") && isSync(op) {
+					once.Do(func() {
+						for _, u := range between.commits {
+							mustCommit(t, s, u)
+						}
+					})
+				}
+				return nil
+			})))
+			mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9), State: []storage.KV{kv("k", "old")}, Applied: 1})
+			armed.Store(true)
+			done, err := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("k", large)}})
+			if done || err != nil {
+				t.Errorf("done %v, %v", done, err)
+			}
+			for range 2 {
+				between.check(s)
+				mustClose(t, s)
+				noUnfinished(t, disk)
+				s = mustOpen(t, disk)
+			}
+			mustClose(t, s)
+		})
 	}
-	wantKeys(t, s, "g", "k=snapshot")
-	mustClose(t, s)
-	noUnfinished(t, disk)
 }
 
 // TestRecordsThatOnlyGrowAreWrittenOnce: a bank's journal is the most of what it stores. What is changed again and again beside it is little, and alone is compacted.
@@ -189,34 +216,6 @@ func TestAFileSystemWithoutHardLinks(t *testing.T) {
 		mustClose(t, s)
 		noUnfinished(t, crashed)
 	}
-}
-
-// TestAReplicaIsRetiredWhileItsCheckpointIsWritten: between the files and their part in the store.
-func TestAReplicaIsRetiredWhileItsCheckpointIsWritten(t *testing.T) {
-	disk := vfs.NewMem()
-	var s *storage.Store
-	var once sync.Once
-	var armed atomic.Bool
-	fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if armed.Load() && strings.Contains(op.Path, "checkpoint-") && isSync(op) {
-			once.Do(func() { mustCommit(t, s, storage.GroupUpdate{Group: "g", Retire: true}) })
-		}
-		return nil
-	}))
-	s = mustOpen(t, fs)
-	mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9), State: []storage.KV{kv("k", "old")}, Applied: 1})
-	armed.Store(true)
-	done, err := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("k", large)}})
-	if done || err != nil {
-		t.Errorf("done %v, %v", done, err)
-	}
-	mustClose(t, s)
-	noUnfinished(t, disk)
-	s = mustOpen(t, disk)
-	if _, err := s.Load("g"); !errors.Is(err, storage.ErrRetired) {
-		t.Errorf("got %v", err)
-	}
-	mustClose(t, s)
 }
 
 // TestWhileACheckpointIsTakenIn commits go on, and only what would replace or end the state that it is a part of waits.
