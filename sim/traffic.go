@@ -187,7 +187,13 @@ func (t *traffic) submitAt(h *host, content *transfer.Transfer, tries int, next 
 			next()
 			return
 		}
-		t.w.after(t.think(), func() { t.submit(t.again(content), tries-1, next) })
+		t.w.after(t.think(), func() {
+			if t.ended { // a hold that begins now may outlast the time that the world has to settle in
+				next()
+				return
+			}
+			t.submit(t.again(content), tries-1, next)
+		})
 	})
 }
 
