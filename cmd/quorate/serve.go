@@ -38,7 +38,7 @@ seconds; a second one ends the process at once.`,
   quorate server --config node1.yaml --listen grpc=0.0.0.0:7001 --log-format json
   kill -HUP PID     # read the certificate files again; they are also read when they change`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.ErrOrStderr()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.ErrOrStderr()) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.config, "config", "", "this node's configuration file")
@@ -60,8 +60,9 @@ type serverOptions struct {
 	profile   string
 }
 
-func (o *serverOptions) run(stderr io.Writer) error {
-	signals := make(chan os.Signal, 2)
+// run ends when the context does: a signal that comes while the server is starting is not lost.
+func (o *serverOptions) run(ctx context.Context, stderr io.Writer) error {
+	signals := make(chan os.Signal, 2) // the second one matters
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	logger, err := newLogger(stderr, o.logFormat, o.logLevel)
@@ -89,7 +90,7 @@ func (o *serverOptions) run(stderr io.Writer) error {
 		doors.close()
 		return err
 	}
-	err = serve(config, doors, keys, logger, signals)
+	err = serve(ctx, config, doors, keys, logger, signals)
 	return errors.Join(err, stopProfile())
 }
 
@@ -154,8 +155,8 @@ func (d doors) close() {
 	}
 }
 
-// serve runs the node until a signal comes or it fails.
-func serve(config node.Config, d doors, keys *pki.Keys, logger *slog.Logger, signals <-chan os.Signal) error {
+// serve runs the node until the context ends, which a signal does, or it fails.
+func serve(ctx context.Context, config node.Config, d doors, keys *pki.Keys, logger *slog.Logger, signals <-chan os.Signal) error {
 	log := logger.With("component", "server", "node_id", config.Node)
 	log.Info("starting", "version", buildVersion(), "cluster_id", config.Cluster, "data_dir", config.DataDir,
 		"peer", d.peer.Addr().String(), "grpc", d.grpc.Addr().String(), "http", d.http.Addr().String(), "tls", keys != nil)
@@ -185,8 +186,9 @@ func serve(config node.Config, d doors, keys *pki.Keys, logger *slog.Logger, sig
 			if keys != nil {
 				_, _ = keys.Reload() // and says so in the log
 			}
-		case s := <-signals:
-			log.Info("stopping", "signal", s.String())
+		case <-ctx.Done():
+			log.Info("stopping", "cause", context.Cause(ctx))
+			takeFirst(signals)
 			return stopServing(n, server, log, signals)
 		case <-n.Failed(): // its memory or disk can't be trusted: nothing is put in order any more
 			return nodeFailed(n.Err())
@@ -216,7 +218,15 @@ func nodeFailed(err error) error {
 	return fmt.Errorf("the node has failed: %v", err)
 }
 
-// stopServing lets requests finish, then ends the node.
+// takeFirst takes the signal that has ended the context. If it came before anybody listened here, there is none to take.
+func takeFirst(signals <-chan os.Signal) {
+	select {
+	case <-signals:
+	case <-time.After(100 * time.Millisecond):
+	}
+}
+
+// stopServing lets requests finish, then ends the node. A second signal ends the process.
 func stopServing(n *node.Node, server *api.Server, log *slog.Logger, signals <-chan os.Signal) error {
 	done := make(chan struct{})
 	defer close(done)

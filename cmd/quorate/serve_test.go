@@ -1,8 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/quorate/quorate/api"
@@ -28,6 +33,32 @@ func TestTheExitCodeSaysWhetherANodeEndedByWhatCantBe(t *testing.T) {
 	} {
 		if got := exitCode(t.Context(), &ranError{nodeFailed(c.err)}); got != c.want {
 			t.Errorf("%s: exit code %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+// TestASignalDuringTheStartIsNotLost: the server starts, has it in its log that it is asked to stop, and stops.
+func TestASignalDuringTheStartIsNotLost(t *testing.T) {
+	dir := t.TempDir()
+	if code := runMain([]string{"config", "init", "--dir", dir}, io.Discard, io.Discard); code != 0 {
+		t.Fatalf("config init: exit code %d", code)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "node*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rewritePorts(files); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("terminated signal received"))
+	var log bytes.Buffer
+	if err := (&serverOptions{config: files[0], logFormat: "text", logLevel: "info"}).run(ctx, &log); err != nil {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+	for _, line := range []string{`msg=stopping component=server node_id=1 cause="terminated signal received"`, "msg=stopped"} {
+		if !strings.Contains(log.String(), line) {
+			t.Errorf("the log doesn't say %s:\n%s", line, log.String())
 		}
 	}
 }

@@ -10,15 +10,20 @@ import (
 
 const promiseProcess = "a server ends only when it is killed or asked to"
 
-// judgeExit says what is wrong with the end of a process; empty: nothing.
-func judgeExit(err error, expected string) string {
+// judgeExit says what is wrong with the end of a process; empty: nothing. One that hasn't said a word yet may not have begun to listen to signals: SIGTERM ends it, and
+// nothing is lost.
+func judgeExit(err error, expected string, silent bool) string {
 	var exit *exec.ExitError
-	killed := false
+	var by syscall.Signal
 	if errors.As(err, &exit) {
-		status, is := exit.Sys().(syscall.WaitStatus)
-		killed = is && status.Signaled() && status.Signal() == syscall.SIGKILL
+		if status, is := exit.Sys().(syscall.WaitStatus); is && status.Signaled() {
+			by = status.Signal()
+		}
 	}
+	killed := by == syscall.SIGKILL
 	switch {
+	case expected == endAsked && silent && by == syscall.SIGTERM:
+		return ""
 	case expected == endKilled && (killed || err == nil): // it may have been about to stop
 		return ""
 	case expected == endAsked && err == nil:

@@ -237,18 +237,23 @@ func exitOf(t *testing.T, script string) error {
 func TestAProcessThatEndsByItselfIsFound(t *testing.T) {
 	for _, row := range []struct {
 		script, expected string
+		silent           bool
 		fine             bool
 	}{
-		{"kill -9 $$", endKilled, true},
-		{"exit 0", endAsked, true},
-		{"exit 0", "", false},
-		{"exit 1", "", false},
-		{"exit 9", endAsked, false},
-		{"exit 9", endKilled, false}, // a broken invariant just before the end
-		{"kill -9 $$", "", false},    // by somebody else: the kernel, for want of memory
-		{"kill -9 $$", endAsked, false},
+		{"kill -15 $$", endAsked, true, true}, // it hadn't begun
+		{"kill -15 $$", endAsked, false, false},
+		{"kill -15 $$", "", true, false},
+		{"kill -9 $$", endAsked, true, false},
+		{"kill -9 $$", endKilled, false, true},
+		{"exit 0", endAsked, false, true},
+		{"exit 0", "", false, false},
+		{"exit 1", "", false, false},
+		{"exit 9", endAsked, false, false},
+		{"exit 9", endKilled, false, false}, // a broken invariant just before the end
+		{"kill -9 $$", "", false, false},    // by somebody else: the kernel, for want of memory
+		{"kill -9 $$", endAsked, false, false},
 	} {
-		if verdict := judgeExit(exitOf(t, row.script), row.expected); (verdict == "") != row.fine {
+		if verdict := judgeExit(exitOf(t, row.script), row.expected, row.silent); (verdict == "") != row.fine {
 			t.Errorf("%q, expected to be %q: got %q", row.script, row.expected, verdict)
 		}
 	}

@@ -67,8 +67,10 @@ func (s *server) start() error {
 func (s *server) watch(cmd *exec.Cmd, words io.Reader, log *os.File, gone chan<- struct{}) {
 	lines := bufio.NewScanner(words)
 	lines.Buffer(nil, 1<<20)
+	silent := true
 	for lines.Scan() {
 		line := lines.Text()
+		silent = false
 		fmt.Fprintln(log, line)
 		s.remember(line)
 		if why := alarming(line); why != "" {
@@ -82,7 +84,7 @@ func (s *server) watch(cmd *exec.Cmd, words io.Reader, log *os.File, gone chan<-
 	expected := s.expected
 	s.cmd, s.exit = nil, err
 	s.mu.Unlock()
-	if verdict := judgeExit(err, expected); verdict != "" {
+	if verdict := judgeExit(err, expected, silent); verdict != "" {
 		s.j.fail(promiseProcess, "node %d: %s\n%s", s.id, verdict, strings.Join(s.lastWords(), "\n"))
 	}
 	close(gone)
