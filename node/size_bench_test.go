@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -158,9 +159,18 @@ func (c *cluster) mustPayAs(rng *rand.Rand, accounts, transfers int, newID func(
 	}
 	ctx, cancel := context.WithTimeout(c.t.Context(), sizePatience)
 	defer cancel()
-	for _, a := range c.nodes[0].Do(ctx, asks...) {
-		if a.Err != nil || a.Transfer.State != transfer.Committed {
-			c.t.Fatalf("%v %+v", a.Err, a.Transfer)
+	for len(asks) > 0 {
+		var busy []lane.Ask
+		for i, a := range c.nodes[0].Do(ctx, asks...) {
+			switch {
+			case errors.Is(a.Err, transfer.ErrBusy):
+				busy = append(busy, asks[i])
+			case a.Err != nil || a.Transfer.State != transfer.Committed:
+				c.t.Fatalf("%v %+v", a.Err, a.Transfer)
+			}
+		}
+		if asks = busy; len(asks) > 0 {
+			time.Sleep(5 * time.Millisecond) // as a client would
 		}
 	}
 	return id
