@@ -11,10 +11,9 @@ import (
 
 // disk syncs what the steps wrote, in their order, one commit for everything that has gathered since the last. Checkpoints go their own way.
 type disk struct {
-	mu      sync.Mutex // guards pending, closed and killed
+	mu      sync.Mutex // guards pending and closed
 	pending []lane.GroupWrite
 	closed  bool
-	killed  bool
 	wake    chan struct{}
 
 	keeping keeping
@@ -51,9 +50,6 @@ func poke(wake chan struct{}) {
 // kill makes run return without writing what is pending, as a crash would.
 func (d *disk) kill() {
 	d.keeping.kill()
-	d.mu.Lock()
-	d.killed = true
-	d.mu.Unlock()
 	poke(d.wake)
 }
 
@@ -70,10 +66,10 @@ func (d *disk) run() {
 	defer d.keeping.close()
 	for range d.wake {
 		d.mu.Lock()
-		writes, closed, killed := d.pending, d.closed, d.killed
+		writes, closed := d.pending, d.closed
 		d.pending = nil
 		d.mu.Unlock()
-		if killed || !d.keeping.admit(bytesOf(writes)) {
+		if !d.keeping.admit(bytesOf(writes)) {
 			return
 		}
 		if len(writes) > 0 {
