@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -247,19 +246,24 @@ const (
 
 // key begins a record; the value is appended to what it returns.
 func (w *kvWriter) key(prefix byte, name string) []byte {
-	if cap(w.chunk)-len(w.chunk) < chunkReserve {
-		w.size = min(max(chunkLeast, 2*w.size), chunkMost)
-		w.chunk = make([]byte, 0, w.size)
-	}
-	w.start = len(w.chunk)
+	w.begin()
 	w.chunk = append(append(w.chunk, prefix), name...)
 	w.value = len(w.chunk)
 	return w.chunk
 }
 
+func (w *kvWriter) begin() {
+	if cap(w.chunk)-len(w.chunk) < chunkReserve {
+		w.size = min(max(chunkLeast, 2*w.size), chunkMost)
+		w.chunk = make([]byte, 0, w.size)
+	}
+	w.start = len(w.chunk)
+}
+
 // lineKey begins the record of a statement's line, as the function of the same name has its key.
 func (w *kvWriter) lineKey(id transfer.AccountID, seq uint64) []byte {
-	w.chunk = binary.BigEndian.AppendUint64(append(w.key(keyLine, string(id)), 0), seq)
+	w.begin()
+	w.chunk = appendLineKey(w.chunk, id, seq)
 	w.value = len(w.chunk)
 	return w.chunk
 }
