@@ -10,8 +10,9 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// settleWithin is how long a world without faults may take until everything is decided and settled.
-const settleWithin = 20 * time.Second
+// settleWithin is how long a world without faults may take until everything is decided and settled. Where a chunk is a single record, a state of two thousand
+// takes a member that had been away some twenty seconds.
+const settleWithin = 60 * time.Second
 
 // unsettled says what keeps the world from being at rest; "" if nothing does.
 func (j *judge) unsettled() string {

@@ -54,6 +54,7 @@ func TestSeedsThatFailed(t *testing.T) {
 		0x2dc7be:  {why: "a leader whose directory was old let a member in that the cluster had heard was out: it had never been in"},
 		0x5ba245:  {why: "the judge took the late word of a leader that was paused for one that takes back what its successor had said"},
 		0x30db2:   {why: "the judge tried all orders of twenty reads at once, and never ended"},
+		0x55f15fb: {why: "a member that had been away was sent 2,200 records after the end, each in a message of its own", fickle: true},
 		0x42ca425: {why: "a client began a hold 13 s after the end, by a clock 10 s ahead of its leader's", fickle: true},
 	} {
 		faults := sim.DrawFaults(seed)
