@@ -1,13 +1,9 @@
 package storage
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -113,7 +109,7 @@ func (s *Store) beginFiles(c *Checkpoint) (*files, error) {
 
 // write writes the records in their order and syncs them. Errors of the disk don't come back (guardFS).
 func (f *files) write(s *Store, c *Checkpoint) error {
-	for i, places := range parts(c.State, inOrder(c.State), s.fileBytesMin/partsMost) {
+	for i, places := range parts(c.State, s.fileBytesMin/partsMost) {
 		f.paths = append(f.paths, s.fs.PathJoin(s.dir, fmt.Sprint(unfinishedPrefix, s.files.Add(1))))
 		w, err := f.begin(s)
 		if err != nil {
@@ -151,65 +147,6 @@ func (f *files) writePart(w *sstable.Writer, state []KV, places []position) (err
 		f.key = key[:f.from]
 	}
 	return err
-}
-
-// position is where a record of a checkpoint is, with the first bytes of its key: most are told apart by these.
-type position struct {
-	first uint64
-	at    int32
-}
-
-// inOrder lists the places of the last change of each key, by key.
-func inOrder(state []KV) []position {
-	places := make([]position, len(state))
-	for i := range places {
-		key := state[i].Key
-		if len(key) == 0 {
-			invariant.Fail("a machine's state has an empty key")
-		}
-		var first [8]byte
-		copy(first[:], key)
-		places[i] = position{binary.BigEndian.Uint64(first[:]), int32(i)}
-	}
-	slices.SortFunc(places, func(a, b position) int {
-		if a.first != b.first {
-			return cmp.Compare(a.first, b.first)
-		}
-		return cmp.Or(bytes.Compare(state[a.at].Key, state[b.at].Key), cmp.Compare(b.at, a.at))
-	})
-	return slices.CompactFunc(places, func(a, b position) bool {
-		return a.first == b.first && bytes.Equal(state[a.at].Key, state[b.at].Key)
-	})
-}
-
-// partsMost: a kind of record with more than so small a part of what makes a file worth its while gets one of its own.
-const partsMost = 4
-
-// parts cuts records that are in order into files, the first of which is for the as-of record, too, and may have nothing else.
-//
-// A machine begins the keys of each kind of record with a byte of their own, and some kinds only ever grow at one end. Such a kind in a file by itself lies beside all
-// that is stored: Pebble puts it where it stays, and never writes it again. Kinds of which there is little share files.
-func parts(state []KV, places []position, least int) [][]position {
-	cut := [][]position{places[:0]}
-	shared := true // the last one
-	for from := 0; from < len(places); {
-		to, size := from, 0
-		for kind := state[places[from].at].Key[0]; to < len(places) && state[places[to].at].Key[0] == kind; to++ {
-			kv := &state[places[to].at]
-			size += len(kv.Key) + len(kv.Value)
-		}
-		last := len(cut) - 1
-		switch {
-		case size > least:
-			cut, shared = append(cut, places[from:to]), false
-		case shared:
-			cut[last] = places[from-len(cut[last]) : to]
-		default:
-			cut, shared = append(cut, places[from:to]), true
-		}
-		from = to
-	}
-	return cut
 }
 
 // ingest makes the files a part of the store. Until that is durable no installation and no retirement of the group comes between; other commits go on.

@@ -89,3 +89,19 @@ func SealTerms(lines []string) []byte {
 	text, _ := io.ReadAll(f)
 	return text
 }
+
+// Parts are the records of a checkpoint, by file and in order.
+func Parts(state []KV, least int) [][]KV {
+	var files [][]KV
+	for _, places := range parts(state, least) {
+		file := []KV{}
+		for _, p := range places {
+			file = append(file, state[p.at])
+		}
+		files = append(files, file)
+	}
+	return files
+}
+
+// Order makes parts as a checkpoint does.
+func Order(state []KV) { parts(state, fileBytesMin/partsMost) }
