@@ -145,6 +145,7 @@ func (l *Lane) begin(g *group, state raft.State) error {
 		AppliedTerm:       appliedTerm,
 		LogBytes:          logBytes,
 		CheckpointBytes:   l.limits.CheckpointBytes,
+		CheckpointAhead:   l.limits.CheckpointAhead,
 		CheckpointEntries: checkpointLength,
 		CheckpointStep:    l.limits.CheckpointStep,
 		LogBytesMax:       uint64(l.limits.LogBytesMax),

@@ -34,8 +34,10 @@ type Limits struct {
 	InquiryMax       int           // holds per look
 	CheckpointBytes  int
 	CheckpointLength int           // entries
+	CheckpointAhead  int           // so many bytes count towards the first checkpoint at the start. Each node has its own, so that not all make theirs at the same time
 	CheckpointStep   int           // records of a checkpoint that are gathered in one step
 	CheckpointLagMax int           // bytes of log that the node writes while one checkpoint waits to become durable; then commits wait for it
+	CheckpointPause  int           // so many times as long as a part of a checkpoint took to write the next one waits, unless it falls behind. Zero: as fast as it goes
 	LogBytesMax      int           // applied entries that the log keeps for a member that lacks them; beyond, the member gets a snapshot. At least one checkpoint's worth stays
 	CatchupBytesMax  int           // the same while the member is being brought up to date: more, or a busy group would never be caught; and as much more as it has been sent
 	SnapshotChunk    int           // bytes of one chunk, about
@@ -82,6 +84,7 @@ func DefaultLimits() Limits {
 		CheckpointLength: 32768,
 		CheckpointStep:   1024,
 		CheckpointLagMax: 64 << 20,
+		CheckpointPause:  3,
 		LogBytesMax:      64 << 20,
 		CatchupBytesMax:  256 << 20,
 		SnapshotChunk:    256 << 10,

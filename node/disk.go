@@ -24,8 +24,8 @@ type disk struct {
 	failed    func(error)
 }
 
-func newDisk(store *storage.Store, checkpointLagMax int) *disk {
-	return &disk{store: store, wake: make(chan struct{}, 1), keeping: newKeeping(checkpointLagMax)}
+func newDisk(store *storage.Store, limits *lane.Limits) *disk {
+	return &disk{store: store, wake: make(chan struct{}, 1), keeping: newKeeping(limits.CheckpointLagMax, limits.CheckpointPause)}
 }
 
 // write queues what a step wants written. It never blocks: what can be pending is bounded by the bounds on proposals and appends in flight.

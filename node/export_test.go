@@ -1,6 +1,8 @@
 package node
 
 import (
+	"time"
+
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/storage"
 )
@@ -28,8 +30,8 @@ func (n *Node) SnapshotPause() int { return int(n.snapshots.pause) }
 type Keeping struct{ *disk }
 
 // NewKeeping makes one that tells what a node's loop would hear.
-func NewKeeping(store *storage.Store, lagMax int, persisted func([]lane.Event), failed func(error)) Keeping {
-	d := newDisk(store, lagMax)
+func NewKeeping(store *storage.Store, lagMax, pause int, persisted func([]lane.Event), failed func(error)) Keeping {
+	d := newDisk(store, &lane.Limits{CheckpointLagMax: lagMax, CheckpointPause: pause})
 	d.persisted, d.failed = persisted, failed
 	return Keeping{d}
 }
@@ -41,6 +43,12 @@ func (k Keeping) Kill()                         { k.kill() }
 
 // Admit is what a commit of so many bytes of log waits for.
 func (k Keeping) Admit(bytes int) bool { return k.keeping.admit(bytes) }
+
+// RestAfter is how long a checkpoint rests after a part that took so long.
+func (k Keeping) RestAfter(worked time.Duration) time.Duration { return k.keeping.restAfter(worked) }
+
+// CheckpointAhead is what a node's checkpoints are ahead of those of node 3.
+var CheckpointAhead = checkpointAhead
 
 // Run returns after Close or Kill, or at the first failure.
 func (k Keeping) Run() { k.keep() }

@@ -3,8 +3,10 @@ package node
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/storage"
 )
 
@@ -12,6 +14,7 @@ import (
 // wait: what the machines keep in memory until then, and the log that they need after a crash, are bounded by it.
 type keeping struct {
 	lagMax int // bytes of log that may be written while one checkpoint waits or is under way
+	pause  int // lane.Limits.CheckpointPause
 
 	mu      sync.Mutex // guards the rest but the channels
 	next    []waiting  // by age
@@ -30,8 +33,8 @@ type waiting struct {
 	written int
 }
 
-func newKeeping(lagMax int) keeping {
-	return keeping{lagMax: lagMax, wake: make(chan struct{}, 1), went: make(chan struct{}, 1)}
+func newKeeping(lagMax, pause int) keeping {
+	return keeping{lagMax: lagMax, pause: pause, wake: make(chan struct{}, 1), went: make(chan struct{}, 1)}
 }
 
 // add never blocks: of each group there is one checkpoint, and at most one more that a snapshot has overtaken.
@@ -131,7 +134,7 @@ func (d *disk) keep() {
 			if c == nil {
 				break
 			}
-			written, err := d.store.Checkpoint(checkpointOf(&c.GroupCheckpoint))
+			written, err := d.store.Checkpoint(checkpointOf(&c.GroupCheckpoint), d.keeping.rest)
 			if err != nil {
 				d.failed(err)
 				return
@@ -141,6 +144,34 @@ func (d *disk) keep() {
 			}
 		}
 	}
+}
+
+// rest lets others work after a part of a checkpoint. With little beside it, it is soon done all the same; under load transfers would wait for all of it.
+func (k *keeping) rest(worked time.Duration) {
+	if t := k.restAfter(worked); t > 0 {
+		time.Sleep(t)
+	}
+}
+
+// hurryPart: from so small a part of the lag at which commits wait, a checkpoint takes no rest.
+const hurryPart = 4
+
+// restLongest bounds one rest, after which a node that is to end is noticed.
+const restLongest = 20 * time.Millisecond
+
+func (k *keeping) restAfter(worked time.Duration) time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed || k.killed || k.lag() > k.lagMax/hurryPart {
+		return 0
+	}
+	return min(time.Duration(k.pause)*worked, restLongest)
+}
+
+// checkpointAhead spreads the members of a group over the time between two checkpoints: they apply the same entries, and the work of all of them at once would be felt.
+func checkpointAhead(node raft.NodeID, checkpointBytes int) int {
+	const members = 3 // in most groups
+	return checkpointBytes / members * int(node%members)
 }
 
 func checkpointOf(c *lane.GroupCheckpoint) *storage.Checkpoint {

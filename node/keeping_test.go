@@ -14,7 +14,9 @@ import (
 	"github.com/quorate/quorate/node"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
+	"github.com/quorate/quorate/sim/workload"
 	"github.com/quorate/quorate/storage"
+	"github.com/quorate/quorate/transfer"
 )
 
 // keeper has a store with the groups a, b and c, each with nine entries of log.
@@ -42,7 +44,7 @@ func newKeeper(t *testing.T, fs vfs.FS) *keeper {
 		}
 	}
 	k := &keeper{store: store}
-	k.Keeping = node.NewKeeping(store, 1000, func(e []lane.Event) { k.written = append(k.written, e...) }, func(err error) { k.failed = append(k.failed, err) })
+	k.Keeping = node.NewKeeping(store, 1000, 3, func(e []lane.Event) { k.written = append(k.written, e...) }, func(err error) { k.failed = append(k.failed, err) })
 	return k
 }
 
@@ -163,5 +165,72 @@ func TestACheckpointThatCannotBeWrittenEndsTheNode(t *testing.T) {
 	k.Admit(1) // nobody waits for what won't come
 	if len(k.written) != 0 || len(k.failed) != 1 || !errors.Is(k.failed[0], errDisk) || !errors.Is(k.failed[0], storage.ErrFatal) {
 		t.Errorf("written %v, failed %v", k.written, k.failed)
+	}
+}
+
+// TestACheckpointRestsBetweenItsParts three times as long as each took, or transfers would wait while it is written; but not while it falls behind, nor when the node is to end.
+func TestACheckpointRestsBetweenItsParts(t *testing.T) {
+	const ms = time.Millisecond
+	k := newKeeper(t, vfs.NewMem())
+	want := func(when string, worked, rest time.Duration) {
+		t.Helper()
+		if got := k.RestAfter(worked); got != rest {
+			t.Errorf("%s: a rest of %v after %v, want %v", when, got, worked, rest)
+		}
+	}
+	want("with nothing behind", ms, 3*ms)
+	want("after a part that took long", 100*ms, 20*ms)
+	k.Add(checkpoint("a", 5, 3))
+	k.Admit(250)
+	want("a quarter behind", ms, 3*ms)
+	k.Admit(1)
+	want("further behind", ms, 0)
+	k.Close()
+	k.Run()
+	k = newKeeper(t, vfs.NewMem())
+	k.Close()
+	want("at the end", ms, 0)
+	k = newKeeper(t, vfs.NewMem())
+	k.Kill()
+	want("of a killed node", ms, 0)
+}
+
+// TestMembersMakeTheirCheckpointsAtDifferentTimes: else all processors of a cluster are busy with them at once.
+func TestMembersMakeTheirCheckpointsAtDifferentTimes(t *testing.T) {
+	for id, want := range map[raft.NodeID]int{1: 300, 2: 600, 3: 0, 4: 300} {
+		if got := node.CheckpointAhead(id, 900); got != want {
+			t.Errorf("node %d is %d bytes ahead, want %d", id, got, want)
+		}
+	}
+}
+
+// TestTheSecondNodeMakesItsCheckpointFirst: of one group's members, which apply the same entries, it is two thirds ahead of the third.
+func TestTheSecondNodeMakesItsCheckpointFirst(t *testing.T) {
+	c := newCluster(t, 3, node.ConsensusQuorate)
+	c.limits = lane.DefaultLimits()
+	c.limits.CheckpointBytes = 600_000
+	for i := range c.configs {
+		c.start(i)
+	}
+	cfg := workload.Config{Seed: 1, Banks: []transfer.BankID{"A", "B", "C"}, AccountsPerBank: 10, Currency: "EUR", AmountMaxMinor: 5}
+	g := workload.New(cfg)
+	c.openPlaces(g.Places(1 << 40))
+	c.submitBatch(g, 2600) // some 118 bytes of log each: more than a third of a checkpoint's worth, and less than two thirds
+	for i, want := range []bool{false, true, false} {
+		c.stop(i)
+		store, err := storage.Open(c.configs[i].DataDir, storage.Identity{Cluster: "test", Node: raft.NodeID(i + 1)}, storage.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		state, err := store.Load("coordinator/0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := state.Applied > 0; got != want {
+			t.Errorf("node %d has made a checkpoint: %t, want %t", i+1, got, want)
+		}
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -75,6 +75,7 @@ func Start(cfg Config, opts Options) (*Node, error) {
 		opts.Limits.LogBytesMax = int(cfg.LogBytesMax)
 		opts.Limits.CatchupBytesMax = max(opts.Limits.CatchupBytesMax, opts.Limits.LogBytesMax)
 	}
+	opts.Limits.CheckpointAhead = checkpointAhead(raft.NodeID(cfg.Node), opts.Limits.CheckpointBytes)
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -174,7 +175,7 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 		return err
 	}
 	store := n.store
-	n.disk = newDisk(store, opts.Limits.CheckpointLagMax)
+	n.disk = newDisk(store, &opts.Limits)
 	n.disk.send = n.send
 	n.disk.persisted = func(events []lane.Event) { n.inbox.add(events...) }
 	n.disk.failed = n.fail

@@ -33,7 +33,7 @@ type point struct {
 
 // newCheckpoint is what a replica knows of the log that it finds.
 func newCheckpoint(cfg *Config) checkpoint {
-	c := checkpoint{durable: cfg.Applied, logged: cfg.LogBytes}
+	c := checkpoint{durable: cfg.Applied, logged: cfg.LogBytes, bytes: cfg.CheckpointAhead}
 	if cfg.AppliedTerm != 0 {
 		c.points = []point{{raft.EntryID{Index: cfg.Applied, Term: cfg.AppliedTerm}, cfg.LogBytes}}
 	}

@@ -64,12 +64,18 @@ func newSingle(t *testing.T, entriesPerCheckpoint int) *single {
 // newSingleIn gathers its checkpoints in parts of so many records.
 func newSingleIn(t *testing.T, entriesPerCheckpoint, step int) *single {
 	t.Helper()
+	return newSingleWith(t, replica.Config{CheckpointBytes: 1 << 30, CheckpointEntries: entriesPerCheckpoint, CheckpointStep: step})
+}
+
+func newSingleWith(t *testing.T, cfg replica.Config) *single {
+	t.Helper()
 	engine, err := raft.New(raft.Config{ID: 1, Voters: []raft.NodeID{1}, ElectionTicks: 10, HeartbeatTicks: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &single{T: t, machine: &diary{}}
-	s.Replica = replica.New(replica.Config{Engine: engine, Machine: s.machine, CheckpointBytes: 1 << 30, CheckpointEntries: entriesPerCheckpoint, CheckpointStep: step})
+	cfg.Engine, cfg.Machine = engine, s.machine
+	s.Replica = replica.New(cfg)
 	for range 40 { // until it has elected itself and its no-op is applied
 		engine.Tick()
 		s.persistAll()
@@ -176,6 +182,25 @@ func TestACheckpointIsWrittenWithItsIndexAndTheLogIsDroppedAfterIt(t *testing.T)
 	}
 	if first := s.Engine().Status().First; first <= 1 {
 		t.Errorf("the engine still keeps the log from %d", first)
+	}
+}
+
+// TestTheFirstCheckpointMayComeSooner, so that members that apply the same entries don't all make theirs at once; the next ones then come as far apart as ever.
+func TestTheFirstCheckpointMayComeSooner(t *testing.T) {
+	for ahead, want := range map[int][]raft.Index{0: {11, 21}, 60: {5, 15, 25}} { // entry 1 is the leader's own, and empty
+		s := newSingleWith(t, replica.Config{CheckpointBytes: 100, CheckpointEntries: 1 << 30, CheckpointAhead: ahead})
+		var at []raft.Index
+		for range 24 {
+			s.propose("ten bytes.")
+			for _, out := range s.persistAll() {
+				if c := out.Checkpoint.Applied; c != 0 {
+					at = append(at, c)
+				}
+			}
+		}
+		if !slices.Equal(at, want) {
+			t.Errorf("%d of 100 bytes ahead: checkpoints of %v, want %v", ahead, at, want)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
@@ -29,8 +30,10 @@ const unfinishedPrefix = "checkpoint-"
 // Checkpoint makes a checkpoint durable as a whole, beside commits, also of the same group. The log must be durable up to Applied. done is false if the checkpoint was
 // overtaken: a snapshot was installed since, or the replica retired. Of one group there may be one at a time.
 //
+// A large one is work for as long as a hundred milliseconds. rest is called between its parts with how long the last one took, and may sleep; nil: no rest.
+//
 // Errors are as Commit's.
-func (s *Store) Checkpoint(c *Checkpoint) (done bool, err error) {
+func (s *Store) Checkpoint(c *Checkpoint, rest func(worked time.Duration)) (done bool, err error) {
 	if err := s.enter(); err != nil {
 		return false, err
 	}
@@ -49,6 +52,7 @@ func (s *Store) Checkpoint(c *Checkpoint) (done bool, err error) {
 	if f == nil {
 		return false, nil
 	}
+	f.rest = rest
 	err = s.fuse.run(func() error { return f.write(s, c) })
 	if err == nil {
 		done, err = s.ingest(f, c)
@@ -82,6 +86,9 @@ type files struct {
 	slot  byte
 	key   []byte // scratch
 	from  int    // where a record's own key begins in it
+
+	rest   func(worked time.Duration)
+	rested time.Time // when the last rest ended
 }
 
 // beginFiles looks where the state is; nil: the checkpoint is overtaken already.
@@ -109,6 +116,7 @@ func (s *Store) beginFiles(c *Checkpoint) (*files, error) {
 
 // write writes the records in their order and syncs them. Errors of the disk don't come back (guardFS).
 func (f *files) write(s *Store, c *Checkpoint) error {
+	f.rested = time.Now()
 	for i, places := range parts(c.State, s.fileBytesMin/partsMost) {
 		f.paths = append(f.paths, s.fs.PathJoin(s.dir, fmt.Sprint(unfinishedPrefix, s.files.Add(1))))
 		w, err := f.begin(s)
@@ -137,6 +145,9 @@ func (f *files) begin(s *Store) (*sstable.Writer, error) {
 
 func (f *files) writePart(w *sstable.Writer, state []KV, places []position) (err error) {
 	for i := 0; i < len(places) && err == nil; i++ {
+		if i%restEvery == 0 {
+			f.pause()
+		}
 		kv := &state[places[i].at]
 		key := append(f.key[:f.from], kv.Key...)
 		if kv.Value == nil {
@@ -147,6 +158,16 @@ func (f *files) writePart(w *sstable.Writer, state []KV, places []position) (err
 		f.key = key[:f.from]
 	}
 	return err
+}
+
+// restEvery is how many records are written between two rests: a fraction of a millisecond's work.
+const restEvery = 1 << 8
+
+func (f *files) pause() {
+	if f.rest != nil {
+		f.rest(time.Since(f.rested))
+		f.rested = time.Now()
+	}
 }
 
 // ingest makes the files a part of the store. Until that is durable no installation and no retirement of the group comes between; other commits go on.

@@ -27,7 +27,7 @@ var large = strings.Repeat("x", 300<<10)
 
 func mustKeep(t *testing.T, s *storage.Store, c storage.Checkpoint) {
 	t.Helper()
-	if done, err := s.Checkpoint(&c); err != nil || !done {
+	if done, err := s.Checkpoint(&c, nil); err != nil || !done {
 		t.Fatalf("checkpoint of %d: done %v, %v", c.Applied, done, err)
 	}
 }
@@ -77,6 +77,28 @@ func TestACheckpointIsAFileOfItsOwnOrInTheLog(t *testing.T) {
 	}
 }
 
+// TestALargeCheckpointIsWrittenWithRests: each part of some hundred records is followed by one. A small one is over before.
+func TestALargeCheckpointIsWrittenWithRests(t *testing.T) {
+	for records, want := range map[int]int{3: 0, 2000: 8} {
+		s := mustOpen(t, vfs.NewMem())
+		mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9)})
+		c := storage.Checkpoint{Group: "g", Applied: 5}
+		for i := range records {
+			c.State = append(c.State, kv(fmt.Sprintf("%05d", i), large[:200]))
+		}
+		rests := 0
+		done, err := s.Checkpoint(&c, func(worked time.Duration) {
+			if rests++; worked < 0 {
+				t.Errorf("a part of it took %v", worked)
+			}
+		})
+		if err != nil || !done || rests != want {
+			t.Errorf("%d records: done %v, %v; %d rests, want %d", records, done, err, rests, want)
+		}
+		mustClose(t, s)
+	}
+}
+
 func metrics(t *testing.T, s *storage.Store) storage.Metrics {
 	t.Helper()
 	m, err := s.Metrics()
@@ -98,7 +120,7 @@ func TestAnOvertakenCheckpointIsDropped(t *testing.T) {
 		mustCommit(t, s, storage.GroupUpdate{Group: "installed", Install: true, Applied: 20, Compact: raft.EntryID{Index: 20, Term: 2}})
 		mustCommit(t, s, storage.GroupUpdate{Group: "retired", Retire: true})
 		for _, g := range []string{"installed", "retired"} {
-			done, err := s.Checkpoint(&storage.Checkpoint{Group: g, Applied: 5, State: []storage.KV{kv("k", large[:size])}})
+			done, err := s.Checkpoint(&storage.Checkpoint{Group: g, Applied: 5, State: []storage.KV{kv("k", large[:size])}}, nil)
 			if done || err != nil {
 				t.Errorf("%s, %d bytes: done %v, %v", g, size, done, err)
 			}
@@ -151,7 +173,7 @@ func TestTheStateIsReplacedOrEndedWhileACheckpointIsWritten(t *testing.T) {
 			})))
 			mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9), State: []storage.KV{kv("k", "old")}, Applied: 1})
 			armed.Store(true)
-			done, err := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("k", large)}})
+			done, err := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("k", large)}}, nil)
 			if done || err != nil {
 				t.Errorf("done %v, %v", done, err)
 			}
@@ -366,7 +388,7 @@ func TestAFailedCheckpointPoisonsTheStore(t *testing.T) {
 			}
 			mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9), State: []storage.KV{kv("k", "old")}, Applied: 1})
 			faults.on.Store(true)
-			done, err := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("k", large)}})
+			done, err := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("k", large)}}, nil)
 			if done || !errors.Is(err, storage.ErrFatal) || !errors.Is(err, errDisk) {
 				t.Errorf("done %v, %v", done, err)
 			}
@@ -386,7 +408,7 @@ func TestACheckpointPastTheLogIsABrokenInvariant(t *testing.T) {
 					t.Errorf("%d bytes: nothing is broken", size)
 				}
 			}()
-			_, _ = s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 10, State: []storage.KV{kv("k", large[:size])}})
+			_, _ = s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 10, State: []storage.KV{kv("k", large[:size])}}, nil)
 		}()
 		wantBroken(t, s)
 	}
@@ -395,7 +417,7 @@ func TestACheckpointPastTheLogIsABrokenInvariant(t *testing.T) {
 // wantBroken: whoever waits for a turn after that hears why, and nobody waits for ever.
 func wantBroken(t *testing.T, s *storage.Store) {
 	t.Helper()
-	_, keepErr := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 9, State: []storage.KV{kv("k", "v")}})
+	_, keepErr := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 9, State: []storage.KV{kv("k", "v")}}, nil)
 	commitErr := s.Commit([]storage.GroupUpdate{{Group: "g", Entries: entries(1, 10, 10)}})
 	for _, err := range []error{keepErr, commitErr, s.Close()} {
 		if _, broken := errors.AsType[invariant.Broken](err); !broken || !errors.Is(err, storage.ErrFatal) {
