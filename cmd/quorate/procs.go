@@ -11,7 +11,17 @@ const procsMin = 4
 
 // enoughProcs is for a server. Who sets GOMAXPROCS has decided otherwise.
 func enoughProcs() {
-	if procs := runtime.GOMAXPROCS(0); procs < procsMin && os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(procsMin)
+	now := runtime.GOMAXPROCS(0)
+	if want := procs(runtime.NumCPU(), now); want != now && os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(want)
 	}
+}
+
+// procs is how many a server should have, that has so many now. Fewer than the machine's processors were given by a container's quota, which more threads would only use up
+// sooner: then all of them stand still until the next period.
+func procs(cpus, now int) int {
+	if now == cpus {
+		return max(now, procsMin)
+	}
+	return now
 }

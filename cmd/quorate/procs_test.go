@@ -1,23 +1,28 @@
 package main
 
 import (
+	"fmt"
 	"runtime"
 	"testing"
 )
 
 func TestAServerHasEnoughProcs(t *testing.T) {
-	before := runtime.GOMAXPROCS(2)
+	for _, c := range []struct{ cpus, now, want int }{{1, 1, 4}, {2, 2, 4}, {4, 4, 4}, {16, 16, 16}, {2, 1, 1}, {16, 2, 2}} {
+		if got := procs(c.cpus, c.now); got != c.want {
+			t.Errorf("%d processors, %d threads: %d, want %d", c.cpus, c.now, got, c.want)
+		}
+	}
+}
+
+func TestWhoSetsGOMAXPROCSHasDecided(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(before)
-	t.Setenv("GOMAXPROCS", "2")
-	if enoughProcs(); runtime.GOMAXPROCS(0) != 2 {
-		t.Error("GOMAXPROCS is overruled")
-	}
-	t.Setenv("GOMAXPROCS", "")
-	if enoughProcs(); runtime.GOMAXPROCS(0) != procsMin {
-		t.Errorf("%d procs on a small machine, want %d", runtime.GOMAXPROCS(0), procsMin)
-	}
-	runtime.GOMAXPROCS(8)
-	if enoughProcs(); runtime.GOMAXPROCS(0) != 8 {
-		t.Errorf("%d procs on a large machine, want 8", runtime.GOMAXPROCS(0))
+	cpus := runtime.NumCPU()
+	for set, want := range map[string]int{"": procs(cpus, cpus), fmt.Sprint(cpus): cpus} {
+		runtime.GOMAXPROCS(cpus)
+		t.Setenv("GOMAXPROCS", set)
+		if enoughProcs(); runtime.GOMAXPROCS(0) != want {
+			t.Errorf("GOMAXPROCS=%q: %d threads, want %d", set, runtime.GOMAXPROCS(0), want)
+		}
 	}
 }
