@@ -234,3 +234,15 @@ func TestTheSecondNodeMakesItsCheckpointFirst(t *testing.T) {
 		}
 	}
 }
+
+// TestTheDiskLetsACheckpointRest: 2,000 records are eight parts, and none of the rests is shorter than asked for.
+func TestTheDiskLetsACheckpointRest(t *testing.T) {
+	k := newKeeper(t, vfs.NewMem())
+	k.Keeping = node.NewKeeping(k.store, 1000, 1<<20, func([]lane.Event) { k.Close() }, func(err error) { t.Error(err) })
+	k.Add(checkpoint("a", 5, 2000))
+	began := time.Now()
+	k.Run()
+	if took := time.Since(began); took < 8*20*time.Millisecond {
+		t.Errorf("it was written within %v", took)
+	}
+}
