@@ -34,7 +34,7 @@ type Limits struct {
 	InquiryMax       int           // holds per look
 	CheckpointBytes  int
 	CheckpointLength int           // entries
-	CheckpointAhead  int           // so many bytes count towards the first checkpoint at the start. Each node has its own, so that not all make theirs at the same time
+	CheckpointAhead  int           // so many bytes count towards a group's first checkpoint. Each node has its own, so that not all make theirs at the same time
 	CheckpointStep   int           // records of a checkpoint that are gathered in one step
 	CheckpointLagMax int           // bytes of log that the node writes while one checkpoint waits to become durable; then commits wait for it
 	CheckpointPause  int           // so many times as long as a part of a checkpoint took to write the next one waits, unless it falls behind. Zero: as fast as it goes

@@ -17,7 +17,10 @@ func (n *Node) HoldCommits(ctx context.Context, bank transfer.BankID, hold uint6
 // Cut is a group's state, at least as new as any answer that was given before the call. Only the node that leads the group makes one. If hold isn't
 // zero, the bank has held its commits for it until after the cut, or there is an error. Close the view before the node is stopped.
 func (n *Node) Cut(ctx context.Context, group lane.GroupID, hold uint64) (*storage.View, error) {
-	if err := n.Do(ctx, lane.Cut{Group: group, Hold: hold})[0].Err; err != nil {
+	done := n.disk.keeping.hurry() // the bank's commits wait
+	err := n.Do(ctx, lane.Cut{Group: group, Hold: hold})[0].Err
+	done()
+	if err != nil {
 		return nil, err
 	}
 	view, err := n.store.View(string(group))

@@ -47,6 +47,9 @@ func (k Keeping) Admit(bytes int) bool { return k.keeping.admit(bytes) }
 // RestAfter is how long a checkpoint rests after a part that took so long.
 func (k Keeping) RestAfter(worked time.Duration) time.Duration { return k.keeping.restAfter(worked) }
 
+// Hurry is what somebody asks for who waits for a checkpoint.
+func (k Keeping) Hurry() (done func()) { return k.keeping.hurry() }
+
 // CheckpointAhead is what a node's checkpoints are ahead of those of node 3.
 var CheckpointAhead = checkpointAhead
 

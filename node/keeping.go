@@ -20,6 +20,7 @@ type keeping struct {
 	next    []waiting  // by age
 	current *waiting   // the one under way
 	written int        // bytes of log that were ever handed to the disk
+	wanted  int        // those who wait for a checkpoint, a backup or a scan
 	closed  bool
 	killed  bool
 	ended   bool          // keep has returned
@@ -96,8 +97,10 @@ func (k *keeping) kill() {
 	poke(k.went)
 }
 
-// smallRecords: a checkpoint of no more doesn't wait for larger ones. That of the cluster's own group, which says where the other nodes are, has few.
+// smallRecords: a checkpoint of no more waits for no larger one but that which is under way. That of the cluster's own group, which says where the other nodes are, has few.
 const smallRecords = 1 << 8
+
+func small(w waiting) bool { return len(w.Checkpoint.State) <= smallRecords }
 
 // take is the next one, if there is any; done: there will be no more.
 func (k *keeping) take() (c *waiting, done bool) {
@@ -107,7 +110,7 @@ func (k *keeping) take() (c *waiting, done bool) {
 	if k.killed || len(k.next) == 0 {
 		return nil, k.killed || k.closed
 	}
-	i := max(0, slices.IndexFunc(k.next, func(w waiting) bool { return len(w.Checkpoint.State) <= smallRecords }))
+	i := max(0, slices.IndexFunc(k.next, small))
 	next := k.next[i]
 	k.next = slices.Delete(k.next, i, i+1)
 	k.current = &next
@@ -162,10 +165,22 @@ const restLongest = 20 * time.Millisecond
 func (k *keeping) restAfter(worked time.Duration) time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.closed || k.killed || k.lag() > k.lagMax/hurryPart {
+	if k.closed || k.killed || k.wanted > 0 || k.lag() > k.lagMax/hurryPart || slices.ContainsFunc(k.next, small) {
 		return 0
 	}
 	return min(time.Duration(k.pause)*worked, restLongest)
+}
+
+// hurry has checkpoints take no rest until done is called: somebody waits for one.
+func (k *keeping) hurry() (done func()) {
+	k.want(1)
+	return func() { k.want(-1) }
+}
+
+func (k *keeping) want(n int) {
+	k.mu.Lock()
+	k.wanted += n
+	k.mu.Unlock()
 }
 
 // checkpointAhead spreads the members of a group over the time between two checkpoints: they apply the same entries, and the work of all of them at once would be felt.

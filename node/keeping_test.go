@@ -180,13 +180,21 @@ func TestACheckpointRestsBetweenItsParts(t *testing.T) {
 	}
 	want("with nothing behind", ms, 3*ms)
 	want("after a part that took long", 100*ms, 20*ms)
-	k.Add(checkpoint("a", 5, 3))
+	first, second := k.Hurry(), k.Hurry()
+	want("with two who wait for it", ms, 0)
+	first()
+	want("with one who waits for it", ms, 0)
+	second()
+	want("with nobody any more", ms, 3*ms)
+	k.Add(checkpoint("a", 5, 257))
 	k.Admit(250)
 	want("a quarter behind", ms, 3*ms)
-	k.Admit(1)
+	k.Add(checkpoint("b", 5, 256))
+	want("with a small one that waits", ms, 0)
+	k = newKeeper(t, vfs.NewMem())
+	k.Add(checkpoint("a", 5, 257))
+	k.Admit(251)
 	want("further behind", ms, 0)
-	k.Close()
-	k.Run()
 	k = newKeeper(t, vfs.NewMem())
 	k.Close()
 	want("at the end", ms, 0)
@@ -216,6 +224,10 @@ func TestTheSecondNodeMakesItsCheckpointFirst(t *testing.T) {
 	g := workload.New(cfg)
 	c.openPlaces(g.Places(1 << 40))
 	c.submitBatch(g, 2600) // some 118 bytes of log each: more than a third of a checkpoint's worth, and less than two thirds
+	eventually(t, 20*time.Second, "node 2 has made no checkpoint", func() bool {
+		c.submitBatch(g, 1) // what is written next drops the log behind it
+		return c.groups(1)["coordinator/0"].First > 1
+	})
 	for i, want := range []bool{false, true, false} {
 		c.stop(i)
 		store, err := storage.Open(c.configs[i].DataDir, storage.Identity{Cluster: "test", Node: raft.NodeID(i + 1)}, storage.Options{})

@@ -89,7 +89,7 @@ func (r *Replica) onInstalled(w *written) error {
 	}
 	r.catchup.installed = 0
 	r.applied = w.install
-	r.checkpoint.restart(w.install)
+	r.checkpoint.restart(r, w.install)
 	if err := r.machine.Reload(); err != nil {
 		return err
 	}

@@ -446,3 +446,27 @@ func TestASnapshotEndsTheCheckpointThatIsGathered(t *testing.T) {
 		t.Errorf("installing %v, gathering %v, applied %d", r.Installing(), r.Gathering(), r.Applied())
 	}
 }
+
+// TestOnlyAGroupsFirstCheckpointComesSooner, and the first after a snapshot, whose state others have as of the same entry. After a restart the last one was ahead already: counted
+// again, members would meet.
+func TestOnlyAGroupsFirstCheckpointComesSooner(t *testing.T) {
+	half := make([]byte, 50)
+	for applied, want := range map[raft.Index]bool{0: true, 7: false} {
+		engine := &script{readies: []raft.Ready{{Committed: []raft.Entry{{Index: applied + 1, Term: 1, Data: half}}}}}
+		r := replica.New(replica.Config{Engine: engine, Machine: &diary{}, Applied: applied, CheckpointBytes: 100, CheckpointEntries: 1 << 20, CheckpointAhead: 60})
+		if out, err := r.Drain(); err != nil || (out.Checkpoint.Applied != 0) != want {
+			t.Errorf("a start at entry %d: checkpoint of %d, %v", applied, out.Checkpoint.Applied, err)
+		}
+		chunks := chunksOf(t, stateOf("a=1"), 100)
+		engine.readies = []raft.Ready{{Chunks: chunks, Persist: &raft.Persist{Seq: 1, Install: &raft.Install{Last: chunks[0].Last}}}}
+		out, err := r.Drain()
+		if err != nil || !r.Installing() {
+			t.Fatalf("installing %v, %v", r.Installing(), err)
+		}
+		r.Persisted(out.Write.Seq)
+		engine.readies = []raft.Ready{{Committed: []raft.Entry{{Index: r.Applied() + 1, Term: 1, Data: half}}}}
+		if out, err := r.Drain(); err != nil || out.Checkpoint.Applied != r.Applied() {
+			t.Errorf("after a snapshot: checkpoint of %d, %v", out.Checkpoint.Applied, err)
+		}
+	}
+}

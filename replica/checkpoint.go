@@ -33,7 +33,10 @@ type point struct {
 
 // newCheckpoint is what a replica knows of the log that it finds.
 func newCheckpoint(cfg *Config) checkpoint {
-	c := checkpoint{durable: cfg.Applied, logged: cfg.LogBytes, bytes: cfg.CheckpointAhead}
+	c := checkpoint{durable: cfg.Applied, logged: cfg.LogBytes}
+	if cfg.Applied == 0 { // else the last one was ahead already
+		c.bytes = cfg.CheckpointAhead
+	}
 	if cfg.AppliedTerm != 0 {
 		c.points = []point{{raft.EntryID{Index: cfg.Applied, Term: cfg.AppliedTerm}, cfg.LogBytes}}
 	}
@@ -110,6 +113,6 @@ func (c *checkpoint) onWritten(r *Replica) {
 }
 
 // restart begins again after a snapshot: there is nothing before it.
-func (c *checkpoint) restart(at raft.EntryID) {
-	*c = checkpoint{durable: at.Index, compactable: c.compactable}
+func (c *checkpoint) restart(r *Replica, at raft.EntryID) {
+	*c = checkpoint{durable: at.Index, compactable: c.compactable, bytes: r.policy.CheckpointAhead}
 }

@@ -19,7 +19,7 @@ type Config struct {
 
 	CheckpointBytes   int // a checkpoint is due after so many bytes of applied entries …
 	CheckpointEntries int // … or so many entries
-	CheckpointAhead   int // so many bytes count towards the first one: members differ in it, so that they don't all make theirs at the same time
+	CheckpointAhead   int // so many bytes count towards the first one, or the first after a snapshot: members differ in it, so that they don't all make theirs at the same time
 	CheckpointStep    int // so many of its records are gathered at once, and the next ones with the next Drain; zero: all
 
 	LogBytesMax     uint64 // applied entries that may stay for a member that lacks them, after a checkpoint

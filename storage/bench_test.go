@@ -184,7 +184,7 @@ func BenchmarkOrder(b *testing.B) {
 		id := binary.BigEndian.AppendUint64([]byte{'f'}, uint64(i/50+rng.IntN(20))<<16|0x7000)
 		state[i] = storage.KV{Key: binary.BigEndian.AppendUint64(id, rng.Uint64()), Value: data}
 		state[n+i] = storage.KV{Key: binary.BigEndian.AppendUint64([]byte{'e'}, uint64(i)), Value: data}
-		state[2*n+i] = storage.KV{Key: binary.BigEndian.AppendUint64(fmt.Appendf(nil, "sacct-%05d\x00", rng.IntN(1000)), uint64(i)), Value: data}
+		state[2*n+i] = storage.KV{Key: binary.BigEndian.AppendUint64(fmt.Appendf(nil, "sDE891000000001%08d\x00", rng.IntN(1000)), uint64(i)), Value: data}
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -41,7 +41,7 @@ func pebbleOptions(opts Options, s *Store, log *logger) *pebble.Options {
 	o.L0CompactionThreshold = 8
 	o.L0StopWritesThreshold = 24
 	// Half of the processors at most: compactions must not starve the lanes.
-	o.CompactionConcurrencyRange = func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) }
+	o.CompactionConcurrencyRange = func() (int, int) { return 1, max(1, min(runtime.NumCPU(), runtime.GOMAXPROCS(0))/2) }
 	// The write-ahead log is never compressed by Pebble, files are synced in the background every BytesPerSync, so that no
 	// flush ends in one large sync that a commit has to wait behind.
 	o.BytesPerSync = bytesPerSync

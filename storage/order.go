@@ -9,7 +9,8 @@ import (
 	"github.com/quorate/quorate/internal/invariant"
 )
 
-// position is where a record of a checkpoint is, with the bytes of its key that follow those which all of its kind share: they tell nearly all apart.
+// position is where a record of a checkpoint is, with the bytes of its key that follow those which all of its kind share: they tell most apart, but for the lines of
+// an account with a long name.
 type position struct {
 	high, low uint64
 	at        int32

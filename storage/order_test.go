@@ -20,9 +20,10 @@ func TestARecordIsWrittenOnceAndInOrder(t *testing.T) {
 		return key
 	}
 	keys := map[string]func(rng *rand.Rand, i int) []byte{
-		"short":   short,
-		"rising":  func(_ *rand.Rand, i int) []byte { return binary.BigEndian.AppendUint64([]byte{'e'}, uint64(i)) },
-		"falling": func(_ *rand.Rand, i int) []byte { return binary.BigEndian.AppendUint64([]byte{'p'}, ^uint64(i)) },
+		"short":               short,
+		"rising":              func(_ *rand.Rand, i int) []byte { return binary.BigEndian.AppendUint64([]byte{'e'}, uint64(i)) },
+		"falling":             func(_ *rand.Rand, i int) []byte { return binary.BigEndian.AppendUint64([]byte{'p'}, ^uint64(i)) },
+		"falling, each twice": func(_ *rand.Rand, i int) []byte { return binary.BigEndian.AppendUint64([]byte{'p'}, ^uint64(i/2)) },
 		"alike beyond what is compared first": func(rng *rand.Rand, _ int) []byte {
 			return fmt.Appendf(nil, "s%c%031d", 'a'+rng.IntN(2), rng.IntN(50))
 		},
@@ -41,11 +42,13 @@ func TestARecordIsWrittenOnceAndInOrder(t *testing.T) {
 					state[i] = storage.KV{Key: key(rng, i), Value: fmt.Append(nil, i)}
 					want[string(state[i].Key)] = string(state[i].Value)
 				}
+				var last []byte
 				for i, file := range storage.Parts(state, 100) {
-					for j, kv := range file {
-						if j > 0 && bytes.Compare(file[j-1].Key, kv.Key) >= 0 {
-							t.Fatalf("file %d has %x before %x", i, file[j-1].Key, kv.Key)
+					for _, kv := range file {
+						if bytes.Compare(last, kv.Key) >= 0 {
+							t.Fatalf("file %d has %x after %x", i, kv.Key, last)
 						}
+						last = kv.Key
 						if value, ok := want[string(kv.Key)]; !ok || value != string(kv.Value) {
 							t.Fatalf("file %d has %s under %x, and should have %q", i, kv.Value, kv.Key, value)
 						}

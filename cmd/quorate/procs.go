@@ -12,15 +12,15 @@ const procsMin = 4
 // enoughProcs is for a server. Who sets GOMAXPROCS has decided otherwise.
 func enoughProcs() {
 	now := runtime.GOMAXPROCS(0)
-	if want := procs(runtime.NumCPU(), now); want != now && os.Getenv("GOMAXPROCS") == "" {
+	if want := procs(runtime.NumCPU(), now, os.Getenv("GOMAXPROCS")); want != now {
 		runtime.GOMAXPROCS(want)
 	}
 }
 
-// procs is how many a server should have, that has so many now. Fewer than the machine's processors were given by a container's quota, which more threads would only use up
-// sooner: then all of them stand still until the next period.
-func procs(cpus, now int) int {
-	if now == cpus {
+// procs is how many a server should have, that has so many now and was told to have so many. Fewer than the machine's processors were given by a container's quota, which more
+// threads would only use up sooner: then all of them stand still until the next period.
+func procs(cpus, now int, told string) int {
+	if now == cpus && told == "" {
 		return max(now, procsMin)
 	}
 	return now
