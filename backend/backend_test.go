@@ -21,10 +21,16 @@ func startBackend(t *testing.T, nodes int, changes ...func(*node.Config)) api.Ba
 	t.Helper()
 	c := node.Config{Cluster: "test", Node: 1, DataDir: filepath.Join(t.TempDir(), "data")}
 	bankNodes := []uint64{}
+	var door net.Listener // of node 1, for its peers
 	for id := range uint64(nodes) {
 		place := node.NodeConfig{ID: id + 1}
 		for _, address := range []*string{&place.Peer, &place.GRPC, &place.HTTP} {
-			*address = freePort(t)
+			l := listen(t)
+			if *address = l.Addr().String(); door == nil {
+				door = l
+				continue
+			}
+			defer l.Close() // not before all are found, or one could be found twice
 		}
 		c.Nodes = append(c.Nodes, place)
 		bankNodes = append(bankNodes, id+1)
@@ -35,7 +41,7 @@ func startBackend(t *testing.T, nodes int, changes ...func(*node.Config)) api.Ba
 	for _, change := range changes {
 		change(&c)
 	}
-	n, err := node.Start(c, node.Options{})
+	n, err := node.Start(c, node.Options{Listener: door})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,15 +53,13 @@ func startBackend(t *testing.T, nodes int, changes ...func(*node.Config)) api.Ba
 	return New(n, "test")
 }
 
-// freePort is a loopback address where nobody listens at the moment.
-func freePort(t *testing.T) string {
+func listen(t *testing.T) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return l
 }
 
 const patience = time.Minute
