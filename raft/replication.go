@@ -86,8 +86,8 @@ func (r *Raft) replicate(p *peer) {
 	if p.State == progress.Probe && !p.Paused && p.Match < last {
 		r.sendAppend(p, p.Next-1) // nothing to send from there on: ask whether the peer has all before it
 	}
-	if news := min(r.log.commit, p.Match); news > p.SentCommit && p.State == progress.Replicate {
-		// No entries took the commit along. Round zero wants no answer.
+	if news := min(r.log.commit, p.Match); news > p.SentCommit && p.State == progress.Replicate && r.log.commit == last {
+		// No entries took the commit along, and none are under way whose commit will be news, too. Round zero wants no answer.
 		p.SentCommit = news
 		r.send(Message{Kind: Heartbeat, To: p.id, Commit: news, Compact: r.compact})
 	}
