@@ -24,6 +24,7 @@ type coordinatorHost struct {
 	machine *coordinator.Machine
 	driver  *driver.Driver
 	facts   []coordinator.Fact // wait for the next entry
+	calls   []driver.Call      // wait with them, one for each bank
 	riding  riding
 	// numbering: in this reign an entry that begins to number transfers was asked for.
 	numbering bool
@@ -49,7 +50,7 @@ func (c *coordinatorHost) Reload() (err error) {
 	if c.machine, err = coordinator.New(c.reader); err != nil {
 		return err
 	}
-	c.driver, c.facts, c.riding, c.numbering = driver.New(c.config, c.machine), nil, riding{}, false
+	c.driver, c.facts, c.calls, c.riding, c.numbering = driver.New(c.config, c.machine), nil, nil, riding{}, false
 	c.young = c.machine.IsEmpty()
 	return nil
 }
@@ -87,7 +88,7 @@ func (c *coordinatorHost) lead() { c.driver.Lead(c.lane.now) }
 
 func (c *coordinatorHost) depose() {
 	c.driver.Depose()
-	c.facts, c.riding, c.numbering = nil, riding{}, false
+	c.facts, c.calls, c.riding, c.numbering = nil, nil, riding{}, false
 	c.loseUnlisted()
 	c.carryOut()
 }
@@ -116,7 +117,11 @@ func (c *coordinatorHost) propose() {
 	if waited {
 		c.letGo()
 	}
-	if len(c.facts) == 0 || !c.group.replica.CanPropose() {
+	if !c.group.replica.CanPropose() {
+		return
+	}
+	c.passAll()
+	if len(c.facts) == 0 {
 		return
 	}
 	if !waited && c.lane.limits.RideMax > 0 && c.mayRide() {
@@ -169,7 +174,9 @@ func (c *coordinatorHost) carryOut() {
 	}
 }
 
-// call passes requests on to a bank, together with those that wait for company; commits alone may wait themselves.
+// call passes requests on to a bank, together with those that wait for company; commits alone may wait themselves. While an entry is being
+// written requests gather as facts do: a transfer is committed only when its stage is durable, too, and what is asked together shares a message, an
+// entry of the bank and a sync.
 func (c *coordinatorHost) call(call *driver.Call) {
 	if c.lane.limits.RideMax > 0 && c.riding.board(call.Bank, call.Requests) {
 		c.wait()
@@ -179,7 +186,26 @@ func (c *coordinatorHost) call(call *driver.Call) {
 	if company := c.riding.alight(call.Bank); len(company) > 0 {
 		requests = append(company, requests...)
 	}
-	c.pass(call.Bank, requests)
+	if c.group.replica.CanPropose() {
+		c.pass(call.Bank, requests)
+		return
+	}
+	for i := range c.calls {
+		if waiting := &c.calls[i]; waiting.Bank == call.Bank {
+			waiting.Requests = append(waiting.Requests, requests...)
+			return
+		}
+	}
+	c.calls = append(c.calls, driver.Call{Bank: call.Bank, Requests: requests})
+}
+
+// passAll passes on what has gathered.
+func (c *coordinatorHost) passAll() {
+	for i := range c.calls {
+		c.pass(c.calls[i].Bank, c.calls[i].Requests)
+	}
+	clear(c.calls)
+	c.calls = c.calls[:0]
 }
 
 // pass sends requests to the node that leads the bank. If none is known they are dropped, and the driver repeats them.
