@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -131,6 +132,7 @@ func (b *inbox) take(timer *time.Timer, reuse []lane.Event) []lane.Event {
 	case <-timer.C:
 	}
 	clear(reuse)
+	runtime.Gosched() // whoever is about to add something does so now: a step for each of a few clients would cost more than all they ask
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	events := b.events
