@@ -24,7 +24,7 @@ type coordinatorHost struct {
 	machine *coordinator.Machine
 	driver  *driver.Driver
 	facts   []coordinator.Fact // wait for the next entry
-	calls   []driver.Call      // wait with them, one for each bank
+	calls   gathering          // wait with them
 	riding  riding
 	// numbering: in this reign an entry that begins to number transfers was asked for.
 	numbering bool
@@ -50,7 +50,7 @@ func (c *coordinatorHost) Reload() (err error) {
 	if c.machine, err = coordinator.New(c.reader); err != nil {
 		return err
 	}
-	c.driver, c.facts, c.calls, c.riding, c.numbering = driver.New(c.config, c.machine), nil, nil, riding{}, false
+	c.driver, c.facts, c.calls, c.riding, c.numbering = driver.New(c.config, c.machine), nil, gathering{}, riding{}, false
 	c.young = c.machine.IsEmpty()
 	return nil
 }
@@ -88,7 +88,7 @@ func (c *coordinatorHost) lead() { c.driver.Lead(c.lane.now) }
 
 func (c *coordinatorHost) depose() {
 	c.driver.Depose()
-	c.facts, c.calls, c.riding, c.numbering = nil, nil, riding{}, false
+	c.facts, c.calls, c.riding, c.numbering = nil, gathering{}, riding{}, false
 	c.loseUnlisted()
 	c.carryOut()
 }
@@ -120,7 +120,9 @@ func (c *coordinatorHost) propose() {
 	if !c.group.replica.CanPropose() {
 		return
 	}
-	c.passAll()
+	for _, call := range c.calls.take() {
+		c.pass(call.Bank, call.Requests)
+	}
 	if len(c.facts) == 0 {
 		return
 	}
@@ -190,22 +192,7 @@ func (c *coordinatorHost) call(call *driver.Call) {
 		c.pass(call.Bank, requests)
 		return
 	}
-	for i := range c.calls {
-		if waiting := &c.calls[i]; waiting.Bank == call.Bank {
-			waiting.Requests = append(waiting.Requests, requests...)
-			return
-		}
-	}
-	c.calls = append(c.calls, driver.Call{Bank: call.Bank, Requests: requests})
-}
-
-// passAll passes on what has gathered.
-func (c *coordinatorHost) passAll() {
-	for i := range c.calls {
-		c.pass(c.calls[i].Bank, c.calls[i].Requests)
-	}
-	clear(c.calls)
-	c.calls = c.calls[:0]
+	c.calls.add(call.Bank, requests)
 }
 
 // pass sends requests to the node that leads the bank. If none is known they are dropped, and the driver repeats them.
