@@ -24,7 +24,6 @@ type coordinatorHost struct {
 	machine *coordinator.Machine
 	driver  *driver.Driver
 	facts   []coordinator.Fact // wait for the next entry
-	calls   gathering          // wait with them
 	riding  riding
 	// numbering: in this reign an entry that begins to number transfers was asked for.
 	numbering bool
@@ -50,7 +49,7 @@ func (c *coordinatorHost) Reload() (err error) {
 	if c.machine, err = coordinator.New(c.reader); err != nil {
 		return err
 	}
-	c.driver, c.facts, c.calls, c.riding, c.numbering = driver.New(c.config, c.machine), nil, gathering{}, riding{}, false
+	c.driver, c.facts, c.riding, c.numbering = driver.New(c.config, c.machine), nil, riding{}, false
 	c.young = c.machine.IsEmpty()
 	return nil
 }
@@ -88,7 +87,7 @@ func (c *coordinatorHost) lead() { c.driver.Lead(c.lane.now) }
 
 func (c *coordinatorHost) depose() {
 	c.driver.Depose()
-	c.facts, c.calls, c.riding, c.numbering = nil, gathering{}, riding{}, false
+	c.facts, c.riding, c.numbering = nil, riding{}, false
 	c.loseUnlisted()
 	c.carryOut()
 }
@@ -117,13 +116,7 @@ func (c *coordinatorHost) propose() {
 	if waited {
 		c.letGo()
 	}
-	if !c.group.replica.CanPropose() {
-		return
-	}
-	for _, call := range c.calls.take() {
-		c.pass(call.Bank, call.Requests)
-	}
-	if len(c.facts) == 0 {
+	if len(c.facts) == 0 || !c.group.replica.CanPropose() {
 		return
 	}
 	if !waited && c.lane.limits.RideMax > 0 && c.mayRide() {
@@ -176,9 +169,7 @@ func (c *coordinatorHost) carryOut() {
 	}
 }
 
-// call passes requests on to a bank, together with those that wait for company; commits alone may wait themselves. While an entry is being
-// written requests gather as facts do: a transfer is committed only when its stage is durable, too, and what is asked together shares a message, an
-// entry of the bank and a sync.
+// call passes requests on to a bank, together with those that wait for company; commits alone may wait themselves.
 func (c *coordinatorHost) call(call *driver.Call) {
 	if c.lane.limits.RideMax > 0 && c.riding.board(call.Bank, call.Requests) {
 		c.wait()
@@ -188,11 +179,7 @@ func (c *coordinatorHost) call(call *driver.Call) {
 	if company := c.riding.alight(call.Bank); len(company) > 0 {
 		requests = append(company, requests...)
 	}
-	if c.group.replica.CanPropose() {
-		c.pass(call.Bank, requests)
-		return
-	}
-	c.calls.add(call.Bank, requests)
+	c.pass(call.Bank, requests)
 }
 
 // pass sends requests to the node that leads the bank. If none is known they are dropped, and the driver repeats them.

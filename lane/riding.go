@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/bank"
-	"github.com/quorate/quorate/coordinator/driver"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -46,32 +45,6 @@ func (r *riding) alight(id transfer.BankID) []bank.Request {
 		r.count -= len(requests)
 	}
 	return requests
-}
-
-// gathering is what banks are to be asked as soon as the entry that is being written is durable: one call for each, in the order in which they came to it.
-type gathering struct {
-	calls []driver.Call
-	at    map[transfer.BankID]int // where each bank's is
-}
-
-func (g *gathering) add(id transfer.BankID, requests []bank.Request) {
-	if i, known := g.at[id]; known {
-		g.calls[i].Requests = append(g.calls[i].Requests, requests...)
-		return
-	}
-	if g.at == nil {
-		g.at = map[transfer.BankID]int{}
-	}
-	g.at[id] = len(g.calls)
-	g.calls = append(g.calls, driver.Call{Bank: id, Requests: requests})
-}
-
-// take hands it out.
-func (g *gathering) take() []driver.Call {
-	calls := g.calls
-	clear(g.at)
-	g.calls = nil
-	return calls
 }
 
 // mayRide says whether the facts that wait for an entry may wait longer: settlements are only for forgetting, and a commit is in force, and told, as
