@@ -129,10 +129,10 @@ func (b *inbox) rouse() {
 func (b *inbox) take(timer *time.Timer, reuse []lane.Event) []lane.Event {
 	select {
 	case <-b.wake:
+		runtime.Gosched() // whoever is about to add something does so now: a step for each of a few clients would cost more than all they ask
 	case <-timer.C:
 	}
 	clear(reuse)
-	runtime.Gosched() // whoever is about to add something does so now: a step for each of a few clients would cost more than all they ask
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	events := b.events
@@ -148,6 +148,11 @@ func (b *inbox) take(timer *time.Timer, reuse []lane.Event) []lane.Event {
 	b.asks = slices.Delete(b.asks, 0, n)
 	if len(b.asks) > 0 {
 		b.rouse()
+		return events
+	}
+	select {
+	case <-b.wake: // left by somebody whose events are among these: an empty step would follow
+	default:
 	}
 	return events
 }

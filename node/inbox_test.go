@@ -192,3 +192,20 @@ func TestTooManyForwardedAsksAreDropped(t *testing.T) {
 		t.Errorf("%d are dropped and %d events kept, want 3 and the message of Raft", dropped, len(b.events))
 	}
 }
+
+// TestNothingLeftWakesNobody lets the time to pass, and not the events, end the wait, as often as it does: what is taken then leads to no empty step.
+func TestNothingLeftWakesNobody(t *testing.T) {
+	b := newInbox(inboxMax)
+	due := time.NewTimer(0)
+	defer due.Stop()
+	for range 64 { // which of the two ends it is chance
+		due.Reset(0)
+		b.add(lane.Persisted{})
+		if events := b.take(due, nil); len(events) != 1 {
+			t.Fatalf("%d events are taken, want 1", len(events))
+		}
+		if len(b.wake) != 0 {
+			t.Fatal("everything is taken, and the loop is woken again")
+		}
+	}
+}
