@@ -87,7 +87,8 @@ func (r *Raft) replicate(p *peer) {
 		r.sendAppend(p, p.Next-1) // nothing to send from there on: ask whether the peer has all before it
 	}
 	if news := min(r.log.commit, p.Match); news > p.SentCommit && p.State == progress.Replicate && r.log.commit == last {
-		// No entries took the commit along, and none are under way whose commit will be news, too. Round zero wants no answer.
+		// No entries took the commit along, and there are none whose commit will be news, too: while there are, it goes with the next append or
+		// beat. Round zero wants no answer.
 		p.SentCommit = news
 		r.send(Message{Kind: Heartbeat, To: p.id, Commit: news, Compact: r.compact})
 	}
