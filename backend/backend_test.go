@@ -26,11 +26,12 @@ func startBackend(t *testing.T, nodes int, changes ...func(*node.Config)) api.Ba
 		place := node.NodeConfig{ID: id + 1}
 		for _, address := range []*string{&place.Peer, &place.GRPC, &place.HTTP} {
 			l := listen(t)
-			if *address = l.Addr().String(); door == nil {
+			*address = l.Addr().String()
+			if door == nil {
 				door = l
-				continue
+			} else {
+				defer l.Close() // not before all are found, or one could be found twice
 			}
-			defer l.Close() // not before all are found, or one could be found twice
 		}
 		c.Nodes = append(c.Nodes, place)
 		bankNodes = append(bankNodes, id+1)
