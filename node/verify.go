@@ -56,15 +56,7 @@ type viewReader struct {
 }
 
 // Get looks one key up.
-func (r viewReader) Get(key []byte) (value []byte, ok bool, err error) {
-	err = r.view.Scan(key, func(k, v []byte) bool {
-		if ok = bytes.Equal(k, key); ok {
-			value = bytes.Clone(v)
-		}
-		return false
-	})
-	return value, ok, err
-}
+func (r viewReader) Get(key []byte) (value []byte, ok bool, err error) { return r.view.Get(key) }
 
 // Scan reads keys in order, until to, or until nobody waits for it any more.
 func (r viewReader) Scan(from, to []byte, fn func(key, value []byte) bool) error {

@@ -65,20 +65,28 @@ func (r *Reader) Get(key []byte) (value []byte, ok bool, err error) {
 	if err := r.refresh(); err != nil {
 		return nil, false, r.failed(err)
 	}
-	full := appendStateKey(make([]byte, 0, len(r.prefix)+1+len(key)), r.prefix, slot, key)
-	if r.it.SeekPrefixGE(full) {
-		value, err = r.it.ValueAndErr()
-		value, ok = append(make([]byte, 0, len(value)), value...), true
-	}
-	if err = errors.Join(err, r.it.Error()); err != nil {
+	value, ok, err = lookUp(r.it, appendStateKey(make([]byte, 0, len(r.prefix)+1+len(key)), r.prefix, slot, key))
+	if err != nil {
 		return nil, false, r.failed(errors.Join(err, r.drop()))
 	}
 	return value, ok, nil
 }
 
+// lookUp copies what is stored under a whole key.
+func lookUp(it *pebble.Iterator, key []byte) (value []byte, ok bool, err error) {
+	if it.SeekPrefixGE(key) {
+		value, err = it.ValueAndErr()
+		value, ok = append(make([]byte, 0, len(value)), value...), true
+	}
+	return value, ok, errors.Join(err, it.Error())
+}
+
+// lookupOptions are an iterator's that looks keys up. An iterator and not Pebble's Get: that reads no filters in the last level, where nearly all
+// keys are, and most lookups here are of ids that don't exist.
+var lookupOptions = pebble.IterOptions{UseL6Filters: true}
+
 // refresh has an iterator that shows every finished commit. To make one costs as much as to look a key up, and lookups come by the hundred
-// between two commits. An iterator and not Pebble's Get: that reads no filters in the last level, where nearly all keys
-// are, and most lookups here are of ids that don't exist.
+// between two commits.
 func (r *Reader) refresh() (err error) {
 	commits := r.store.commits.Load()
 	if r.lookups++; r.it != nil && r.commits == commits && r.lookups <= lookupsMax {
@@ -87,7 +95,7 @@ func (r *Reader) refresh() (err error) {
 	if err := r.drop(); err != nil {
 		return err
 	}
-	r.it, err = r.store.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
+	r.it, err = r.store.db.NewIter(&lookupOptions)
 	r.commits, r.lookups = commits, 1
 	return err
 }

@@ -89,6 +89,20 @@ func TestAViewStaysAsItWasOpened(t *testing.T) {
 	if !slices.Equal(got, []string{"k=v3", "l=v3"}) {
 		t.Errorf("the view shows %q", got)
 	}
+	err = v.Scan(nil, func(key, value []byte) bool {
+		if looked, ok, err := v.Get(key); !ok || err != nil || !slices.Equal(looked, value) {
+			t.Errorf("%s is %q when looked up, %t, %v", key, looked, ok, err)
+		}
+		return true
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	for _, absent := range []string{"", "j", "k\x00", "m"} {
+		if value, ok, err := v.Get([]byte(absent)); ok || err != nil || value != nil {
+			t.Errorf("%q is %q when looked up, %t, %v", absent, value, ok, err)
+		}
+	}
 	if err := v.Close(); err != nil {
 		t.Error(err)
 	}

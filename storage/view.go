@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"errors"
+
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/quorate/quorate/raft"
@@ -17,6 +19,7 @@ type View struct {
 	prefix []byte
 	slot   byte
 	pinned *pebble.Snapshot
+	it     *pebble.Iterator // for Get; nil: nothing was looked up yet
 }
 
 // View opens a view. It may be used by one goroutine at a time, beside Commit, and must be closed before the store is.
@@ -78,5 +81,31 @@ func (v *View) Scan(from []byte, fn func(key, value []byte) bool) error {
 	return nil
 }
 
+// Get looks one key up, also while Scan calls. value is the caller's own copy, not nil if ok.
+func (v *View) Get(key []byte) (value []byte, ok bool, err error) {
+	if len(key) == 0 {
+		return nil, false, nil // where the as-of record is
+	}
+	if err := v.store.enter(); err != nil {
+		return nil, false, err
+	}
+	defer v.store.leave()
+	if v.it == nil {
+		if v.it, err = v.pinned.NewIter(&lookupOptions); err != nil {
+			return nil, false, v.store.Reader(v.group).failed(err)
+		}
+	}
+	if value, ok, err = lookUp(v.it, appendStateKey(nil, v.prefix, v.slot, key)); err != nil {
+		return nil, false, v.store.Reader(v.group).failed(err)
+	}
+	return value, ok, nil
+}
+
 // Close lets the disk forget.
-func (v *View) Close() error { return v.pinned.Close() }
+func (v *View) Close() error {
+	var err error
+	if v.it != nil {
+		err = v.it.Close()
+	}
+	return errors.Join(err, v.pinned.Close())
+}
