@@ -125,22 +125,30 @@ func (c *servedCluster) openAccounts() {
 	}
 }
 
-// batches keep transfers coming through every node, many at once.
+// batches keep transfers coming through every node, many at once. They rest when they are aheadMax before what a test has waited for: who reads
+// all that was done must not have more to read the longer it takes.
 type batches struct {
-	mu    sync.Mutex // guards told and asked
+	mu    sync.Mutex // guards the next three
 	told  map[transfer.ID]transfer.State
 	asked map[transfer.ID]bool
+	until int // so many are told, and then no more for now
 	stop  func()
 	wait  sync.WaitGroup
 }
 
+const aheadMax = 4000
+
 func (c *servedCluster) load() *batches {
 	ctx, stop := context.WithCancel(c.t.Context())
-	b := &batches{told: map[transfer.ID]transfer.State{}, asked: map[transfer.ID]bool{}, stop: stop}
+	b := &batches{told: map[transfer.ID]transfer.State{}, asked: map[transfer.ID]bool{}, until: aheadMax, stop: stop}
 	for worker := range 6 {
 		n, g := c.nodes[worker%3], shopsWorkload(uint64(worker))
 		b.wait.Go(func() {
 			for ctx.Err() == nil {
+				if b.isAhead() {
+					waitAMoment(ctx)
+					continue
+				}
 				b.submit(ctx, n, g)
 			}
 		})
@@ -180,20 +188,35 @@ func (b *batches) sofar() map[transfer.ID]transfer.State {
 	return told
 }
 
+// count says how many they have been told of.
+func (b *batches) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.told)
+}
+
+func (b *batches) isAhead() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.told) >= b.until
+}
+
 func (b *batches) waitFor(t *testing.T, more int) {
 	t.Helper()
-	deadline, first := time.Now().Add(2*patience), len(b.sofar())
-	for len(b.sofar()) < first+more {
+	deadline, first := time.Now().Add(2*patience), b.count()
+	b.mu.Lock()
+	b.until = first + more + aheadMax
+	b.mu.Unlock()
+	for b.count() < first+more {
 		if time.Now().After(deadline) {
-			t.Fatalf("only %d of %d transfers were answered", len(b.sofar())-first, more)
+			t.Fatalf("only %d of %d transfers were answered", b.count()-first, more)
 		}
-		waitAMoment(t)
+		waitAMoment(t.Context())
 	}
 }
 
-func waitAMoment(t *testing.T) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+func waitAMoment(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
 	<-ctx.Done()
 }
@@ -245,7 +268,7 @@ func (c *servedCluster) mustBeWhole(told map[transfer.ID]transfer.State, asked m
 	c.t.Helper()
 	deadline := time.Now().Add(2 * patience)
 	for _, at := range backupBanks {
-		for holds := uint64(1); holds > 0; waitAMoment(c.t) {
+		for holds := uint64(1); holds > 0; waitAMoment(c.t.Context()) {
 			if holds = c.ask(lane.AuditBank{Bank: at}).Audit.OpenHolds; holds > 0 && time.Now().After(deadline) {
 				c.t.Fatalf("bank %s still has %d holds", at, holds)
 			}

@@ -64,7 +64,7 @@ func TestAClusterUnderLoadIsConsistent(t *testing.T) {
 	if compared != 6*6*3 {
 		t.Errorf("%d of %d replicas were compared", compared, 6*6*3)
 	}
-	t.Logf("money was on its way in %d of 6 looks", onItsWay)
+	t.Logf("money was on its way in %d of 6 looks, %d transfers", onItsWay, b.count())
 	b.stop()
 	b.wait.Wait()
 	if out := mustRun(t, "cluster", "verify", "--server", c.servers()); !strings.HasPrefix(out, "cluster busy: consistent, 18 replicas of 6 groups\n") {
