@@ -142,20 +142,15 @@ func (c *coordinatorHost) propose() {
 	}
 }
 
-// carryOut passes the driver's effects on. What banks are asked gathers in the driver as facts gather here: as long as an entry is being written
-// a transfer's Stage couldn't be, and a Prepare that leaves with its Stage is early enough. Together they share a message, an entry of the bank and a
-// sync. Commits wait with them: who spends what a commit has brought must not be at the bank before it.
+// carryOut passes the driver's effects on.
 func (c *coordinatorHost) carryOut() {
-	effects := c.driver.Take()
+	effects := c.driver.Take(c.lane.now)
 	if len(effects.Facts) > 0 {
 		c.facts = append(c.facts, effects.Facts...)
 		c.lane.touch(c.group)
 	}
-	if c.group.replica.CanPropose() {
-		calls := c.driver.Calls(c.lane.now)
-		for i := range calls {
-			c.call(&calls[i])
-		}
+	for i := range effects.Calls {
+		c.call(&effects.Calls[i])
 	}
 	for i := range effects.Replies {
 		r := &effects.Replies[i]

@@ -140,14 +140,14 @@ func (d *desk) tick(now time.Time) {
 
 // take notes what the driver wants done, and judges it.
 func (d *desk) take() {
-	e, calls := d.driver.Take(), d.driver.Calls(d.now)
+	e := d.driver.Take(d.now)
 	for _, f := range e.Facts {
 		d.say("propose %s", wordOf(f))
 		d.judgeFact(f)
 	}
 	d.proposed = append(d.proposed, e.Facts...)
 	byOp := map[bank.Op][]string{}
-	for _, c := range calls {
+	for _, c := range e.Calls {
 		for _, r := range c.Requests {
 			byOp[r.Op] = append(byOp[r.Op], string(c.Bank))
 			d.judgeRequest(c.Bank, r)

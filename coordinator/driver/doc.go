@@ -4,7 +4,7 @@
 // It never writes state that matters: whatever it remembers may be lost at any moment without
 // harm, because a new leader rebuilds it from the coordinator's records (Lead).
 //
-// Dry: events in (Submit, Cancel, Capture, Void, Applied, Answers, Inquired, Tick), effects out (Take, Calls). No clock, goroutine or I/O; the
+// Dry: events in (Submit, Cancel, Capture, Void, Applied, Answers, Inquired, Tick), effects out (Take). No clock, goroutine or I/O; the
 // jitter of retries comes from a seed. A Driver is owned by one caller.
 //
 // The host's duties:

@@ -49,9 +49,10 @@ type Call struct {
 	Requests []bank.Request
 }
 
-// Effects is what the driver wants done beside its Calls, each list in order.
+// Effects is what the driver wants done, each list in order.
 type Effects struct {
 	Facts   []coordinator.Fact // to propose
+	Calls   []Call
 	Replies []Reply
 	// Violations are banks that answered that they can't do what was decided: money is at risk, someone must look.
 	Violations []Violation
@@ -286,13 +287,16 @@ func (d *Driver) Tick(now time.Time) {
 // repliesKept bounds the room that is kept for the next replies: one answer each to as many as a few busy clients have in flight.
 const repliesKept = 1 << 13
 
-// Take hands out what has gathered since the last call, but for the Calls. The replies are there until the next.
-func (d *Driver) Take() Effects {
+// Take hands out what has gathered since the last call. The replies are there until the next.
+func (d *Driver) Take(now time.Time) Effects {
 	e := Effects{Facts: d.facts, Replies: d.replies, Violations: d.violations}
 	if len(d.settled) > 0 {
 		e.Facts = append(e.Facts, coordinator.Fact{Settle: d.settled})
 	}
 	for _, p := range d.bankOrder {
+		if requests := p.take(now); len(requests) > 0 {
+			e.Calls = append(e.Calls, Call{Bank: p.bank, Requests: requests})
+		}
 		if moved, ok := p.breakerMoved(); ok {
 			e.Breakers = append(e.Breakers, moved)
 		}
@@ -304,18 +308,6 @@ func (d *Driver) Take() Effects {
 	d.replies, d.replied = d.replied[:0], d.replies
 	d.facts, d.settled, d.violations = nil, nil, nil
 	return e
-}
-
-// Calls hands out the requests to the banks whose turn it is, in the order in which they came to wait. A host that leaves them where they are
-// while it can't propose loses nothing: what waits is bounded, isn't repeated, and no bank counts as silent for it.
-func (d *Driver) Calls(now time.Time) []Call {
-	var calls []Call
-	for _, p := range d.bankOrder {
-		if requests := p.take(now); len(requests) > 0 {
-			calls = append(calls, Call{Bank: p.bank, Requests: requests})
-		}
-	}
-	return calls
 }
 
 func (d *Driver) reply(r Reply) { d.replies = append(d.replies, r) }

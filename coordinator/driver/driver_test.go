@@ -131,20 +131,17 @@ func BenchmarkTransfer(b *testing.B) {
 		for i := range transfers {
 			d.Submit(epoch, driver.Waiter{Request: uint64(i)}, transfers[i])
 		}
-		d.Take()
-		d.Calls(epoch)
+		d.Take(epoch)
 		d.Applied(epoch, staged)
 		for _, id := range []transfer.BankID{"A", "B"} {
 			d.Answers(epoch, id, votes)
 		}
-		d.Take()
-		d.Calls(epoch)
+		d.Take(epoch)
 		for _, id := range []transfer.BankID{"A", "B"} {
 			d.Answers(epoch, id, confirmations)
 		}
 		d.Applied(epoch, decided)
-		d.Take()
-		d.Calls(epoch)
+		d.Take(epoch)
 		d.Applied(epoch, settled)
 		d.Tick(epoch)
 		n += batch
@@ -172,36 +169,6 @@ func results(transfers []*transfer.Transfer, kind coordinator.AppliedKind, state
 	return all
 }
 
-// A bank inquires every second, and a host whose disk stands still takes no calls: what it is to be told must not pile up.
-func TestWhatABankIsToldAgainIsBounded(t *testing.T) {
-	machine, err := coordinator.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := payment(1, "A", "B", 100)
-	facts := []coordinator.Fact{
-		{Stage: p},
-		{Decide: &coordinator.Decision{ID: p.ID, State: transfer.Committed, At: epoch}},
-		{Settle: []transfer.ID{p.ID}},
-	}
-	if _, err := machine.Apply(1, coordinator.Encode(epoch, facts)); err != nil {
-		t.Fatal(err)
-	}
-	limits := amplePlace
-	limits.BankOutstandingMax = 3
-	d := driver.New(driver.Config{Banks: []transfer.BankID{"A", "B"}, Limits: limits}, machine)
-	d.Lead(epoch)
-	for range 10 {
-		if err := d.Inquired(epoch, "A", []transfer.ID{p.ID}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	calls := d.Calls(epoch)
-	if len(calls) != 1 || len(calls[0].Requests) != 3 || calls[0].Requests[0].Op != bank.Commit {
-		t.Errorf("got %d calls, want one that tells bank A of the commit three times", len(calls))
-	}
-}
-
 // Clients that poll a transfer in doubt leave their places behind when they go: the list of them must not grow for ever.
 func TestWaitersOfOneTransferAreBounded(t *testing.T) {
 	machine, err := coordinator.New(nil)
@@ -219,7 +186,7 @@ func TestWaitersOfOneTransferAreBounded(t *testing.T) {
 	for request := range uint64(1000) {
 		d.Get(driver.Waiter{Node: 1, Request: request}, p.ID)
 		d.Get(driver.Waiter{Node: 1, Request: request}, p.ID) // asked again, as a gateway does
-		for _, r := range d.Take().Replies {
+		for _, r := range d.Take(epoch).Replies {
 			if !r.Lost || r.Waiter.Request != uint64(lost) {
 				t.Fatalf("got %+v, want the oldest to be sent away", r)
 			}

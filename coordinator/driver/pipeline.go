@@ -80,12 +80,8 @@ func (s *slot) stop() {
 	}
 }
 
-// once sends a request that is repeated only if somebody asks for it again: beyond the bound it is left to that.
-func (p *pipeline) once(r bank.Request) {
-	if len(p.asides) < p.limits.BankOutstandingMax {
-		p.asides = append(p.asides, r)
-	}
-}
+// once sends a request that is repeated only if somebody asks for it again.
+func (p *pipeline) once(r bank.Request) { p.asides = append(p.asides, r) }
 
 // take hands out the requests whose turn it is. What is sent again must not stand behind what waits for a
 // place: the places may all be taken by requests that were lost. play: bank_lost_requests_go_first

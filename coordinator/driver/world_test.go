@@ -142,14 +142,14 @@ func (w *world) void(n *node, id transfer.ID) {
 
 // carryOut does what the node's driver wants done.
 func (w *world) carryOut(n *node) {
-	effects, calls := n.driver.Take(), n.driver.Calls(w.clock(n))
+	effects := n.driver.Take(w.clock(n))
 	if len(effects.Facts) > 0 {
 		w.propose(n, effects.Facts)
 	}
 	for _, r := range effects.Replies {
 		w.hear(n, r)
 	}
-	for _, call := range calls {
+	for _, call := range effects.Calls {
 		for _, r := range call.Requests {
 			w.say("%s → bank %s: %s %s%s", n.name, call.Bank, r.Op, name(r.ID), amountsOf(r.CapturedMinor))
 			w.requests = append(w.requests, request{n, w.bank(call.Bank), r})

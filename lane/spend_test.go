@@ -11,40 +11,6 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// TestWhatBanksAreAskedGathersWhileAnEntryIsWritten holds the leader's disk still: what is submitted meanwhile reaches each bank in one message, as
-// its stages reach the log in one entry.
-func TestWhatBanksAreAskedGathersWhileAnEntryIsWritten(t *testing.T) {
-	w := elsewhere(t)
-	var asked []int // requests in each message
-	w.drop = func(_ raft.NodeID, m lane.Message) bool {
-		if r, ok := m.(lane.BankRequests); ok {
-			asked = append(asked, len(r.Requests))
-		}
-		return false
-	}
-	w.stalled = 1
-	requests := []uint64{w.ask(1, lane.Submit{Transfer: w.payment(10)})}
-	if !slices.Equal(asked, []int{1, 1}) {
-		t.Fatalf("the first one's prepares are sent as %v, want one to each bank", asked)
-	}
-	for i := range byte(3) {
-		requests = append(requests, w.ask(1, lane.Submit{Transfer: w.payment(11 + i)}))
-	}
-	if len(asked) != 2 {
-		t.Fatalf("banks are asked for more while the entry is written: %v", asked[2:])
-	}
-	w.stalled = 0
-	w.step(1)
-	if !slices.Equal(asked, []int{1, 1, 3, 3}) {
-		t.Errorf("messages to the banks carry %v requests, want 1 to each bank, then 3", asked)
-	}
-	for _, r := range requests {
-		if got := w.mustAnswer(r).Transfer; got.State != transfer.Committed {
-			t.Errorf("%v %v", got.State, got.Reason)
-		}
-	}
-}
-
 // TestWhoSpendsWhatIsCommittedComesAfterIt has a client told "committed" while the leader's disk still writes, and spend what it got in the very step
 // in which that write is done: the bank must hear of the credit before it is asked for the debit, for its no would be final.
 func TestWhoSpendsWhatIsCommittedComesAfterIt(t *testing.T) {
