@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 // Exit codes, the same as those of `quorate sim`.
@@ -21,6 +22,8 @@ const (
 	exitBroken      = 9 // a promise is broken
 	exitInterrupted = 130
 )
+
+const rssMaxDefault = 1024 // MiB
 
 // options are the flags.
 type options struct {
@@ -88,7 +91,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.DurationVar(&o.storm, "storm", 25*time.Second, "how long a storm lasts before everything is healed and audited")
 	flags.StringVar(&kinds, "faults", "", "only these, with commas: "+strings.Join(kindNames(), ", "))
 	flags.StringVar(&o.engine, "engine", "mixed", "consensus of the nodes: quorate, etcd, or mixed")
-	flags.Int64Var(&rss, "rss-max", 1024, "how much memory a server may hold, in MiB")
+	flags.Int64Var(&rss, "rss-max", rssMaxDefault, "how much memory a server may hold, in MiB")
 	flags.StringVar(&output, "o", "table", "table or json")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
@@ -125,11 +128,24 @@ func (o *options) replay() string {
 	if len(o.kinds) != len(kinds) {
 		command += " --faults " + strings.Join(o.kinds, ",")
 	}
+	if o.rssMax != rssMaxDefault<<20 {
+		command += fmt.Sprintf(" --rss-max %d", o.rssMax>>20)
+	}
 	if o.binary != "" {
-		command += " --binary " + o.binary
+		command += " --binary " + quoted(o.binary)
 	}
 	if o.next != "" {
-		command += " --next-binary " + o.next
+		command += " --next-binary " + quoted(o.next)
 	}
 	return command
+}
+
+// quoted is a path as a shell reads it.
+func quoted(path string) string {
+	if !strings.ContainsFunc(path, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:=@%", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }

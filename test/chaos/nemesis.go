@@ -20,7 +20,22 @@ type nemesis struct {
 	mu       sync.Mutex // guards the rest
 	busy     [nodes]bool
 	injected map[string]int
-	skipped  int // spells that found nobody to hit
+	missed   map[string]int // spells that found nobody to hit
+}
+
+// missedMost is how often a kind may find nobody to hit before a run that never saw it hit is none: one may come when all have troubles already.
+const missedMost = 3
+
+// neverHit names the kinds of which a run shows nothing, although their turn came often enough.
+func (n *nemesis) neverHit() (names []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, name := range kindNames() {
+		if n.injected[name] == 0 && n.missed[name] >= missedMost {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // kind is one sort of fault.
@@ -91,19 +106,25 @@ func (n *nemesis) cast(ctx context.Context, s spell) {
 	if hit {
 		n.injected[s.kind]++
 	} else {
-		n.skipped++
+		n.missed[s.kind]++
 	}
 }
 
-// take chooses a node that has no trouble of its own yet: in half of the cases who leads a group, if anybody knows. -1: there is none.
-func (n *nemesis) take(s spell) int {
-	first := int(s.pick % nodes)
+// aim chooses a node: in half of the cases who leads a group, if anybody knows.
+func (n *nemesis) aim(s spell) int {
+	at := int(s.pick >> 24 % nodes)
 	if s.pick>>8%2 == 0 {
 		groups := []string{"coordinator/0", "coordinator/1", "coordinator/2", "bank/north", "bank/south"}
 		if leader := n.c.leaderOf(context.Background(), groups[s.pick>>16%uint64(len(groups))]); leader >= 0 {
-			first = leader
+			at = leader
 		}
 	}
+	return at
+}
+
+// take chooses a node that has no trouble of its own yet. -1: there is none.
+func (n *nemesis) take(s spell) int {
+	first := n.aim(s)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for i := range nodes {
@@ -253,7 +274,7 @@ func (n *nemesis) slow(s spell, over <-chan struct{}) bool {
 }
 
 // victim is a node whose network suffers, whatever else it suffers from.
-func (n *nemesis) victim(s spell) uint64 { return n.c.places[s.pick>>24%nodes].id }
+func (n *nemesis) victim(s spell) uint64 { return n.c.places[n.aim(s)].id }
 
 func (n *nemesis) clients(s spell, over <-chan struct{}) bool {
 	who := n.victim(s)

@@ -45,7 +45,10 @@ func (x *expedition) result(err error) *result {
 		r.P50Ms, r.P99Ms = milliseconds(x.load.quiet.quantile(50)), milliseconds(x.load.quiet.quantile(99))
 	}
 	if x.nemesis != nil {
-		r.Faults, r.Skipped = x.nemesis.injected, x.nemesis.skipped
+		r.Faults = x.nemesis.injected
+		for _, missed := range x.nemesis.missed {
+			r.Skipped += missed
+		}
 	}
 	if x.cluster != nil {
 		for _, s := range x.cluster.servers {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 )
@@ -43,5 +44,13 @@ func TestSpellsAreWithinTheirStorm(t *testing.T) {
 				t.Errorf("%+v", each)
 			}
 		}
+	}
+}
+
+// A run that could never do what it is for has shown nothing.
+func TestAKindThatNeverHitsIsNamed(t *testing.T) {
+	n := &nemesis{injected: map[string]int{"kill": 1}, missed: map[string]int{"kill": 9, "full-disk": missedMost, "pause": missedMost - 1}}
+	if names := n.neverHit(); !slices.Equal(names, []string{"full-disk"}) {
+		t.Errorf("named are %q", names)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -78,7 +79,7 @@ func (x *expedition) run(ctx context.Context) (err error) {
 	if x.cluster, err = startCluster(ctx, x.o, x.j, x.dir); err != nil {
 		return err
 	}
-	x.nemesis = &nemesis{c: x.cluster, j: x.j, injected: map[string]int{}}
+	x.nemesis = &nemesis{c: x.cluster, j: x.j, injected: map[string]int{}, missed: map[string]int{}}
 	if err := x.prepare(ctx); err != nil {
 		return err
 	}
@@ -97,7 +98,13 @@ func (x *expedition) run(ctx context.Context) (err error) {
 		return ctx.Err()
 	}
 	x.j.note("the last audit: all journals")
-	return x.judge(x.auditor.finish(ctx, rand.New(rand.NewPCG(x.o.seed, 1))))
+	if err := x.auditor.finish(ctx, rand.New(rand.NewPCG(x.o.seed, 1))); err != nil {
+		return x.judge(err)
+	}
+	if names := x.nemesis.neverHit(); len(names) > 0 {
+		return fmt.Errorf("no promise was broken, but no spell of %s has hit anybody: the run shows nothing about that", strings.Join(names, ", "))
+	}
+	return nil
 }
 
 // judge makes a violation that an audit returned the violation of the run.
