@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -36,7 +37,7 @@ type Faults struct {
 	Impatience   float64       // a client doesn't wait for it
 	Fickle       float64       // a client that asks again asks for something else under the same id
 	NewBounds    float64       // chance that a node starts with other bounds than before, as after a change of its configuration
-	Quiet        int           // phases in which nothing of all this begins
+	Quiet        int           // phases in which nothing of all this begins, but for upgrades and other bounds
 	DamagedChunk float64       // of a piece of a snapshot: one bit of it arrives wrong, and the receiver has to see it
 	Operator     time.Duration // mean time between two changes of the cluster that somebody asks for; zero: none
 	Foreign      float64       // there is a foreign bank, and this is the chance that a batch of requests finds it in a bad mood; zero: there is none
@@ -138,27 +139,33 @@ func parseKnobs(text string, knobs []knob) error {
 	return nil
 }
 
+// What is not a chance. Shorter times than these would only keep the simulator busy.
+const (
+	wholeMax = 1000
+	timeMin  = time.Millisecond
+	timeMax  = time.Hour
+)
+
 func set(field any, value string) (err error) {
 	switch v := field.(type) {
 	case *float64:
-		*v, err = strconv.ParseFloat(value, 64)
-		if err == nil && (*v < 0 || *v > 1) {
-			err = fmt.Errorf("a chance is from 0 to 1")
+		if *v, err = strconv.ParseFloat(value, 64); err != nil || !(*v >= 0 && *v <= 1) { // as it stands, for what is not a number
+			return errors.New("a chance is a number from 0 to 1")
 		}
 	case *int:
-		*v, err = strconv.Atoi(value)
-		if err == nil && *v < 0 {
-			err = fmt.Errorf("it can't be negative")
+		if *v, err = strconv.Atoi(value); err != nil || *v < 0 || *v > wholeMax {
+			return fmt.Errorf("it is a whole number from 0 to %d", wholeMax)
 		}
 	case *bool:
-		*v, err = strconv.ParseBool(value)
+		if *v, err = strconv.ParseBool(value); err != nil {
+			return errors.New("it is true or false")
+		}
 	case *time.Duration:
-		*v, err = time.ParseDuration(value)
-		if err == nil && *v < 0 {
-			err = fmt.Errorf("it can't be negative")
+		if *v, err = time.ParseDuration(value); err != nil || *v != 0 && (*v < timeMin || *v > timeMax) {
+			return fmt.Errorf("a time is 0, or from %v to %v, as in 500ms", timeMin, timeMax)
 		}
 	}
-	return err
+	return nil
 }
 
 // String is what ParseFaults reads.

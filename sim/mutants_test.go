@@ -4,6 +4,9 @@ package sim_test
 
 import (
 	"flag"
+	"fmt"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -75,5 +78,24 @@ func findMutant(within uint64) (seed uint64, failure *sim.Failure) {
 func TestNoMutantIsOnByItself(t *testing.T) {
 	if name := mutant.Active(); name != "" {
 		t.Errorf("%s is on", name)
+	}
+}
+
+// TestTheTableOfMutantsIsWhatIsPlanted holds docs/simulator.md against the code.
+func TestTheTableOfMutantsIsWhatIsPlanted(t *testing.T) {
+	data, err := os.ReadFile("../docs/simulator.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(data)
+	for _, bug := range mutant.All {
+		if row := fmt.Sprintf("\n| `%s` | `%s` | %s | %d | ", bug.Name, bug.Room, bug.Breaks, bug.Seeds); !strings.Contains(text, row) {
+			t.Errorf("docs/simulator.md has no row%s…", row)
+		}
+	}
+	_, table, _ := strings.Cut(text, "| name | room | what it breaks |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	if rows := strings.Count(table, "\n| `"); rows != len(mutant.All) {
+		t.Errorf("the table has %d rows, planted are %d", rows, len(mutant.All))
 	}
 }

@@ -64,6 +64,9 @@ func (s *Schedule) UnmarshalJSON(data []byte) error {
 	if s.Duration, err = time.ParseDuration(f.Duration); err != nil {
 		return fmt.Errorf("duration: %w", err)
 	}
+	if s.Duration <= 0 || s.Duration > timeMax {
+		return fmt.Errorf("duration: %v is not between 0 and %v", s.Duration, timeMax)
+	}
 	if s.Cluster, err = ParseCluster(f.Cluster); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}

@@ -18,7 +18,7 @@ func Shrink(cfg Config, enough func() bool) (Shrunk, bool) {
 	if first.Failure == nil {
 		return Shrunk{}, false
 	}
-	s := &shrinker{promise: first.Failure.Invariant, enough: enough}
+	s := &shrinker{first: first.Failure, enough: enough}
 	s.keep(Schedule{
 		Seed: cfg.Seed, Duration: max(min(first.Failure.At+time.Millisecond, cfg.duration()), time.Millisecond),
 		Cluster: cfg.Cluster, Faults: *first.faults, faults: first.happened,
@@ -36,9 +36,9 @@ func Shrink(cfg Config, enough func() bool) (Shrunk, bool) {
 }
 
 type shrinker struct {
-	promise string
-	enough  func() bool
-	found   Shrunk
+	first  *Failure
+	enough func() bool
+	found  Shrunk
 }
 
 func (s *shrinker) keep(schedule Schedule, r Result) {
@@ -50,7 +50,7 @@ func (s *shrinker) keep(schedule Schedule, r Result) {
 func (s *shrinker) fails(schedule Schedule) bool {
 	s.found.Runs++
 	r := Run(schedule.Config())
-	if r.Failure == nil || r.Failure.Invariant != s.promise {
+	if r.Failure == nil || !r.Failure.isAs(s.first) {
 		return false
 	}
 	if r.Failure.At+time.Millisecond < schedule.Duration {

@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"runtime/debug"
 	"time"
 
@@ -116,7 +117,28 @@ type Failure struct {
 	At        time.Duration
 	Invariant string   // the promise
 	Detail    string   // the numbers
+	Stack     string   // where the code found it, if it wasn't a judge who did
 	Last      []string // events, oldest first
+}
+
+// What the code itself finds. Many faults are found so, and the detail says which.
+const (
+	codeHolds     = "an invariant in the code holds"
+	nothingPanics = "nothing panics"
+)
+
+// ids and numbers differ from run to run.
+var particulars = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]+`)
+
+// isAs says whether two runs have failed in the same way: another invariant in the code is another promise.
+func (f *Failure) isAs(other *Failure) bool {
+	if f.Invariant != other.Invariant {
+		return false
+	}
+	if f.Invariant != codeHolds && f.Invariant != nothingPanics {
+		return true
+	}
+	return particulars.ReplaceAllString(f.Detail, "N") == particulars.ReplaceAllString(other.Detail, "N")
 }
 
 func (f *Failure) Error() string {
@@ -172,12 +194,16 @@ func (w *world) guard(run func()) {
 		if value == nil {
 			return
 		}
+		first := w.failure == nil
 		var broken invariant.Broken
 		if err, ok := value.(error); ok && errors.As(err, &broken) {
-			w.fail("an invariant in the code holds", "%s\n%s", broken.Message, debug.Stack())
-			return
+			w.fail(codeHolds, "%s", broken.Message)
+		} else {
+			w.fail(nothingPanics, "%v", value)
 		}
-		w.fail("nothing panics", "%v\n%s", value, debug.Stack())
+		if first {
+			w.failure.Stack = string(debug.Stack())
+		}
 	}()
 	run()
 }

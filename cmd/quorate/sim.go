@@ -74,8 +74,17 @@ func newSim() *cobra.Command {
 	return cmd
 }
 
-// simPrefix is how a report names this command: a source tree can run it without installing anything.
-const simPrefix = "go run ./cmd/quorate sim"
+// simAgain is how a report names this command: as it was called, or with go run, which leaves no program behind.
+func simAgain() string {
+	program, err := os.Executable()
+	if err == nil && !strings.Contains(program, "go-build") {
+		return quoteForShell(os.Args[0]) + " sim"
+	}
+	if mutantName() != "" {
+		return "go run " + mutantTag + " ./cmd/quorate sim"
+	}
+	return "go run ./cmd/quorate sim"
+}
 
 func runSim(cmd *cobra.Command, o *simOptions) error {
 	p, err := newPrinter(cmd)
@@ -86,7 +95,7 @@ func runSim(cmd *cobra.Command, o *simOptions) error {
 	if !isTerminal(stderr) {
 		stderr = &lineWriter{to: stderr}
 	}
-	if err := o.read(); err != nil {
+	if err := o.read(cmd.Flags().Changed); err != nil {
 		return err
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(sim.GCPercent))
@@ -99,7 +108,7 @@ func runSim(cmd *cobra.Command, o *simOptions) error {
 }
 
 // read turns the flags into what every world is made from.
-func (o *simOptions) read() error {
+func (o *simOptions) read(given func(flag string) bool) error {
 	cluster, err := sim.ParseCluster(o.cluster)
 	if err != nil {
 		return usagef("--cluster: %w", err)
@@ -119,8 +128,13 @@ func (o *simOptions) read() error {
 		return usagef("--jobs %d is below 1", o.jobs)
 	case o.save != "" && !o.shrink:
 		return usagef("--save needs --shrink")
-	case o.schedule != "" && (o.seed != "" || o.seeds != 0 || o.duration != 0):
-		return usagef("--schedule is one run: --seed, --seeds and --for don't go with it")
+	}
+	if o.schedule != "" {
+		for _, name := range []string{"seed", "seeds", "for", "length", "cluster", "faults"} {
+			if given(name) {
+				return usagef("--schedule is one run, and says all about it: --%s doesn't go with it", name)
+			}
+		}
 	}
 	if err := enableMutant(); err != nil {
 		return err
@@ -151,6 +165,9 @@ func (o *simOptions) readSchedule() error {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return misconfigured(fmt.Errorf("%s is no schedule: %w", o.schedule, err))
 	}
+	if planted := mutantName(); planted != "" && planted != s.Mutant {
+		return usagef("%s was made with mutant %q: --mutant %s doesn't go with it", o.schedule, s.Mutant, planted)
+	}
 	if s.Mutant != "" {
 		if err := enableMutantNamed(s.Mutant); err != nil {
 			return err
@@ -162,12 +179,12 @@ func (o *simOptions) readSchedule() error {
 
 // command is the line that runs one seed again.
 func (o *simOptions) command(seed uint64) string {
-	line := simPrefix
-	if mutantTag != "" && mutantName() != "" {
-		line = "go run " + mutantTag + " ./cmd/quorate sim --mutant " + mutantName()
-	}
+	line := simAgain()
 	if o.schedule != "" {
 		return line + " --schedule " + quoteForShell(o.schedule)
+	}
+	if mutantName() != "" {
+		line += " --mutant " + mutantName()
 	}
 	line += fmt.Sprintf(" --seed %#x", seed)
 	if o.length != 8*time.Second {
@@ -193,7 +210,7 @@ type campaign struct {
 	next    uint64     // seeds handed out
 	done    uint64
 	sum     sim.Counts
-	trace   uint64 // of the last world
+	trace   uint64 // of all worlds, in whatever order they ended
 	failure *sim.Failure
 	shown   time.Time
 	took    time.Duration
@@ -244,7 +261,7 @@ func (c *campaign) add(r sim.Result) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.done++
-	c.trace = r.Trace
+	c.trace ^= r.Trace
 	c.sum.Add(&r.Counts)
 	if r.Failure != nil && c.failure == nil {
 		c.failure = r.Failure
@@ -278,7 +295,7 @@ func perSecond(n uint64, took time.Duration) float64 { return float64(n) / took.
 type simJSON struct {
 	FirstSeed        string       `json:"first_seed"`
 	Seeds            uint64       `json:"seeds"`
-	Trace            string       `json:"trace"` // hash of the last world's events
+	Trace            string       `json:"trace"` // hash of the events; of many worlds, their hashes' exclusive or
 	Seconds          float64      `json:"seconds"`
 	SeedsPerSecond   float64      `json:"seeds_per_second"`
 	SimulatedSeconds float64      `json:"simulated_seconds"`
@@ -300,6 +317,7 @@ type simFailJSON struct {
 	Invariant string   `json:"invariant"`
 	Detail    string   `json:"detail"`
 	Replay    string   `json:"replay"`
+	Stack     string   `json:"stack,omitempty"`
 	Last      []string `json:"last_events"`
 }
 
@@ -312,7 +330,7 @@ func (c *campaign) print(p *printer) error {
 		Committed: c.sum.Committed, Aborted: c.sum.Aborted, UnknownAnswers: c.sum.Unknown,
 	}
 	if f := c.failure; f != nil {
-		s.Failure = &simFailJSON{fmt.Sprintf("%#x", f.Seed), f.At.String(), f.Invariant, f.Detail, c.options.command(f.Seed), f.Last}
+		s.Failure = &simFailJSON{fmt.Sprintf("%#x", f.Seed), f.At.String(), f.Invariant, f.Detail, c.options.command(f.Seed), f.Stack, f.Last}
 	}
 	count := func(n uint64) string { return strconv.FormatUint(n, 10) }
 	return p.one(s, s.FirstSeed, table{
@@ -328,21 +346,34 @@ func (c *campaign) print(p *printer) error {
 func (c *campaign) verdict(ctx context.Context, p *printer) error {
 	f := c.failure
 	if f == nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("interrupted after %d seeds, none of which broke a promise: %w", c.done, ctx.Err())
+		}
 		return nil
 	}
 	if p.format == "table" {
 		fmt.Fprintf(c.stderr, "the last events:\n%s\n\n", strings.Join(f.Last, "\n"))
+		if f.Stack != "" {
+			fmt.Fprintf(c.stderr, "where the code found it:\n%s\n\n", f.Stack)
+		}
 	}
 	if c.options.shrink {
 		if err := c.shrink(ctx, f); err != nil {
-			return err
+			fmt.Fprintf(c.stderr, "not shrunk: %v\n", err) // what was found is worth more than that
 		}
 	}
-	return &adviceError{
-		fmt.Errorf("seed %#x after %v: %s: %s: %w", f.Seed, f.At, f.Invariant, f.Detail, invariant.Broken{Message: f.Invariant}),
-		c.options.command(f.Seed),
-	}
+	return &adviceError{&promiseError{f}, c.options.command(f.Seed)}
 }
+
+// promiseError is a broken promise as the last line of a run tells of it.
+type promiseError struct{ failure *sim.Failure }
+
+func (e *promiseError) Error() string {
+	return fmt.Sprintf("seed %#x after %v: %s: %s", e.failure.Seed, e.failure.At, e.failure.Invariant, e.failure.Detail)
+}
+
+// Unwrap has the process end as after a broken invariant of its own.
+func (e *promiseError) Unwrap() error { return invariant.Broken{Message: e.failure.Invariant} }
 
 // shrinkFor bounds the search for a smaller schedule.
 const shrinkFor = 5 * time.Minute
@@ -367,12 +398,9 @@ func (c *campaign) shrink(ctx context.Context, f *sim.Failure) error {
 		return nil
 	}
 	if err := os.WriteFile(c.options.save, append(data, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write the schedule: %w", err)
+		fmt.Fprintf(c.stderr, "%s\n", data)
+		return fmt.Errorf("the schedule isn't saved, but it stands above: %w", err)
 	}
-	line := simPrefix
-	if mutantName() != "" {
-		line = "go run " + mutantTag + " ./cmd/quorate sim"
-	}
-	fmt.Fprintf(c.stderr, "replay the shrunk run: %s --schedule %s\n", line, quoteForShell(c.options.save))
+	fmt.Fprintf(c.stderr, "replay the shrunk run: %s --schedule %s\n", simAgain(), quoteForShell(c.options.save))
 	return nil
 }

@@ -57,3 +57,31 @@ func TestMutantThatNobodyPlanted(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What was found must not be lost for the want of a file.
+func TestAMutantIsToldOfAlsoIfItsScheduleCannotBeSaved(t *testing.T) {
+	stderr, err := runQuorate("sim", "--mutant", "elect-by-minority", "--seed", "1", "--seeds", "50", "--jobs", "1", "--length", "2s", "--shrink", "--save", filepath.Join(t.TempDir(), "missing", "schedule.json"))
+	var broken invariant.Broken
+	var advice *adviceError
+	if !errors.As(err, &broken) || !errors.As(err, &advice) || !strings.Contains(advice.try, "--seed 0x") {
+		t.Fatalf("want a broken promise and how to repeat it, got %v", err)
+	}
+	if strings.Count(err.Error(), "\n") > 0 || strings.Contains(err.Error(), "invariant broken") {
+		t.Errorf("the error is no single line: %v", err)
+	}
+	for _, want := range []string{`"only":`, "the schedule isn't saved, but it stands above"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("%q is missing in\n%s", want, stderr)
+		}
+	}
+}
+
+func TestAScheduleHasItsOwnMutant(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "schedule.json")
+	if err := os.WriteFile(file, []byte(`{"seed": "0x1", "duration": "1s", "faults": "none", "mutant": "vote-twice", "only": {}}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := runQuorate("sim", "--schedule", file, "--mutant", "cut-on-repeat"); err == nil || !strings.Contains(err.Error(), `made with mutant "vote-twice"`) {
+		t.Errorf("got %v", err)
+	}
+}
