@@ -241,13 +241,17 @@ func (l *Lane) watchRepair(g *group) {
 	}
 }
 
-// askForRepair has the members hear of a replica that needs them and asks for no votes: a leader of an earlier term steps down, and one that rests wakes.
-func (l *Lane) askForRepair(g *group) {
+// callLeader has the members hear of a replica that knows no leader and asks for no votes, since it is incomplete or learns: a leader of an earlier
+// term steps down, and one that rests wakes. What was committed before a learner's start it can't know otherwise, and that may be that it votes now.
+func (l *Lane) callLeader(g *group) {
 	engine := g.replica.Engine()
-	if !g.incomplete || engine.Leader() != 0 {
+	if engine.Leader() != 0 || engine.Term() == 0 { // the latter: it has never heard that there is one
 		return
 	}
 	members := engine.Members()
+	if !g.incomplete && !members.IsLearner(l.node) {
+		return
+	}
 	for _, m := range members.Members() {
 		if m != l.node {
 			l.send(m, RaftMessage{Group: g.id, Message: raft.Message{Kind: raft.AppendReply, From: l.node, To: m, Term: engine.Term(), Reject: true}})

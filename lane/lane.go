@@ -205,7 +205,7 @@ func (l *Lane) tick() (counted int) {
 		}
 		g.host.tick()
 		if l.ticks%l.limits.ElectionTicks < counted {
-			l.askForRepair(g)
+			l.callLeader(g)
 		}
 		l.spread(g)
 		l.handOver(g)

@@ -16,6 +16,7 @@ import (
 //   - As long as a node has quiesced a group, each member hears a Pulse from it with every heartbeat interval, one for all groups. A member that hears
 //     none for an election timeout wakes what that node led, and what follows is an ordinary election. A node that comes back
 //     from a crash within that time has quiesced nothing; it takes longer than that for a group to be quiesced again.
+//   - A learner asks for no votes. One that knows no leader calls the members once per election timeout.
 //   - Whatever is said in a group or asked of it wakes this node's replica. A leader that wakes beats, and that wakes the others. A member whose
 //     leader turns out not to lead any more wakes, too.
 //
