@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,6 +45,8 @@ type verification struct {
 	Totals      []currencyTotal  `json:"totals"`
 	Findings    []finding        `json:"findings"`
 	NotCompared []string         `json:"not_compared"`
+
+	notCompared []error // the same
 }
 
 func runClusterVerify(cmd *cobra.Command, _ []string) error {
@@ -93,20 +95,29 @@ func (nodes backupNodes) verify(ctx context.Context, timeout time.Duration, scan
 	cancel()
 	if scan {
 		say("reading all that is stored")
-		v.NotCompared = append(v.NotCompared, scanAll(ctx, v.Groups, say)...)
+		v.lacks(scanAll(ctx, v.Groups, say)...)
 	}
 	for _, g := range v.Groups {
-		found, not := g.findings()
-		v.Findings, v.NotCompared = append(v.Findings, found...), append(v.NotCompared, not...)
+		found, notCompared := g.findings()
+		v.Findings = append(v.Findings, found...)
+		v.lacks(notCompared...)
 	}
 	say("comparing coordinators and banks")
 	seen, err := nodes.lookWithin(ctx, timeout, say)
 	if err != nil {
-		v.NotCompared = append(v.NotCompared, fmt.Sprintf("coordinators and banks: %v", err))
+		v.lacks(fmt.Errorf("coordinators and banks: %w", err))
 	}
 	v.Totals, v.Findings = append(v.Totals, seen.totals...), append(v.Findings, seen.findings...)
 	v.Consistent, v.Complete = len(v.Findings) == 0, len(v.NotCompared) == 0
 	return v, ctx.Err()
+}
+
+// lacks notes what couldn't be compared, and why.
+func (v *verification) lacks(why ...error) {
+	for _, err := range why {
+		v.NotCompared = append(v.NotCompared, err.Error())
+	}
+	v.notCompared = append(v.notCompared, why...)
 }
 
 // setCluster takes the cluster's name from the views, and refuses nodes of two.
@@ -140,12 +151,6 @@ type inconsistentError struct{ text string }
 
 func (e *inconsistentError) Error() string { return e.text }
 
-// forbiddenError says in its own words what the caller may not do.
-type forbiddenError struct{ text string }
-
-func (e *forbiddenError) Error() string { return e.text }
-func (e *forbiddenError) Unwrap() error { return transfer.ErrForbidden }
-
 // err is what the command ends with.
 func (v *verification) err() error {
 	switch {
@@ -158,9 +163,12 @@ func (v *verification) err() error {
 			&inconsistentError{fmt.Sprintf("the cluster is not consistent: %d found, the first: %s", len(v.Findings), first)},
 			`"When verify finds something" in docs/operations.md`,
 		}
-	case !v.Complete && strings.Contains(v.NotCompared[0], transfer.ErrForbidden.Meaning): // not a node that is down, for which to wait
-		return &forbiddenError{"not everything could be compared: " + v.NotCompared[0]}
 	case !v.Complete:
+		for _, err := range v.notCompared {
+			if errors.Is(err, transfer.ErrForbidden) { // not a node that is down, for which to wait
+				return fmt.Errorf("not everything could be compared: %w", err)
+			}
+		}
 		return &adviceError{
 			fmt.Errorf("not everything could be compared: %s: %w", v.NotCompared[0], client.ErrUnreachable),
 			"the same again when all nodes are up, with all of them named by --server",

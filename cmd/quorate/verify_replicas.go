@@ -29,7 +29,8 @@ type verifiedReplica struct {
 
 	from  *backupNode
 	hash  uint64
-	asked bool // the last answer is one
+	asked bool  // the last answer is one
+	lack  error // why it couldn't be compared; Detail has its text
 }
 
 // storedScan is what its disk holds.
@@ -135,19 +136,23 @@ func (g *verifiedGroup) askAll(ctx context.Context) {
 	for i := range g.Replicas {
 		r := &g.Replicas[i]
 		if r.from == nil {
-			r.Detail = fmt.Sprintf("node %d doesn't answer, or isn't named by --server", r.Node)
+			r.lacks(fmt.Errorf("node %d doesn't answer, or isn't named by --server", r.Node))
 			continue
 		}
 		asking.Go(func() {
 			h, err := adminv1.NewVerifyServiceClient(r.from.conn).HashReplica(ctx, &adminv1.HashReplicaRequest{Group: g.Group, Index: g.Index})
 			if r.asked = err == nil; !r.asked {
-				r.Detail = fmt.Sprintf("node %d: %v", r.Node, toldBy(r.from, err))
+				r.lacks(fmt.Errorf("node %d: %w", r.Node, toldBy(r.from, err)))
 				return
 			}
-			r.Index, r.hash, r.Detail = h.GetIndex(), h.GetHash(), ""
+			r.Index, r.hash, r.Detail, r.lack = h.GetIndex(), h.GetHash(), "", nil
 		})
 	}
 	asking.Wait()
+}
+
+func (r *verifiedReplica) lacks(why error) {
+	r.lack, r.Detail = why, why.Error()
 }
 
 // judge says which replicas differ: from the hash that most of those have that could be compared. If there is no such hash, all of them.
@@ -166,7 +171,8 @@ func (g *verifiedGroup) judge() {
 			r.Result, r.Index = "missing", 0
 			continue
 		case r.Index != g.Index:
-			r.Result, r.Detail = "behind", fmt.Sprintf("node %d has applied entry %d, the others have %d", r.Node, r.Index, g.Index)
+			r.Result = "behind"
+			r.lacks(fmt.Errorf("node %d has applied entry %d, the others have %d", r.Node, r.Index, g.Index))
 		case 2*votes[r.hash] > compared:
 			r.Result = "same"
 		default:
@@ -177,7 +183,7 @@ func (g *verifiedGroup) judge() {
 }
 
 // findings are the replicas that differ; notCompared those that nothing can be said of.
-func (g *verifiedGroup) findings() (found []finding, notCompared []string) {
+func (g *verifiedGroup) findings() (found []finding, notCompared []error) {
 	for i := range g.Replicas {
 		r := &g.Replicas[i]
 		switch r.Result {
@@ -187,7 +193,7 @@ func (g *verifiedGroup) findings() (found []finding, notCompared []string) {
 				Detail: fmt.Sprintf("after entry %d node %d has %s, %s", g.Index, r.Node, r.Hash, g.othersHave(r)),
 			})
 		case "behind", "missing":
-			notCompared = append(notCompared, g.Group+": "+r.Detail)
+			notCompared = append(notCompared, fmt.Errorf("%s: %w", g.Group, r.lack))
 		}
 		if r.Scan != nil && !r.Scan.sound() {
 			detail := fmt.Sprintf("node %d has stored records that come to %s, and recorded %s", r.Node, r.Scan.Computed, r.Scan.Recorded)
@@ -211,7 +217,7 @@ func (g *verifiedGroup) othersHave(r *verifiedReplica) string {
 }
 
 // scanAll has every node read what it has stored of each of its groups: all nodes at once, one group after the other.
-func scanAll(ctx context.Context, groups []*verifiedGroup, say func(string)) (failed []string) {
+func scanAll(ctx context.Context, groups []*verifiedGroup, say func(string)) (failed []error) {
 	type work struct {
 		group   string
 		replica *verifiedReplica
@@ -235,7 +241,7 @@ func scanAll(ctx context.Context, groups []*verifiedGroup, say func(string)) (fa
 				err := w.replica.scan(ctx, w.group)
 				mu.Lock()
 				if err != nil {
-					failed = append(failed, fmt.Sprintf("%s: the scan at node %d: %v", w.group, w.replica.Node, err))
+					failed = append(failed, fmt.Errorf("%s: the scan at node %d: %w", w.group, w.replica.Node, err))
 				} else {
 					say(fmt.Sprintf("scanned %s at node %d: %d records", w.group, w.replica.Node, w.replica.Scan.Records))
 				}
@@ -244,7 +250,7 @@ func scanAll(ctx context.Context, groups []*verifiedGroup, say func(string)) (fa
 		})
 	}
 	scanning.Wait()
-	slices.Sort(failed)
+	slices.SortFunc(failed, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return failed
 }
 

@@ -261,3 +261,26 @@ func TestANodeThatDoesntAnswerIsSaidSo(t *testing.T) {
 		t.Errorf("got %+v", v)
 	}
 }
+
+// TestWhoMayNotCompareIsToldSo: to wait for a node helps only where none forbids it.
+func TestWhoMayNotCompareIsToldSo(t *testing.T) {
+	down := errors.New("bank/east: node 3 doesn't answer")
+	forbidden := fmt.Errorf("bank/east: node 2: %w", &toldError{transfer.ErrForbidden, "role reader may not"})
+	worded := errors.New("bank/east: node 1: " + transfer.ErrForbidden.Meaning)
+	for name, c := range map[string]struct {
+		lacks []error
+		want  int
+	}{
+		"a node is down":             {[]error{down}, 7},
+		"one of two forbids it":      {[]error{down, forbidden}, 6},
+		"the same words from others": {[]error{worded}, 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := &verification{Consistent: true}
+			v.lacks(c.lacks...)
+			if got := exitCode(t.Context(), &ranError{v.err()}); got != c.want {
+				t.Errorf("exit code %d, want %d: %v", got, c.want, v.err())
+			}
+		})
+	}
+}
