@@ -83,6 +83,15 @@ func introduce(ctx context.Context, cfg *Config, to raft.NodeID) context.Context
 		headerDisk, hex.EncodeToString(cfg.Disk[:]), headerOrigin, cfg.Origin, headerProcess, cfg.process)
 }
 
+// diskIn is the data directory that a stream says its other end has; zero for anything that isn't a name of one.
+func diskIn(md metadata.MD) (disk [16]byte) {
+	b, err := hex.DecodeString(first(md, headerDisk))
+	if err != nil || len(b) != len(disk) {
+		return disk
+	}
+	return [16]byte(b)
+}
+
 // recognize says who opened an incoming stream, or why it is refused.
 func recognize(ctx context.Context, cfg *Config, peers map[raft.NodeID]Peer) (raft.NodeID, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
@@ -100,7 +109,7 @@ func recognize(ctx context.Context, cfg *Config, peers map[raft.NodeID]Peer) (ra
 	case peer.Gone:
 		return from, expel("node %d was removed from the cluster. why: what it has missed can't be made good under its old name. "+
 			"try: add the machine under a new id, with an empty data directory", from)
-	case peer.Disk != [16]byte{} && first(md, headerDisk) != hex.EncodeToString(peer.Disk[:]):
+	case peer.Disk != [16]byte{} && diskIn(md) != peer.Disk:
 		return from, otherDisk(from)
 	case cfg.Origin != "" && first(md, headerOrigin) != "" && cfg.Origin != first(md, headerOrigin):
 		return from, otherOrigin(cfg, from, first(md, headerOrigin))

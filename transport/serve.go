@@ -30,7 +30,8 @@ func (s *service) Exchange(stream grpc.ClientStreamingServer[peerv1.ExchangeRequ
 	known := t.known.Load()
 	from, err := recognize(stream.Context(), &t.cfg, known.peers)
 	if err == nil {
-		err = t.speakers.enter(from, toldBy(stream, headerProcess), diskToldBy(stream), known.peers[from].Disk != [16]byte{})
+		told, _ := metadata.FromIncomingContext(stream.Context())
+		err = t.speakers.enter(from, first(told, headerProcess), diskIn(told), known.peers[from].Disk != [16]byte{})
 	}
 	if err != nil {
 		t.cfg.Report(Event{Kind: Refused, Peer: from, Address: addressOf(stream), Err: err})
@@ -40,8 +41,8 @@ func (s *service) Exchange(stream grpc.ClientStreamingServer[peerv1.ExchangeRequ
 	if err := stream.SendHeader(metadata.Pairs(headerNode, formatNode(t.cfg.Node))); err != nil {
 		return err
 	}
-	ended, first := make(chan struct{}), known
-	t.done.Go(func() { defer close(ended); t.receive(stream, from, first) }) // ends with the stream, which ends when this function returns
+	ended, recognized := make(chan struct{}), known
+	t.done.Go(func() { defer close(ended); t.receive(stream, from, recognized) }) // ends with the stream, which ends when this function returns
 	for {
 		select {
 		case <-ended:

@@ -1,13 +1,10 @@
 package transport
 
 import (
-	"encoding/hex"
 	"maps"
 	"sync"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/quorate/quorate/raft"
@@ -82,19 +79,4 @@ func otherDiskThanMet(from raft.NodeID) error {
 	return expel("node %d has another data directory than before. why: what it had promised to the others is gone with that. "+
 		"try: give it its directory back, or remove it from the cluster and add the machine under a new id, with an empty one; "+
 		"if the cluster is new and has never carried out anything, stop all nodes and empty all their data directories", from)
-}
-
-// toldBy is what a stream says about its other end.
-func toldBy(stream grpc.ServerStream, header string) string {
-	md, _ := metadata.FromIncomingContext(stream.Context())
-	return first(md, header)
-}
-
-// diskToldBy is the data directory that a stream says its other end has; zero for anything that isn't a name of one.
-func diskToldBy(stream grpc.ServerStream) (disk [16]byte) {
-	b, err := hex.DecodeString(toldBy(stream, headerDisk))
-	if err != nil || len(b) != len(disk) {
-		return disk
-	}
-	return [16]byte(b)
 }
