@@ -17,10 +17,7 @@ func (n *Node) HoldCommits(ctx context.Context, bank transfer.BankID, hold uint6
 // Cut is a group's state, at least as new as any answer that was given before the call. Only the node that leads the group makes one. If hold isn't
 // zero, the bank has held its commits for it until after the cut, or there is an error. Close the view before the node is stopped.
 func (n *Node) Cut(ctx context.Context, group lane.GroupID, hold uint64) (*storage.View, error) {
-	done := n.disk.keeping.hurry() // the bank's commits wait
-	err := n.Do(ctx, lane.Cut{Group: group, Hold: hold})[0].Err
-	done()
-	if err != nil {
+	if err := n.checkpointed(ctx, lane.Cut{Group: group, Hold: hold}); err != nil { // the bank's commits wait
 		return nil, err
 	}
 	view, err := n.store.View(string(group))
@@ -33,6 +30,12 @@ func (n *Node) Cut(ctx context.Context, group lane.GroupID, hold uint64) (*stora
 		return nil, err
 	}
 	return view, nil
+}
+
+// checkpointed asks for what is answered when a checkpoint is durable, which takes no rests meanwhile.
+func (n *Node) checkpointed(ctx context.Context, ask lane.Ask) error {
+	defer n.disk.keeping.hurry()()
+	return n.Do(ctx, ask)[0].Err
 }
 
 // holdOn is how long a bank that has been cut still waits for the others.

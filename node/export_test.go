@@ -50,6 +50,14 @@ func (k Keeping) RestAfter(worked time.Duration) time.Duration { return k.keepin
 // Hurry is what somebody asks for who waits for a checkpoint.
 func (k Keeping) Hurry() (done func()) { return k.keeping.hurry() }
 
+// Hurrying is how many wait for a checkpoint of this node.
+func (n *Node) Hurrying() int {
+	k := &n.disk.keeping
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.wanted
+}
+
 // CheckpointAhead is what a node's checkpoints are ahead of those of node 3.
 var CheckpointAhead = checkpointAhead
 

@@ -14,9 +14,7 @@ import (
 // ScanReplica makes a checkpoint of this node's replica of a group, reads all that is stored of it, and says what it adds up to: as of which entry. It reads
 // beside the loop and takes as long as that takes, or until ctx ends. The node must not be stopped before it returns.
 func (n *Node) ScanReplica(ctx context.Context, group lane.GroupID) (lane.Scanned, raft.Index, error) {
-	done := n.disk.keeping.hurry()
-	err := n.Do(ctx, lane.SaveReplica{Group: group})[0].Err
-	done()
+	err := n.checkpointed(ctx, lane.SaveReplica{Group: group})
 	switch {
 	case ctx.Err() != nil:
 		return lane.Scanned{}, 0, scanEnded(group)

@@ -181,3 +181,36 @@ func (c *cluster) mustAgreeOn(id lane.GroupID) {
 		}
 	}
 }
+
+// Checkpoints take no rests while a scan or a backup waits for one, and do again when it has it.
+func TestScansAndBackupsHurryTheirCheckpoints(t *testing.T) {
+	c, disk := startAlone(t)
+	for what, ask := range map[string]func() error{
+		"scan": func() error {
+			_, _, err := c.nodes[0].ScanReplica(t.Context(), "bank/A")
+			return err
+		},
+		"cut": func() error {
+			view, err := c.nodes[0].Cut(t.Context(), "bank/A", 0)
+			return errors.Join(err, view.Close())
+		},
+	} {
+		c.submitMany(1, disk) // what isn't in the last checkpoint
+		disk.still.Lock()
+		made := make(chan error, 1)
+		go func() { made <- ask() }()
+		hurried := func() bool { return c.nodes[0].Hurrying() == 1 }
+		for deadline := time.Now().Add(time.Minute); !hurried() && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		}
+		if !hurried() {
+			t.Errorf("no checkpoint is made in haste for a %s", what)
+		}
+		disk.still.Unlock()
+		if err := <-made; err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if n := c.nodes[0].Hurrying(); n != 0 {
+			t.Errorf("%d still wait after the %s", n, what)
+		}
+	}
+}
