@@ -66,14 +66,15 @@ type Entry struct {
 	Reference    string
 }
 
-// OpenAccount opens an account, or returns the one that exists with the same terms; transfer.ErrAccountExists if its terms are others.
+// OpenAccount opens an account, or returns the one that exists with the same terms; transfer.ErrAccountExists if its terms are others;
+// transfer.ErrOutcomeUnknown if an answer was lost.
 func (c *Client) OpenAccount(ctx context.Context, bank transfer.BankID, terms Terms) (Account, error) {
 	request := &quoratev1.OpenAccountRequest{
 		Bank: string(bank), Account: string(terms.ID), Currency: string(terms.Currency),
 		OverdraftMinor: terms.OverdraftMinor, Unlimited: terms.Unlimited,
 	}
 	var account Account
-	err := c.ask(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
+	err := c.change(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
 		answer, err := n.accounts.OpenAccount(ctx, request, options...)
 		account = accountOf(answer.GetAccount())
 		return err

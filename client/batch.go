@@ -192,10 +192,10 @@ func (s *submission) settle(f *failure) (again bool) {
 }
 
 // saysOfAll says of a refusal that it holds for the earlier attempts as well: content that conflicts with its id, or can't be right, was
-// carried out by none. Time that is too short is too short for this attempt only.
+// carried out by none. Time that is too short is too short for this attempt only, and what gRPC says, or a proxy, is about this attempt only.
 func saysOfAll(err error) bool {
 	kind := kindIn(err)
-	return kind == transfer.KindConflict || (kind == transfer.KindInvalid && !errors.Is(err, transfer.ErrInvalidDeadline))
+	return isTold(err) && (kind == transfer.KindConflict || (kind == transfer.KindInvalid && !errors.Is(err, transfer.ErrInvalidDeadline)))
 }
 
 // giveUp leaves the submission without an outcome.

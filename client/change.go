@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 )
 
 // What an operator may do to an account. Each returns it as it is then, and asking again for what is so already is no error.
-// Refusals wrap transfer.ErrAccountNotFound, ErrAccountClosed, or what is named below.
+// Refusals wrap transfer.ErrAccountNotFound, ErrAccountClosed, or what is named below; transfer.ErrOutcomeUnknown if an answer was lost.
 
 // Freeze has an account take no new transfers. What is prepared is finished all the same.
 func (c *Client) Freeze(ctx context.Context, bank transfer.BankID, id transfer.AccountID) (Account, error) {
@@ -62,14 +61,11 @@ func (c *Client) SetLimit(ctx context.Context, bank transfer.BankID, id transfer
 
 func (c *Client) changed(ctx context.Context, call func(context.Context, *node, ...grpc.CallOption) (*quoratev1.Account, error)) (Account, error) {
 	var account Account
-	happen, err := c.change(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
+	err := c.change(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
 		answer, err := call(ctx, n, options...)
 		account = accountOf(answer)
 		return err
 	})
-	if kind := kindIn(err); err != nil && happen && (kind == transfer.KindUnavailable || kind == transfer.KindExhausted) {
-		err = fmt.Errorf("%w: %w", transfer.ErrOutcomeUnknown, err) // "nothing was changed" is true of the last attempt only
-	}
 	return account, err
 }
 

@@ -3,10 +3,15 @@ package client_test
 import (
 	"context"
 	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/quorate/quorate/client"
@@ -70,15 +75,99 @@ func TestChangesOfAnAccount(t *testing.T) {
 	}
 }
 
-// An attempt whose answer was lost may have made the change: that the last one found nobody says nothing of it.
+// changes is everything that changes something and is no transfer, as error alone.
+func changes(c *client.Client) map[string]func(context.Context) error {
+	account := func(change func(context.Context, transfer.BankID, transfer.AccountID) (client.Account, error)) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := change(ctx, "HOME", "alice")
+			return err
+		}
+	}
+	return map[string]func(context.Context) error{
+		"freeze": account(c.Freeze), "unfreeze": account(c.Unfreeze), "close": account(c.CloseAccount),
+		"limit": account(func(ctx context.Context, bank transfer.BankID, id transfer.AccountID) (client.Account, error) {
+			return c.SetLimit(ctx, bank, id, client.Limit{OverdraftMinor: 7})
+		}),
+		"open": account(func(ctx context.Context, bank transfer.BankID, id transfer.AccountID) (client.Account, error) {
+			return c.OpenAccount(ctx, bank, client.Terms{ID: id, Currency: "CZK"})
+		}),
+		"add member":      func(ctx context.Context) error { return c.AddMember(ctx, 4, "h:1", "h:2", "h:3") },
+		"promote member":  func(ctx context.Context) error { return c.PromoteMember(ctx, 4) },
+		"remove member":   func(ctx context.Context) error { return c.RemoveMember(ctx, 4) },
+		"place bank":      func(ctx context.Context) error { return c.PlaceBank(ctx, "HOME", 1, 2, 3) },
+		"transfer leader": func(ctx context.Context) error { return c.TransferLeader(ctx, "bank/HOME", 2) },
+		"revoke token":    func(ctx context.Context) error { return c.RevokeToken(ctx, "shop") },
+		"create token": func(ctx context.Context) error {
+			_, _, err := c.CreateToken(ctx, client.Token{Name: "shop", Roles: []string{"read"}})
+			return err
+		},
+	}
+}
+
+// failing starts a node that answers every call with the error of its number, and from then on with the last one.
+func failing(t *testing.T, errs ...error) (context.Context, *client.Client) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var calls atomic.Int64
+	server := grpc.NewServer(grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
+		return errs[min(int(calls.Add(1)), len(errs))-1]
+	}))
+	var served sync.WaitGroup
+	served.Go(func() { _ = server.Serve(l) }) // ends with Stop
+	t.Cleanup(func() {
+		server.Stop()
+		served.Wait()
+	})
+	return dial(t, l.Addr().String())
+}
+
+// An attempt whose answer was lost may have made the change: that the last one found nobody, or a proxy, or an expired token, says nothing of it. What a node says of the
+// state does.
 func TestAChangeWhoseAnswerIsLostIsUnknown(t *testing.T) {
-	n := startNode(t)
-	n.fail = statusOf(codes.DeadlineExceeded, transfer.ErrOutcomeUnknown)
-	_, c := dial(t, n.address)
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
-	defer cancel()
-	if _, err := c.Freeze(ctx, "HOME", "alice"); !errors.Is(err, transfer.ErrOutcomeUnknown) {
-		t.Errorf("freeze: %v", err)
+	lost := status.Error(codes.Unavailable, "the connection broke")
+	cases := map[string]struct {
+		errs    []error
+		want    *transfer.Error
+		unknown bool
+	}{
+		"lost, and then nobody":          {[]error{lost, statusOf(codes.Unavailable, transfer.ErrNoLeader)}, transfer.ErrOutcomeUnknown, true},
+		"lost, and then a crowd":         {[]error{lost, statusOf(codes.ResourceExhausted, transfer.ErrBusy)}, transfer.ErrOutcomeUnknown, true},
+		"lost, and then not let in":      {[]error{lost, statusOf(codes.Unauthenticated, transfer.ErrUnauthenticated)}, transfer.ErrUnauthenticated, true},
+		"lost, and then not allowed":     {[]error{lost, statusOf(codes.PermissionDenied, transfer.ErrForbidden)}, transfer.ErrForbidden, true},
+		"lost, and then an older one":    {[]error{lost, status.Error(codes.Unimplemented, "unknown method")}, transfer.ErrInvalidRequest, true},
+		"too long an answer":             {[]error{status.Error(codes.ResourceExhausted, "message larger than max")}, transfer.ErrInvalidRequest, true},
+		"the node can't say":             {[]error{statusOf(codes.DeadlineExceeded, transfer.ErrOutcomeUnknown)}, transfer.ErrOutcomeUnknown, true},
+		"lost, and then refused":         {[]error{lost, statusOf(codes.FailedPrecondition, transfer.ErrAccountClosed)}, transfer.ErrAccountClosed, false},
+		"not let in, and nothing lost":   {[]error{statusOf(codes.Unauthenticated, transfer.ErrUnauthenticated)}, transfer.ErrUnauthenticated, false},
+		"an older one, and nothing lost": {[]error{status.Error(codes.Unimplemented, "unknown method")}, transfer.ErrInvalidRequest, false},
+	}
+	for name, tc := range cases {
+		for what := range changes(&client.Client{}) {
+			t.Run(name+"/"+what, func(t *testing.T) {
+				t.Parallel()
+				ctx, c := failing(t, tc.errs...)
+				ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond) // for those that ask until then
+				defer cancel()
+				if err := changes(c)[what](ctx); errors.Is(err, transfer.ErrOutcomeUnknown) != tc.unknown || !errors.Is(err, tc.want) {
+					t.Errorf("%v", err)
+				}
+			})
+		}
+	}
+}
+
+// A token that an attempt has revoked whose answer was lost is revoked.
+func TestARevocationWhoseAnswerIsLostIsFoundDone(t *testing.T) {
+	gone := statusOf(codes.NotFound, transfer.ErrUnknownToken)
+	ctx, c := failing(t, status.Error(codes.Unavailable, "the connection broke"), gone)
+	if err := c.RevokeToken(ctx, "shop"); err != nil {
+		t.Errorf("revoked, and then unknown: %v", err)
+	}
+	if err := c.RevokeToken(ctx, "shop"); !errors.Is(err, transfer.ErrUnknownToken) {
+		t.Errorf("unknown from the beginning: %v", err)
 	}
 }
 

@@ -197,7 +197,7 @@ func (c *Client) Cancel(ctx context.Context, id transfer.ID) (transfer.Record, e
 // end asks until somebody says what became of a transfer.
 func (c *Client) end(ctx context.Context, id transfer.ID, call func(context.Context, *node, ...grpc.CallOption) (*quoratev1.Transfer, error)) (transfer.Record, error) {
 	var record transfer.Record
-	happen, err := c.change(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
+	happen, err := c.repeat(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
 		answer, err := call(ctx, n, options...)
 		if err != nil {
 			return err

@@ -234,6 +234,31 @@ func TestARefusalAfterALostAnswerDoesNotHideIt(t *testing.T) {
 	}
 }
 
+// What gRPC itself says, or a proxy, is about one attempt: it doesn't hide that the one before may have been carried out.
+func TestAWordOfGRPCAfterALostAnswerDoesNotHideIt(t *testing.T) {
+	lost := status.Error(codes.Unavailable, "the answer is lost")
+	tooLong := status.Error(codes.ResourceExhausted, "received message larger than max")
+	for name, errs := range map[string][]error{
+		"an older node":              {lost, status.Error(codes.Unimplemented, "unknown method")},
+		"too long":                   {lost, tooLong},
+		"too long from the first on": {tooLong},
+	} {
+		ctx, c := failing(t, errs...)
+		id := client.NewID()
+		if r := c.Transfers(ctx, []transfer.Transfer{rent(id)})[0]; unknownID(r.Err) != id.String() || !errors.Is(r.Err, transfer.ErrInvalidRequest) {
+			t.Errorf("%s: a batch: %v", name, r.Err)
+		}
+		ctx, c = failing(t, errs...)
+		if _, err := c.Transfer(ctx, rent(id)); unknownID(err) != id.String() || !errors.Is(err, transfer.ErrInvalidRequest) {
+			t.Errorf("%s: a stream: %v", name, err)
+		}
+	}
+	ctx, c := failing(t, status.Error(codes.Unimplemented, "unknown method"))
+	if _, err := c.Transfer(ctx, rent(client.NewID())); unknownID(err) != "" || !errors.Is(err, transfer.ErrInvalidRequest) {
+		t.Errorf("an older node, and nothing lost: %v", err)
+	}
+}
+
 func TestWhenTheContextEnds(t *testing.T) {
 	hang := func(_ int, ctx context.Context, _ []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
 		<-ctx.Done()

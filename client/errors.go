@@ -50,6 +50,12 @@ type told struct {
 func (e *told) Error() string { return e.message }
 func (e *told) Unwrap() error { return e.is }
 
+// isTold says that a node gave the error.
+func isTold(err error) bool {
+	var t *told
+	return errors.As(err, &t)
+}
+
 // tell is the error with a code as a node gave it. kind is for codes of a newer version.
 func tell(code transfer.Code, kind transfer.Kind, message string) error {
 	is, known := transfer.ErrorOf(code)
@@ -112,8 +118,8 @@ func failureOf(err error, sent bool) failure {
 			return failure{err: fmt.Errorf("%w: it answers HTTP, not gRPC", ErrUnreachable)}
 		}
 		return failure{err: fmt.Errorf("%w: the node doesn't know it, so it is of an older version: %s", transfer.ErrInvalidRequest, s.Message())}
-	case codes.ResourceExhausted: // gRPC's word for a message above its limit
-		return failure{err: fmt.Errorf("%w: %s", transfer.ErrInvalidRequest, s.Message())}
+	case codes.ResourceExhausted: // gRPC's word for a message above its limit: the request, or the answer to what was done
+		return failure{err: fmt.Errorf("%w: %s", transfer.ErrInvalidRequest, s.Message()), happen: sent}
 	}
 	return failure{err: fmt.Errorf("%w: %s: %s", transfer.ErrInternal, s.Code(), s.Message()), happen: sent}
 }

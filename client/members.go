@@ -35,9 +35,11 @@ func (c *Client) Members(ctx context.Context) (members []Member, err error) {
 	return members, err
 }
 
+// What changes the cluster is transfer.ErrOutcomeUnknown if an answer was lost: Members and Status say what is so, and it may be asked for again.
+
 // AddMember lets a node in, as a learner: it gets the data of its groups and counts in none. Its addresses are host:port.
 func (c *Client) AddMember(ctx context.Context, id uint64, peer, grpcAddress, http string) error {
-	return c.ask(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
+	return c.change(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
 		_, err := n.cluster.AddMember(ctx, &adminv1.AddMemberRequest{Node: id, Peer: peer, Grpc: grpcAddress, Http: http}, options...)
 		return err
 	})
@@ -45,7 +47,7 @@ func (c *Client) AddMember(ctx context.Context, id uint64, peer, grpcAddress, ht
 
 // PromoteMember lets a learner vote that has caught up.
 func (c *Client) PromoteMember(ctx context.Context, id uint64) error {
-	return c.ask(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
+	return c.change(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
 		_, err := n.cluster.PromoteMember(ctx, &adminv1.PromoteMemberRequest{Node: id}, options...)
 		return err
 	})
@@ -53,7 +55,7 @@ func (c *Client) PromoteMember(ctx context.Context, id uint64) error {
 
 // RemoveMember takes a node, dead or alive, out of all its groups, for ever. It returns when that is accepted; Members says how far it is.
 func (c *Client) RemoveMember(ctx context.Context, id uint64) error {
-	return c.ask(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
+	return c.change(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
 		_, err := n.cluster.RemoveMember(ctx, &adminv1.RemoveMemberRequest{Node: id}, options...)
 		return err
 	})
@@ -61,7 +63,7 @@ func (c *Client) RemoveMember(ctx context.Context, id uint64) error {
 
 // PlaceBank moves a bank's replicas to other members. It returns when that is accepted; Status says how far it is.
 func (c *Client) PlaceBank(ctx context.Context, bank transfer.BankID, nodes ...uint64) error {
-	return c.ask(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
+	return c.change(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
 		_, err := n.cluster.PlaceBank(ctx, &adminv1.PlaceBankRequest{Bank: string(bank), Nodes: nodes}, options...)
 		return err
 	})
@@ -69,7 +71,7 @@ func (c *Client) PlaceBank(ctx context.Context, bank transfer.BankID, nodes ...u
 
 // TransferLeader has another voter lead a group ("coordinator/0", "bank/HOME", "cluster"), and returns when it does.
 func (c *Client) TransferLeader(ctx context.Context, group string, to uint64) error {
-	return c.ask(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
+	return c.change(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
 		_, err := n.cluster.TransferLeader(ctx, &adminv1.TransferLeaderRequest{Group: group, Node: to}, options...)
 		return err
 	})

@@ -2,11 +2,14 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
+
+	"github.com/quorate/quorate/transfer"
 )
 
 const (
@@ -91,14 +94,36 @@ func (a *attempts) next(ctx context.Context, another bool, after time.Duration) 
 	}
 }
 
-// ask repeats what may be asked any number of times until it is answered, refused, or ctx ends.
+// ask repeats what only reads until it is answered, refused, or ctx ends.
 func (c *Client) ask(ctx context.Context, do func(context.Context, *node, ...grpc.CallOption) error) error {
-	_, err := c.change(ctx, do)
+	_, err := c.repeat(ctx, do)
 	return err
 }
 
-// change is ask for what changes something: happen says of a failure whether an attempt may have taken effect.
-func (c *Client) change(ctx context.Context, do func(context.Context, *node, ...grpc.CallOption) error) (happen bool, err error) {
+// change is ask for what changes something, where asking for what is so already is no error. It is transfer.ErrOutcomeUnknown if an attempt may have taken
+// effect and the last error says nothing of it: "nothing was changed" is true of the last attempt only.
+func (c *Client) change(ctx context.Context, do func(context.Context, *node, ...grpc.CallOption) error) error {
+	return ofChange(c.repeat(ctx, do))
+}
+
+func ofChange(happen bool, err error) error {
+	if err == nil || !happen || isTold(err) && speaksOfState(kindIn(err)) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", transfer.ErrOutcomeUnknown, err)
+}
+
+// speaksOfState says of what a node tells that it is about what it asked for, or found a fault, and not about this attempt.
+func speaksOfState(k transfer.Kind) bool {
+	switch k {
+	case transfer.KindUnavailable, transfer.KindExhausted, transfer.KindUnauthenticated, transfer.KindForbidden:
+		return false
+	}
+	return true
+}
+
+// repeat is the loop of both: happen says of a failure whether an attempt may have taken effect.
+func (c *Client) repeat(ctx context.Context, do func(context.Context, *node, ...grpc.CallOption) error) (happen bool, err error) {
 	a := c.attempts()
 	for {
 		f := a.call(ctx, do)

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	adminv1 "github.com/quorate/quorate/proto/quorate/admin/v1"
+	"github.com/quorate/quorate/transfer"
 )
 
 // Token is the credential of a client that has no certificate.
@@ -31,7 +32,7 @@ func (c *Client) CreateToken(ctx context.Context, t Token) (made Token, secret s
 	if !t.Expires.IsZero() {
 		request.ExpiresAt = timestamppb.New(t.Expires)
 	}
-	err = c.ask(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
+	err = c.change(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
 		answer, err := n.tokens.CreateToken(ctx, request, options...)
 		made, secret = tokenOf(answer.GetToken()), answer.GetSecret()
 		return err
@@ -52,12 +53,17 @@ func (c *Client) Tokens(ctx context.Context) (tokens []Token, err error) {
 	return tokens, err
 }
 
-// RevokeToken ends a token; transfer.ErrUnknownToken. Every node refuses it as soon as it has heard of that.
+// RevokeToken ends a token; transfer.ErrUnknownToken. Every node refuses it as soon as it has heard of that. It is transfer.ErrOutcomeUnknown if an answer
+// was lost.
 func (c *Client) RevokeToken(ctx context.Context, name string) error {
-	return c.ask(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
+	happen, err := c.repeat(ctx, func(ctx context.Context, n *node, options ...grpc.CallOption) error {
 		_, err := n.tokens.RevokeToken(ctx, &adminv1.RevokeTokenRequest{Name: name}, options...)
 		return err
 	})
+	if happen && errors.Is(err, transfer.ErrUnknownToken) {
+		return nil // by an attempt whose answer was lost
+	}
+	return ofChange(happen, err)
 }
 
 func tokenOf(p *adminv1.Token) Token {
