@@ -32,7 +32,6 @@ type Cut interface {
 type backupService struct {
 	adminv1.UnimplementedBackupServiceServer
 	admin Admin
-	guard *guard
 }
 
 func (s *backupService) HoldCommits(ctx context.Context, r *adminv1.HoldCommitsRequest) (*adminv1.HoldCommitsResponse, error) {
@@ -43,16 +42,7 @@ func (s *backupService) HoldCommits(ctx context.Context, r *adminv1.HoldCommitsR
 }
 
 func (s *backupService) CutGroup(r *adminv1.CutGroupRequest, stream grpc.ServerStreamingServer[adminv1.CutGroupResponse]) error {
-	ctx := withRequestID(stream.Context(), chooseRequestID(""))
-	err := s.cut(ctx, r, stream)
-	if err == nil || isStatus(err) {
-		return err
-	}
-	s.guard.note(ctx, adminv1.BackupService_CutGroup_FullMethodName, err)
-	return statusOf(err, requestID(ctx))
-}
-
-func (s *backupService) cut(ctx context.Context, r *adminv1.CutGroupRequest, stream grpc.ServerStreamingServer[adminv1.CutGroupResponse]) error {
+	ctx := stream.Context()
 	cut, err := s.admin.Cut(ctx, r.GetGroup(), r.GetHold())
 	if err != nil {
 		return err

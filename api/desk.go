@@ -117,6 +117,22 @@ func (d *desk) take(ctx context.Context, orders []order, refuse func(i int, err 
 	return valid, place, longest
 }
 
+// refuses says what is wrong with an order before anybody else is asked.
+func (d *desk) refuses(ctx context.Context, o *order) error {
+	t, err := o.accept(time.Now(), d.timeouts)
+	if err == nil {
+		err = mayMove(ctx, t.Legs)
+	}
+	if err == nil {
+		err = d.backend.Full()
+	}
+	if err != nil {
+		d.count.refused(1, err)
+		return &requestError{t.ID, err}
+	}
+	return nil
+}
+
 // accept is the transfer of the order, valid and with its deadline.
 func (o *order) accept(now time.Time, limits Timeouts) (transfer.Transfer, error) {
 	t := o.transfer

@@ -14,9 +14,11 @@ import (
 
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	"github.com/quorate/quorate/pki"
 	"github.com/quorate/quorate/transfer"
@@ -62,11 +64,37 @@ func (d *door) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo,
 	if err != nil {
 		d.note(ctx, operation, "", err)
 		d.count.answered(operation, began, err)
-		return statusOf(err, requestID(ctx))
+		return err
 	}
-	err = handle(srv, &endingStream{s, ctx})
-	d.note(ctx, operation, "", err)
-	d.count.answered(operation, began, err)
+	heard := &heardStream{endingStream: endingStream{s, ctx}, listen: grants[operation].audit}
+	err = handle(srv, heard)
+	d.note(ctx, operation, heard.subject, err)
+	if hungUp(err) {
+		d.count.answered(operation, began, nil)
+	} else {
+		d.count.answered(operation, began, err)
+	}
+	return err
+}
+
+// hungUp says that who asked has ended a stream, as streams without an end are ended, or let its time run out.
+func hungUp(err error) bool {
+	code := status.Code(err)
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || isStatus(err) && (code == codes.Canceled || code == codes.DeadlineExceeded)
+}
+
+// heardStream is one whose request is remembered for the audit log.
+type heardStream struct {
+	endingStream
+	listen  bool
+	subject string // belongs to the handler's goroutine
+}
+
+func (s *heardStream) RecvMsg(m any) error {
+	err := s.endingStream.RecvMsg(m)
+	if s.listen && err == nil {
+		s.subject = subjectOf(m)
+	}
 	return err
 }
 

@@ -46,6 +46,7 @@ type fake struct {
 	changes []api.ClusterChange // what ChangeCluster was given
 	queries []api.TransferQuery // what Transfers was given
 
+	looks      int // how often Status was asked
 	watchFails int // so many times nobody can say what was decided
 
 	submit func(ctx context.Context, t transfer.Transfer) (transfer.Record, error)
@@ -323,6 +324,7 @@ func (f *fake) Audit(context.Context, transfer.BankID) (bank.Audit, error) {
 func (f *fake) Status(context.Context) (api.Status, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.looks++
 	return api.Status{
 		Cluster: "test", Node: 1, Version: "v0", Started: epoch, Groups: f.groups,
 		Banks:    []api.BankStatus{{ID: "HOME", Nodes: []uint64{1}, Leader: 1, Up: true, Breaker: "closed"}},

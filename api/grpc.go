@@ -188,6 +188,17 @@ func (g *guard) unary(ctx context.Context, r any, info *grpc.UnaryServerInfo, ha
 	return handle(ctx, r)
 }
 
+// stream is unary for streams. Who wants to know a stream's id reads it in the header, or in the error.
+func (g *guard) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	ctx := withRequestID(s.Context(), chooseRequestID(""))
+	err := handle(srv, &endingStream{s, ctx})
+	if err == nil || isStatus(err) {
+		return err
+	}
+	g.note(ctx, info.FullMethod, err)
+	return statusOf(err, requestID(ctx))
+}
+
 // isStatus says that an error is one of gRPC's own services', such as health, and no error of ours.
 func isStatus(err error) bool {
 	var ours *transfer.Error

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -283,6 +284,33 @@ func TestHealthFollowsTheLeader(t *testing.T) {
 	}
 	if err := w.stop(patience); err != nil { // although the watch is open
 		t.Errorf("stop: %v", err)
+	}
+}
+
+// However many ask about a node's health, nobody asks the node more often for it: anybody may ask.
+func TestAskingAboutHealthCostsTheNodeNothing(t *testing.T) {
+	w := open(t, nil)
+	began, before := time.Now(), 0
+	w.fake.set(func(f *fake) { before = f.looks })
+	for range 100 {
+		for _, path := range []string{"/livez", "/readyz"} {
+			if r := w.do("GET", path, ""); r.status != 200 {
+				t.Fatalf("%s: %d %s", path, r.status, r.body)
+			}
+		}
+	}
+	w.fake.set(func(f *fake) {
+		if looks, due := f.looks-before, 1+int(time.Since(began)/(250*time.Millisecond)); looks > due {
+			t.Errorf("200 probes made %d looks at the node, where %d were due", looks, due)
+		}
+		f.fail = errors.New("the loop doesn't turn")
+	})
+	for _, path := range []string{"/livez", "/readyz"} { // and it is noticed
+		for deadline := time.Now().Add(patience); w.do("GET", path, "").status != 503; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s is still content", path)
+			}
+		}
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	healthEvery   = 250 * time.Millisecond // how old the gRPC health may be
+	healthEvery   = 250 * time.Millisecond // between two looks at the node: who asks about its health costs it nothing
 	healthTimeout = 2 * time.Second        // a node that needs longer to say how it is, isn't well
 )
 
@@ -24,22 +24,36 @@ type doctor struct {
 	backend  Backend
 	draining atomic.Bool
 	grpc     *health.Server
+	last     atomic.Pointer[look]
 }
+
+// look is what a look at the node has found. alive isn't nil if its loop doesn't turn, ready if no requests should come here.
+type look struct{ alive, ready error }
 
 func newDoctor(backend Backend) *doctor {
 	d := &doctor{backend: backend, grpc: health.NewServer()}
 	d.tell(false)
+	starting := errors.New("the node is starting")
+	d.last.Store(&look{starting, starting})
 	return d
 }
 
-// run keeps the gRPC health up to date until ctx ends.
+// refresh looks at the node once, and tells what it has found unless ctx has ended meanwhile.
+func (d *doctor) refresh(ctx context.Context) {
+	if now := d.look(ctx); ctx.Err() == nil {
+		d.last.Store(&now)
+		d.tell(now.ready == nil)
+	}
+}
+
+// run keeps the health up to date until ctx ends.
 func (d *doctor) run(ctx context.Context) {
 	ticks := time.NewTicker(healthEvery)
 	defer ticks.Stop()
 	for {
-		d.tell(d.ready(ctx) == nil)
 		select {
 		case <-ticks.C:
+			d.refresh(ctx)
 		case <-ctx.Done():
 			return
 		}
@@ -61,27 +75,27 @@ func (d *doctor) drain() {
 	d.grpc.Shutdown() // and ignores what run tells it afterwards
 }
 
-// alive says that the node's loop turns. It doesn't ask for a quorum: else a partition would restart every node.
-func (d *doctor) alive(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
-	defer cancel()
-	_, err := d.backend.Status(ctx)
-	return err
-}
-
-// ready says why no requests should come here; nil if they should. A coordinator group without
-// a leader can't decide anything. A bank without one is no reason: the other banks' transfers go on.
-func (d *doctor) ready(ctx context.Context) error {
-	if d.draining.Load() {
-		return errors.New("the node is stopping")
-	}
+// look asks the node how it is. A coordinator group without a leader can't decide anything. A bank without one is no reason to keep requests
+// away: the other banks' transfers go on.
+func (d *doctor) look(ctx context.Context) look {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	s, err := d.backend.Status(ctx)
 	if err != nil {
-		return err
+		return look{err, err}
 	}
-	return leaders(s.Groups)
+	return look{ready: leaders(s.Groups)}
+}
+
+// alive says that the node's loop turns. It doesn't ask for a quorum: else a partition would restart every node.
+func (d *doctor) alive() error { return d.last.Load().alive }
+
+// ready says why no requests should come here; nil if they should.
+func (d *doctor) ready() error {
+	if d.draining.Load() {
+		return errors.New("the node is stopping")
+	}
+	return d.last.Load().ready
 }
 
 func leaders(groups []GroupStatus) error {

@@ -199,6 +199,10 @@ func TestPreferWait(t *testing.T) {
 	if r := w.do("POST", "/v1/transfers", `{"id":"42"}`, "Prefer: wait=0"); r.status != 400 {
 		t.Errorf("what is wrong at once must be told at once: %d", r.status)
 	}
+	w.fake.set(func(f *fake) { f.full = transfer.ErrBusy })
+	if r := w.do("POST", "/v1/transfers", oneTransfer, "Prefer: wait=0"); r.status != 429 || r.fields(t)["code"] != "busy" || r.fields(t)["id"] != idText {
+		t.Errorf("a node that is full: %d %s", r.status, r.body)
+	}
 }
 
 func TestRequestWaitsForItsTransfersTimeAndABitMore(t *testing.T) {

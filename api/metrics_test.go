@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -36,6 +37,54 @@ func valueOf(t *testing.T, c prometheus.Collector, name string, labels ...string
 		}
 	}
 	return 0
+}
+
+// A stream has no end but that its client wants no more. What a stream is refused with is counted as such.
+func TestHowStreamsEndIsCounted(t *testing.T) {
+	count := api.NewMetrics()
+	w := open(t, func(c *api.Config) { c.Metrics = count })
+	transfers := quoratev1.NewTransferServiceClient(w.conn)
+	ctx, hangUp := context.WithCancel(t.Context())
+	stream, err := transfers.StreamTransfers(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sendTransfers(t, stream, spec(idText))
+	results(t, stream, 1)
+	watch, err := transfers.WatchTransfers(ctx, &quoratev1.WatchTransfersRequest{})
+	if err == nil {
+		_, err = watch.Recv()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	hangUp()
+	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if watch, err = transfers.WatchTransfers(short, &quoratev1.WatchTransfersRequest{}); err == nil {
+		for err == nil {
+			_, err = watch.Recv()
+		}
+	}
+	if watch, err = transfers.WatchTransfers(t.Context(), &quoratev1.WatchTransfersRequest{Position: "nonsense"}); err == nil {
+		_, err = watch.Recv()
+	}
+	if err == nil {
+		t.Error("a watch goes on from nowhere")
+	}
+	for _, c := range []struct {
+		labels []string
+		want   float64
+	}{
+		{[]string{"streamTransfers", "ok"}, 1}, {[]string{"watchTransfers", "ok"}, 2}, {[]string{"watchTransfers", "invalid_request"}, 1},
+		{[]string{"streamTransfers", "internal"}, 0}, {[]string{"watchTransfers", "internal"}, 0},
+	} {
+		for deadline := time.Now().Add(patience); valueOf(t, count, "quorate_requests_total", c.labels...) != c.want; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%q is %v, want %v", c.labels, valueOf(t, count, "quorate_requests_total", c.labels...), c.want)
+			}
+		}
+	}
 }
 
 // TestRequestsAndTransfersAreCounted asks both faces, and once for what can't be.

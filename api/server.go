@@ -135,6 +135,7 @@ func Serve(cfg Config, backend Backend) (*Server, error) {
 	if cfg.GRPC != nil {
 		s.openGRPC(&cfg, d)
 	}
+	s.doctor.refresh(s.draining) // before anybody can ask
 	s.done.Go(func() { s.doctor.run(s.draining) })
 	if s.http != nil {
 		s.done.Go(func() { _ = s.serveHTTP(netutil.LimitListener(cfg.HTTP, cfg.ConnectionsMax)) }) // ends by Stop, and says so
@@ -150,7 +151,7 @@ func (s *Server) openGRPC(cfg *Config, d *desk) {
 	s.grpc = grpc.NewServer(
 		grpc.Creds(grpcSecurity(cfg.Keys)),
 		grpc.InTapHandle(in.header), grpc.ForceServerCodecV2(newCodec()), grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error { return unknownMethod(s) }),
-		grpc.ChainUnaryInterceptor(s.guard.unary, s.door.unary), grpc.ChainStreamInterceptor(in.stream, s.stream, s.door.stream),
+		grpc.ChainUnaryInterceptor(s.guard.unary, s.door.unary), grpc.ChainStreamInterceptor(in.stream, s.stream, s.guard.stream, s.door.stream),
 		grpc.MaxRecvMsgSize(messageBytesMax), grpc.MaxSendMsgSize(answerBytesMax),
 		grpc.MaxConcurrentStreams(streamsMax),
 		grpc.InitialWindowSize(windowBytes), grpc.InitialConnWindowSize(connWindowBytes),
@@ -174,8 +175,8 @@ func (s *Server) register(r grpc.ServiceRegistrar, cfg *Config, d *desk) {
 	quoratev1.RegisterAccountServiceServer(r, &accountService{desk: d})
 	quoratev1.RegisterStatusServiceServer(r, &statusService{desk: d})
 	if cfg.Admin != nil {
-		adminv1.RegisterBackupServiceServer(r, &backupService{admin: cfg.Admin, guard: s.guard})
-		adminv1.RegisterVerifyServiceServer(r, &verifyService{verifier: cfg.Admin, guard: s.guard})
+		adminv1.RegisterBackupServiceServer(r, &backupService{admin: cfg.Admin})
+		adminv1.RegisterVerifyServiceServer(r, &verifyService{verifier: cfg.Admin})
 	}
 	adminv1.RegisterClusterServiceServer(r, &clusterService{desk: d})
 	adminv1.RegisterTokenServiceServer(r, &tokenService{desk: d})

@@ -21,19 +21,13 @@ const streamOpenMax = 2 * BatchMax
 
 // StreamTransfers carries out what one client sends until it says that this was all. What is under way when the server drains is finished first.
 func (s *transferService) StreamTransfers(stream grpc.BidiStreamingServer[quoratev1.StreamTransfersRequest, quoratev1.StreamTransfersResponse]) error {
-	ctx := withRequestID(stream.Context(), chooseRequestID(""))
 	f := &flow{desk: s.desk, door: s.door, stream: stream, wake: make(chan struct{}, 1), room: make(chan struct{}, 1), forget: map[uint64]func(){}}
-	if err := stream.SendHeader(metadata.Pairs(requestIDMetadata, requestID(ctx))); err != nil { // also says that the stream is let in
+	if err := stream.SendHeader(metadata.Pairs(requestIDMetadata, requestID(stream.Context()))); err != nil { // also says that the stream is let in
 		return err
 	}
 	go f.read(s.guard) // ends with the stream, and that ends when this call returns
-	err := f.write(s.draining)
-	f.giveUp()
-	if err == nil || isStatus(err) {
-		return err
-	}
-	s.guard.note(ctx, quoratev1.TransferService_StreamTransfers_FullMethodName, err)
-	return statusOf(err, requestID(ctx))
+	defer f.giveUp()
+	return f.write(s.draining)
 }
 
 // flow is one stream of transfers: one goroutine reads requests, one writes results, and between them is the backend.

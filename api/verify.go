@@ -69,7 +69,6 @@ const pieceMax = 1000
 type verifyService struct {
 	adminv1.UnimplementedVerifyServiceServer
 	verifier Verifier
-	guard    *guard
 }
 
 func (s *verifyService) HashReplica(ctx context.Context, r *adminv1.HashReplicaRequest) (*adminv1.HashReplicaResponse, error) {
@@ -91,13 +90,11 @@ func (s *verifyService) ScanReplica(ctx context.Context, r *adminv1.ScanReplicaR
 }
 
 func (s *verifyService) ExamineGroup(r *adminv1.ExamineGroupRequest, stream grpc.ServerStreamingServer[adminv1.ExamineGroupResponse]) error {
-	ctx := withRequestID(stream.Context(), chooseRequestID(""))
-	x, err := s.verifier.Examine(ctx, r.GetGroup(), r.GetHold())
-	if err == nil {
-		return sendPieces(&x, stream)
+	x, err := s.verifier.Examine(stream.Context(), r.GetGroup(), r.GetHold())
+	if err != nil {
+		return err
 	}
-	s.guard.note(ctx, adminv1.VerifyService_ExamineGroup_FullMethodName, err)
-	return statusOf(err, requestID(ctx))
+	return sendPieces(&x, stream)
 }
 
 // sendPieces sends an answer that may be too large for one message.

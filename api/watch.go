@@ -193,22 +193,18 @@ func positionOfWatch(token string) ([]uint64, error) {
 // gRPC
 
 func (s *transferService) WatchTransfers(r *quoratev1.WatchTransfersRequest, stream grpc.ServerStreamingServer[quoratev1.WatchTransfersResponse]) error {
-	ctx := withRequestID(stream.Context(), chooseRequestID(""))
 	state, err := stateOfProto(r.GetState())
-	if err == nil {
-		q := DecisionQuery{State: state, Bank: transfer.BankID(r.GetBank()), Account: transfer.AccountID(r.GetAccount()), Reference: r.GetReference()}
-		err = s.desk.watch(ctx, q, r.GetPosition(), r.GetFromBeginning(), func(record *transfer.Record, position string) error {
-			m := &quoratev1.WatchTransfersResponse{Position: position}
-			if record != nil {
-				m.Transfer = protoOfRecord(record)
-			}
-			return stream.Send(m)
-		})
-	}
-	if err == nil || isStatus(err) {
+	if err != nil {
 		return err
 	}
-	return statusOf(err, requestID(ctx))
+	q := DecisionQuery{State: state, Bank: transfer.BankID(r.GetBank()), Account: transfer.AccountID(r.GetAccount()), Reference: r.GetReference()}
+	return s.desk.watch(stream.Context(), q, r.GetPosition(), r.GetFromBeginning(), func(record *transfer.Record, position string) error {
+		m := &quoratev1.WatchTransfersResponse{Position: position}
+		if record != nil {
+			m.Transfer = protoOfRecord(record)
+		}
+		return stream.Send(m)
+	})
 }
 
 // HTTP

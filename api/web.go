@@ -62,8 +62,8 @@ func (w *web) routes(cfg *Config) (handler http.Handler, err error) {
 		out.Header().Set("Content-Type", "application/openapi+json")
 		_, _ = out.Write(spec) // the client's loss
 	})))
-	w.mux.HandleFunc("GET /livez", func(out http.ResponseWriter, r *http.Request) { tellHealth(out, w.doctor.alive(r.Context())) })
-	w.mux.HandleFunc("GET /readyz", func(out http.ResponseWriter, r *http.Request) { tellHealth(out, w.doctor.ready(r.Context())) })
+	w.mux.HandleFunc("GET /livez", func(out http.ResponseWriter, _ *http.Request) { tellHealth(out, w.doctor.alive()) })
+	w.mux.HandleFunc("GET /readyz", func(out http.ResponseWriter, _ *http.Request) { tellHealth(out, w.doctor.ready()) })
 	for pattern, h := range cfg.Handlers {
 		w.mux.Handle(pattern, w.guarded(pattern, h))
 	}
@@ -203,7 +203,7 @@ func (w *web) readBody(out http.ResponseWriter, r *http.Request) *problem {
 
 // submitAndWait submits in the background and waits at most that long; then the transfer is pending, as far as the client is told.
 func (w *web) submitAndWait(ctx context.Context, o order, wait time.Duration) (transfer.Record, error) {
-	if _, err := o.accept(time.Now(), w.desk.timeouts); err != nil {
+	if err := w.desk.refuses(ctx, &o); err != nil {
 		return transfer.Record{}, err // known at once, however short the wait
 	}
 	type answer struct {
