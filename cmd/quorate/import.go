@@ -96,17 +96,27 @@ func (o *importOptions) run(cmd *cobra.Command) error {
 	stopProgress := run.tally.show(cmd.ErrOrStderr(), o.file)
 	err = run.all(cmd.Context())
 	stopProgress()
-	if err := errors.Join(err, run.rejects.close()); err != nil {
-		return fmt.Errorf("import %s: %w", o.file, err)
+	if err = errors.Join(err, run.rejects.close()); err != nil {
+		err = fmt.Errorf("import %s: %w", o.file, err)
 	}
 	rejects := ""
 	if run.rejects.count > 0 {
 		rejects = o.rejects
 	}
-	if err := p.one(run.tally.json(rejects), o.batch, run.tally.table(rejects)); err != nil {
-		return err
+	if counted := run.tally.json(rejects); err == nil || counted.Rows > 0 {
+		if err := p.one(counted, o.batch, run.tally.table(rejects)); err != nil {
+			return err
+		}
 	}
-	return run.tally.verdict(cmd.Context(), rejects)
+	return run.conclude(cmd.Context(), err, rejects)
+}
+
+// conclude is what the command ends with: that outcomes aren't known weighs more than what ended the import.
+func (r *importRun) conclude(ctx context.Context, ended error, rejects string) error {
+	if ended != nil && r.tally.unknown.Load() == 0 {
+		return ended
+	}
+	return errors.Join(r.tally.verdict(ctx, rejects), ended)
 }
 
 // complete fills in what was left out.
@@ -273,9 +283,11 @@ func (r *importRun) carryOut(ctx context.Context, batch []importRow) {
 }
 
 // notLetIn is why none of a batch was taken, if that is who asks: it ends the import, for a file of a million rows isn't mended by a file of a million rejects.
+// A row that may have been carried out before is no such row.
 func notLetIn(results []client.Result) error {
 	for i := range results {
-		if err := results[i].Err; !errors.Is(err, transfer.ErrUnauthenticated) && !errors.Is(err, transfer.ErrForbidden) {
+		err := results[i].Err
+		if errors.Is(err, transfer.ErrOutcomeUnknown) || !errors.Is(err, transfer.ErrUnauthenticated) && !errors.Is(err, transfer.ErrForbidden) {
 			return nil
 		}
 	}

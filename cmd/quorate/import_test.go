@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -108,7 +111,7 @@ func TestAnImportEndsIfNobodyIsLetIn(t *testing.T) {
 	for name, row := range map[string]struct {
 		second error
 		ends   bool
-	}{"not known": {transfer.ErrUnauthenticated, true}, "not allowed": {transfer.ErrForbidden, true}, "one bank is another's": {nil, false}} {
+	}{"not known": {transfer.ErrUnauthenticated, true}, "may have happened before": {&client.OutcomeUnknownError{Err: transfer.ErrUnauthenticated}, false}, "not allowed": {transfer.ErrForbidden, true}, "one bank is another's": {nil, false}} {
 		run := newTestImport(t, importHeader+importLine(1, "x")+importLine(2, "y"), func(context.Context, []transfer.Transfer) []client.Result {
 			return []client.Result{{Err: transfer.ErrForbidden}, {Err: row.second, Record: transfer.Record{State: transfer.Committed}}}
 		})
@@ -116,6 +119,24 @@ func TestAnImportEndsIfNobodyIsLetIn(t *testing.T) {
 		if (err != nil) != row.ends || (run.rejects.count == 0) != row.ends || row.ends && exitCode(t.Context(), &ranError{err}) != 6 {
 			t.Errorf("%s: %v, %d rejects", name, err, run.rejects.count)
 		}
+	}
+}
+
+// Rows that may have been carried out are told of although nobody is let in any more, and weigh more.
+func TestAnImportThatEndsTellsWhatIsNotKnown(t *testing.T) {
+	file := importHeader + strings.Repeat(importLine(1, "x"), importBatch*(importWorkers+2))
+	var first sync.Once
+	run := newTestImport(t, file, func(_ context.Context, transfers []transfer.Transfer) []client.Result {
+		err := error(transfer.ErrUnauthenticated)
+		first.Do(func() { err = &client.OutcomeUnknownError{Err: err} })
+		return slices.Repeat([]client.Result{{Err: err}}, len(transfers))
+	})
+	err := run.conclude(t.Context(), run.all(t.Context()), "rejects.csv")
+	if exitCode(t.Context(), &ranError{err}) != 8 || run.rejects.count != importBatch || run.tally.unknown.Load() != importBatch {
+		t.Errorf("%v, %d rejects, %d unknown", err, run.rejects.count, run.tally.unknown.Load())
+	}
+	if !strings.Contains(err.Error(), "500 rows is not known; they are listed in rejects.csv") || !errors.Is(err, transfer.ErrUnauthenticated) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -60,11 +60,14 @@ type serverOptions struct {
 	profile   string
 }
 
-// run ends when the context does: a signal that comes while the server is starting is not lost.
+// run ends when the context does: a signal that comes while the server is starting is not lost, and SIGHUP ends nothing.
 func (o *serverOptions) run(ctx context.Context, stderr io.Writer) error {
 	signals := make(chan os.Signal, 2) // the second one matters
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
 	logger, err := newLogger(stderr, o.logFormat, o.logLevel)
 	if err != nil {
 		return err
@@ -90,7 +93,7 @@ func (o *serverOptions) run(ctx context.Context, stderr io.Writer) error {
 		doors.close()
 		return err
 	}
-	err = serve(ctx, config, doors, keys, logger, signals)
+	err = serve(ctx, config, doors, keys, logger, signals, reload)
 	return errors.Join(err, stopProfile())
 }
 
@@ -156,7 +159,7 @@ func (d doors) close() {
 }
 
 // serve runs the node until the context ends, which a signal does, or it fails.
-func serve(ctx context.Context, config node.Config, d doors, keys *pki.Keys, logger *slog.Logger, signals <-chan os.Signal) error {
+func serve(ctx context.Context, config node.Config, d doors, keys *pki.Keys, logger *slog.Logger, signals, reload <-chan os.Signal) error {
 	log := logger.With("component", "server", "node_id", config.Node)
 	log.Info("starting", "version", buildVersion(), "cluster_id", config.Cluster, "data_dir", config.DataDir,
 		"peer", d.peer.Addr().String(), "grpc", d.grpc.Addr().String(), "http", d.http.Addr().String(), "tls", keys != nil)
@@ -178,9 +181,6 @@ func serve(ctx context.Context, config node.Config, d doors, keys *pki.Keys, log
 	stopped := make(chan struct{})
 	defer close(stopped)
 	go paceGarbage(stopped) // ends by stopped
-	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
-	defer signal.Stop(reload)
 	for {
 		select {
 		case <-reload:

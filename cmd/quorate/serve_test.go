@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/quorate/quorate/api"
@@ -60,5 +62,30 @@ func TestASignalDuringTheStartIsNotLost(t *testing.T) {
 		if !strings.Contains(log.String(), line) {
 			t.Errorf("the log doesn't say %s:\n%s", line, log.String())
 		}
+	}
+}
+
+// TestAHangUpDuringTheStartEndsNothing: whoever renews certificates may send it at any time. The configuration is a pipe: the server stands still in the middle of its start.
+func TestAHangUpDuringTheStartEndsNothing(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "node1.yaml")
+	if err := syscall.Mkfifo(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		ended <- (&serverOptions{config: file, logFormat: "text", logLevel: "info"}).run(t.Context(), io.Discard)
+	}()
+	pipe, err := os.OpenFile(file, os.O_WRONLY, 0) // when it is opened for reading
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pipe.WriteString("nodes: none\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(pipe.Close(), <-ended); exitCode(t.Context(), &ranError{err}) != exitUsage {
+		t.Errorf("the server ended with %v", err)
 	}
 }
