@@ -133,7 +133,7 @@ func (c *Client) submitOnce(ctx context.Context, a *attempts, open []*submission
 		case whole != nil:
 			failures[i] = whole
 		case failures[i] != nil && failures[i].another:
-			a.moveOn(at)
+			a.moveOn(ctx, at, now)
 		}
 	}
 	return failures

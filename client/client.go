@@ -46,6 +46,7 @@ type Client struct {
 type node struct {
 	address   string
 	failedAt  atomic.Int64 // when it was left for another one, in nanoseconds of Unix time
+	heardAt   atomic.Int64 // when it last answered anything, likewise
 	mu        sync.Mutex   // guards flowing
 	flowing   *stream      // nil: the next Transfer opens one
 	conn      *grpc.ClientConn

@@ -36,10 +36,11 @@ func (c *Client) attempts() *attempts { return &attempts{client: c, pause: pause
 func (a *attempts) call(ctx context.Context, do func(context.Context, *node, ...grpc.CallOption) error) (f *failure) {
 	a.made++
 	c := a.client
-	at := c.current.Load()
+	at, began := c.current.Load(), time.Now()
 	var reached peer.Peer // gRPC fills it when the request gets a connection to go out on
 	err := do(ctx, c.nodes[at], grpc.Peer(&reached))
 	if err == nil {
+		c.nodes[at].heard()
 		return nil
 	}
 	failed := failureOf(err, reached.Addr != nil)
@@ -47,13 +48,19 @@ func (a *attempts) call(ctx context.Context, do func(context.Context, *node, ...
 		a.refused = 0
 	}
 	if failed.another {
-		a.moveOn(at)
+		a.moveOn(ctx, at, began)
 	}
 	return &failed
 }
 
-// moveOn makes another node the current one, unless another call has done so meanwhile.
-func (a *attempts) moveOn(from uint32) {
+func (n *node) heard() { n.heardAt.Store(time.Now().UnixNano()) }
+
+// moveOn makes another node the current one, unless another call has done so meanwhile. That a caller's own time is up says nothing of a node that has answered
+// others since the attempt began: all callers would leave the leader with it.
+func (a *attempts) moveOn(ctx context.Context, from uint32, began time.Time) {
+	if ctx.Err() != nil && a.client.nodes[from].heardAt.Load() > began.UnixNano() {
+		return
+	}
 	next := (from + 1) % uint32(len(a.client.nodes))
 	if a.client.current.CompareAndSwap(from, next) {
 		a.client.nodes[from].failedAt.Store(time.Now().UnixNano())

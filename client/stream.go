@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
@@ -61,13 +62,13 @@ func (s *stream) leave() {
 // submit makes one attempt over the stream of the current node; nil if the submission has its record.
 func (c *Client) submitByStream(ctx context.Context, a *attempts, open *submission) *failure {
 	a.made++
-	at := c.current.Load()
+	at, began := c.current.Load(), time.Now()
 	f := c.nodes[at].stream(c).carry(ctx, open)
 	if a.refused++; f == nil || !f.refused {
 		a.refused = 0
 	}
 	if f != nil && f.another {
-		a.moveOn(at)
+		a.moveOn(ctx, at, began)
 	}
 	return f
 }
@@ -206,6 +207,7 @@ func (s *stream) receive(rpc grpc.BidiStreamingClient[quoratev1.StreamTransfersR
 		if err != nil {
 			return err
 		}
+		s.node.heard()
 		s.client.follow(response.GetLeader()) // first: whoever is answered may ask again at once
 		for _, r := range response.GetResults() {
 			s.answer(r)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -164,6 +165,71 @@ func (w *watcher) Begin(ctx context.Context, id transfer.ID) (context.Context, f
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.heard = append(w.heard, fmt.Sprint(id, o.Attempts, o.State, o.Err != nil))
+	}
+}
+
+// timeIsUp is a context whose deadline comes when up is closed.
+type timeIsUp struct {
+	context.Context
+	up chan struct{}
+}
+
+func (c timeIsUp) Done() <-chan struct{} { return c.up }
+
+func (c timeIsUp) Err() error {
+	select {
+	case <-c.up:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// One caller's time is up while a node answers the others: they stay there. If it answers nobody, they leave it.
+func TestOneImpatientCallerDoesNotMoveTheOthers(t *testing.T) {
+	patient := func(c *client.Client, ctx context.Context, id transfer.ID) error {
+		return c.Transfers(ctx, []transfer.Transfer{rent(id)})[0].Err
+	}
+	byStream := func(c *client.Client, ctx context.Context, id transfer.ID) error {
+		_, err := c.Transfer(ctx, rent(id))
+		return err
+	}
+	for name, way := range map[string]struct {
+		slow, others func(*client.Client, context.Context, transfer.ID) error
+		answers      bool
+	}{"a call": {patient, byStream, true}, "a stream": {byStream, patient, true}, "a call, and nobody is answered": {patient, byStream, false}, "a stream, and nobody is answered": {byStream, patient, false}} {
+		t.Run(name, func(t *testing.T) {
+			a, b := startNode(t), startNode(t)
+			slow := client.NewID()
+			a.does(func(_ int, ctx context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+				if specs[0].GetId() == slow.String() {
+					<-ctx.Done()
+				}
+				return all(specs, commit), nil
+			})
+			ctx, c := dial(t, a.address, b.address)
+			impatient := timeIsUp{ctx, make(chan struct{})}
+			gone := make(chan error, 1)
+			go func() { gone <- way.slow(c, impatient, slow) }()
+			for len(a.calls()) == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			if way.answers {
+				if err := way.others(c, ctx, client.NewID()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			close(impatient.up)
+			if err := <-gone; unknownID(err) != slow.String() {
+				t.Errorf("the impatient one: %v", err)
+			}
+			if err := way.others(c, ctx, client.NewID()); err != nil {
+				t.Fatal(err)
+			}
+			if moved := len(b.calls()) > 0; moved == way.answers {
+				t.Errorf("the other node was asked %d times", len(b.calls()))
+			}
+		})
 	}
 }
 

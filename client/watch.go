@@ -70,18 +70,19 @@ const watchSilence = 30 * time.Second
 
 // once follows one stream to its end. came says that the node has told something.
 func (w *follower) once(ctx context.Context, a *attempts) (came bool, f failure) {
-	ctx, cancel := context.WithCancel(ctx)
+	listening, cancel := context.WithCancel(ctx)
 	defer cancel()
 	silence := time.AfterFunc(watchSilence, cancel)
 	defer silence.Stop()
-	at := w.client.current.Load()
-	stream, err := w.client.nodes[at].transfers.WatchTransfers(ctx, w.request)
+	at, began := w.client.current.Load(), time.Now()
+	stream, err := w.client.nodes[at].transfers.WatchTransfers(listening, w.request)
 	for err == nil {
 		var m *quoratev1.WatchTransfersResponse
 		if m, err = stream.Recv(); err != nil {
 			break
 		}
 		came = true
+		w.client.nodes[at].heard()
 		silence.Reset(watchSilence)
 		var event Event
 		if event, err = w.eventOf(m); err != nil || m.GetTransfer() == nil {
@@ -97,7 +98,7 @@ func (w *follower) once(ctx context.Context, a *attempts) (came bool, f failure)
 		f.again, f.another = true, true
 	}
 	if f.another {
-		a.moveOn(at)
+		a.moveOn(ctx, at, began)
 	}
 	return came, f
 }
