@@ -80,12 +80,16 @@ func (t *Transport) deliver(from raft.NodeID, envelopes []*peerv1.Envelope) {
 		return
 	}
 	kept := envelopes[:0]
+	dropped := Event{Kind: Dropped, Peer: from}
 	for _, e := range envelopes {
 		if err := t.inPlace(from, e); err != nil {
-			t.cfg.Report(Event{Kind: Dropped, Peer: from, Envelopes: 1, Err: err})
+			dropped.Envelopes, dropped.Err = dropped.Envelopes+1, err
 			continue
 		}
 		kept = append(kept, e)
+	}
+	if dropped.Envelopes > 0 {
+		t.cfg.Report(dropped)
 	}
 	if len(kept) > 0 {
 		t.cfg.Deliver(from, kept)
