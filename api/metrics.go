@@ -48,7 +48,7 @@ func NewMetrics() *Metrics {
 	}
 	return &Metrics{
 		ends:      map[ended]*counters{},
-		requests:  counter("quorate_requests_total", "Requests that could be read, over gRPC and HTTP, by what came of them: ok, or the code of the error.", "operation", "code"),
+		requests:  counter("quorate_requests_total", "Requests that could be read, over gRPC and HTTP, by what came of them: ok, also of a stream that its client ended, or the code of the error.", "operation", "code"),
 		took:      histogram("quorate_request_duration_seconds", "How long a request took.", "operation"),
 		transfers: counter("quorate_transfers_total", "Transfers that were asked for at this node: committed; aborted, refused or unknown, with the code of the reason.", "outcome", "reason"),
 		lasted:    histogram("quorate_transfer_duration_seconds", "From a transfer's request to its answer; those of a batch are answered together.", "outcome"),

@@ -1,4 +1,4 @@
-// Command bench measures Quorate beside what a user would pick instead, in one session on one machine: two PostgreSQL driven by hand with
+// Command bench measures Quorate beside what a user would pick instead, in one run on one machine: two PostgreSQL driven by hand with
 // PREPARE TRANSACTION, one PostgreSQL that does the whole transfer in one local transaction, three etcd (bare puts), and a dtm server
 // if one is named. README.md says how to run it and what the figures mean.
 //

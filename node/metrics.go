@@ -102,7 +102,7 @@ var gauges = struct {
 	applied: describe("quorate_raft_applied_index", "The last entry of the group that this node has applied.", "group"),
 
 	inFlight:    describe("quorate_transfers_in_flight", "Transfers that the coordinators led by this node have begun and not settled."),
-	inDoubt:     describe("quorate_in_doubt", "Of them, those that are staged and have no outcome yet."),
+	inDoubt:     describe("quorate_in_doubt", "Transfers in flight (quorate_transfers_in_flight) that are staged and have no outcome yet."),
 	bankUp:      describe("quorate_bank_up", "1 if the bank answers, as far as the coordinators led by this node have asked.", "bank"),
 	bankBreaker: describe("quorate_bank_breaker_state", "0 closed; 1 half open; 2 open: the bank is silent and gets no new transfers.", "bank"),
 

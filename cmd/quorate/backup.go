@@ -28,7 +28,7 @@ func newBackupCreate() *cobra.Command {
 		Short: "Save a running cluster",
 		Long: `Save all groups of a running cluster, as of one moment, into a new directory. Everything that was acknowledged before is in
 it. Transfers go on meanwhile. --server must name every node, for each group is read from the node that leads it.
---timeout is for the moment of the cut; reading takes as long as it takes. What is interrupted leaves no backup.`,
+--timeout is for the moment of the cut, 30s if it isn't given; reading takes as long as it takes. What is interrupted leaves no backup.`,
 		Example: `  quorate backup create monday --server 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003`,
 		Args:    cobra.ExactArgs(1),
 		RunE:    runBackupCreate,

@@ -34,8 +34,8 @@ func newMemberAdd() *cobra.Command {
 		Use:   "add NODE --peer HOST:PORT --grpc HOST:PORT --http HOST:PORT",
 		Short: "Let a node in, as a learner",
 		Long: `Let a node in, as a learner: it gets the data of its groups and counts in none. Its id must never have been used. Start the node after that, with an empty
-data directory and the same file as the others, but for its own node, data and join.`,
-		Example: "  quorate cluster member add 4 --peer 10.0.0.4:7101 --grpc 10.0.0.4:7102 --http 10.0.0.4:7103",
+data directory and the same file as the others, but for its own node, data, tls and join.`,
+		Example: "  quorate cluster member add 4 --peer 10.0.0.4:7101 --grpc 10.0.0.4:7001 --http 10.0.0.4:7201",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseNodeID(args[0])

@@ -64,17 +64,25 @@ limits: { requests_per_second: 0, connections: 4096 }
 # The groups that decide the outcome of transfers share the work among them, each led by another node where there are enough. Their number can't be changed later.
 coordinators: 1
 {{- if .CoordinatorNodes}}
+
+# The nodes that hold a replica of each of these groups; all nodes if this is left out. An odd number is best: a majority must be up.
 coordinator_nodes: {{.CoordinatorNodes}}
 {{- end}}
 
 # How long a transfer may take until it must be decided: if the client names no time, and the bounds if it does.
 transfers: { timeout_default: 10s, timeout_min: 1ms, timeout_max: 1h }
 
-# The built-in banks, and the nodes that hold a replica of each: a bank works while a majority of its nodes is up.
+# The built-in banks, and the nodes that hold a replica of each: a bank works while a majority of its nodes is up. "replicas: 3" instead of
+# nodes spreads the banks over all nodes.
 banks:
 {{- range .Banks}}
   - { id: "{{.ID}}", nodes: {{.Nodes}} }
 {{- end}}
+
+# What is left out has its usual value:
+# consensus: quorate        # or etcd: the same cluster on etcd's Raft core
+# log_bytes_max: 67108864   # bytes of log that each group keeps for a member that is away, up to 2^40; one that misses more is sent a snapshot
+# join: { peer: "127.0.0.1:7104", grpc: "127.0.0.1:7004", http: "127.0.0.1:7204" }   # where this node listens, if it came later and isn't one of nodes
 `
 
 // localFile is one node's configuration, as the template needs it.

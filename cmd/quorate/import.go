@@ -45,7 +45,8 @@ a decimal such as 10.50; id and reference may be left out. JSONL: one transfer a
 
 The same file can be imported again, after an interruption or to be sure: nothing is repeated. A row without an id gets one that follows
 from the name of the batch, the row's content and how many rows with the same content came before it. So the rows of another
-file are new transfers only if its batch has another name: that is the file's name, or --batch.
+file are new transfers only if its batch has another name: that is the file's name, or --batch. The rejects file is such a file: imported, its
+rows without an id are submitted anew; those whose outcome isn't known have theirs there, and rows with an id of their own keep it.
 
 Exit codes: 0 every row is committed, 4 some were rejected, 8 the outcome of some isn't known: import again.`,
 		Example: `  quorate transfer import march.csv

@@ -46,8 +46,8 @@ Exit codes:
   1    failed
   2    the command line, a configuration or a request can't be right; nothing was changed
   3    not found
-  4    the transfer was aborted: a bank said no, or time was up
-  5    the id or the account exists with other content
+  4    refused by a rule, and nothing was changed; or the transfer was aborted: a bank said no, or time was up
+  5    it exists with other content, or was ended in another way before
   6    not allowed
   7    nobody could answer, nothing was changed; asking again is safe
   8    the outcome is not known: ask again with the same id
@@ -76,7 +76,7 @@ func newRoot() *cobra.Command {
 	flags.String("cert", "", "certificate to prove oneself with (default $"+certEnv+")")
 	flags.String("token-file", "", "file with an API token, instead of a certificate (default $"+tokenEnv+")")
 	flags.String("key", "", "the file of its key (default $"+keyEnv+")")
-	flags.Duration("timeout", timeoutDefault, "how long to wait for an answer")
+	flags.Duration("timeout", timeoutDefault, "how long to wait for an answer, if the command doesn't say otherwise")
 	flags.Bool("no-headers", false, "tables without their first line")
 	flags.BoolP("quiet", "q", false, "print ids only")
 	root.AddCommand(

@@ -23,7 +23,7 @@ one log entry. All banks are looked at as of one moment: the money of each curre
 committed must be held or committed at each of its banks, and every hold must have a transfer. With --scan each node also reads all that it
 has stored, and adds it up anew: what lies on the disk and wasn't touched since counts only then.
 
---server must name every node. A replica that can't be asked is shown as missing; then the exit code is 7. If anything differs it is 9.`,
+--server must name every node. --timeout, 30s if it isn't given, is for replicas to reach that entry. A replica that can't be asked is shown as missing; then the exit code is 7. If anything differs it is 9.`,
 		Example: `  quorate cluster verify --server 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003
   quorate cluster verify --scan -o json --server 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003`,
 		Args: cobra.NoArgs,
