@@ -69,16 +69,16 @@ func (d *door) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo,
 	heard := &heardStream{endingStream: endingStream{s, ctx}, listen: grants[operation].audit}
 	err = handle(srv, heard)
 	d.note(ctx, operation, heard.subject, err)
-	if hungUp(err) {
-		d.count.answered(operation, began, nil)
-	} else {
-		d.count.answered(operation, began, err)
+	counted := err
+	if ctx.Err() != nil && isEnd(err) { // who asked has hung up, as streams without an end are ended
+		counted = nil
 	}
+	d.count.answered(operation, began, counted)
 	return err
 }
 
-// hungUp says that who asked has ended a stream, as streams without an end are ended, or let its time run out.
-func hungUp(err error) bool {
+// isEnd says that an error is that of a context that has ended, ours or in gRPC's words.
+func isEnd(err error) bool {
 	code := status.Code(err)
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || isStatus(err) && (code == codes.Canceled || code == codes.DeadlineExceeded)
 }
