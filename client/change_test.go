@@ -104,16 +104,21 @@ func changes(c *client.Client) map[string]func(context.Context) error {
 	}
 }
 
-// failing starts a node that answers every call with the error of its number, and from then on with the last one.
-func failing(t *testing.T, errs ...error) (context.Context, *client.Client) {
+// failing starts a node that answers every call with the error of its number, and from then on with the last one. The time of asks is up with the third call.
+func failing(t *testing.T, errs ...error) (ctx context.Context, asks timeIsUp, c *client.Client) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var calls atomic.Int64
+	asks.up = make(chan struct{})
 	server := grpc.NewServer(grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
-		return errs[min(int(calls.Add(1)), len(errs))-1]
+		call := int(calls.Add(1))
+		if call == 3 {
+			close(asks.up)
+		}
+		return errs[min(call, len(errs))-1]
 	}))
 	var served sync.WaitGroup
 	served.Go(func() { _ = server.Serve(l) }) // ends with Stop
@@ -121,7 +126,9 @@ func failing(t *testing.T, errs ...error) (context.Context, *client.Client) {
 		server.Stop()
 		served.Wait()
 	})
-	return dial(t, l.Addr().String())
+	ctx, c = dial(t, l.Addr().String())
+	asks.Context = ctx
+	return ctx, asks, c
 }
 
 // An attempt whose answer was lost may have made the change: that the last one found nobody, or a proxy, or an expired token, says nothing of it. What a node says of the
@@ -148,9 +155,7 @@ func TestAChangeWhoseAnswerIsLostIsUnknown(t *testing.T) {
 		for what := range changes(&client.Client{}) {
 			t.Run(name+"/"+what, func(t *testing.T) {
 				t.Parallel()
-				ctx, c := failing(t, tc.errs...)
-				ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond) // for those that ask until then
-				defer cancel()
+				_, ctx, c := failing(t, tc.errs...)
 				if err := changes(c)[what](ctx); errors.Is(err, transfer.ErrOutcomeUnknown) != tc.unknown || !errors.Is(err, tc.want) {
 					t.Errorf("%v", err)
 				}
@@ -162,7 +167,7 @@ func TestAChangeWhoseAnswerIsLostIsUnknown(t *testing.T) {
 // A token that an attempt has revoked whose answer was lost is revoked.
 func TestARevocationWhoseAnswerIsLostIsFoundDone(t *testing.T) {
 	gone := statusOf(codes.NotFound, transfer.ErrUnknownToken)
-	ctx, c := failing(t, status.Error(codes.Unavailable, "the connection broke"), gone)
+	ctx, _, c := failing(t, status.Error(codes.Unavailable, "the connection broke"), gone)
 	if err := c.RevokeToken(ctx, "shop"); err != nil {
 		t.Errorf("revoked, and then unknown: %v", err)
 	}

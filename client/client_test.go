@@ -243,17 +243,17 @@ func TestAWordOfGRPCAfterALostAnswerDoesNotHideIt(t *testing.T) {
 		"too long":                   {lost, tooLong},
 		"too long from the first on": {tooLong},
 	} {
-		ctx, c := failing(t, errs...)
+		ctx, _, c := failing(t, errs...)
 		id := client.NewID()
 		if r := c.Transfers(ctx, []transfer.Transfer{rent(id)})[0]; unknownID(r.Err) != id.String() || !errors.Is(r.Err, transfer.ErrInvalidRequest) {
 			t.Errorf("%s: a batch: %v", name, r.Err)
 		}
-		ctx, c = failing(t, errs...)
+		ctx, _, c = failing(t, errs...)
 		if _, err := c.Transfer(ctx, rent(id)); unknownID(err) != id.String() || !errors.Is(err, transfer.ErrInvalidRequest) {
 			t.Errorf("%s: a stream: %v", name, err)
 		}
 	}
-	ctx, c := failing(t, status.Error(codes.Unimplemented, "unknown method"))
+	ctx, _, c := failing(t, status.Error(codes.Unimplemented, "unknown method"))
 	if _, err := c.Transfer(ctx, rent(client.NewID())); unknownID(err) != "" || !errors.Is(err, transfer.ErrInvalidRequest) {
 		t.Errorf("an older node, and nothing lost: %v", err)
 	}
