@@ -2,6 +2,8 @@ package coordinator_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -85,4 +87,47 @@ func TestTheHashShowsWhatBecameOfAHold(t *testing.T) {
 		}
 		hashes[m.Hash()] = i
 	}
+}
+
+// A hold may stay for a month. It keeps its own few hundred bytes, and not the entry in which it came with thousands of others.
+func TestAHoldDoesNotKeepItsEntry(t *testing.T) {
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		return int64(s.HeapAlloc)
+	}
+	m := newMachine(t, memory{})
+	before, size, n := heap(), 0, uint64(0)
+	next := func(p *transfer.Transfer) *transfer.Transfer {
+		n++
+		binary.BigEndian.PutUint64(p.ID[8:], n|1<<63)
+		return p
+	}
+	const entries, others = 50, 2000
+	for index := range uint64(entries) {
+		held := next(holdOf(1, 100))
+		staged, decided, settled := []coordinator.Fact{{Stage: held}}, []coordinator.Fact{{Hold: &held.ID}}, []transfer.ID{}
+		for range others {
+			p := next(payment(1, 100))
+			staged = append(staged, coordinator.Fact{Stage: p})
+			decided = append(decided, coordinator.Fact{Decide: &coordinator.Decision{ID: p.ID, State: transfer.Committed, At: at(2)}})
+			settled = append(settled, p.ID)
+		}
+		for step, data := range [][]byte{coordinator.Encode(at(1), staged), coordinator.Encode(at(2), decided), coordinator.Encode(at(3), []coordinator.Fact{{Settle: settled}})} {
+			size = max(size, len(data))
+			if _, err := m.Apply(3*index+uint64(step)+1, data); err != nil {
+				t.Fatal(err)
+			}
+		}
+		whole(m)
+		m.Checkpointed()
+	}
+	kept := heap() - before
+	t.Logf("%d holds, from entries of %d bytes, keep %d bytes", m.UnsettledCount(), size, kept)
+	if m.UnsettledCount() != entries || kept > entries*int64(size)/4 {
+		t.Errorf("%d holds keep %d bytes of %d entries of %d", m.UnsettledCount(), kept, entries, size)
+	}
+	runtime.KeepAlive(m)
 }

@@ -127,6 +127,9 @@ func (m *Machine) stage(at time.Time, t *transfer.Transfer) (Applied, error) {
 	fingerprint := t.Fingerprint()
 	if known == nil {
 		r := &Record{Transfer: *t, Fingerprint: fingerprint, State: transfer.Pending, CreatedAt: at}
+		if t.IsHold() { // it may stay for a month, and the strings of an entry are one
+			r.Transfer = t.Clone()
+		}
 		m.add(r)
 		m.staged++
 		return Applied{ID: t.ID, Kind: Staged, Record: r}, nil

@@ -3,6 +3,8 @@ package transfer
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -62,6 +64,18 @@ type Transfer struct {
 
 // IsHold says whether a client has to capture the transfer before it commits.
 func (t *Transfer) IsHold() bool { return !t.HoldUntil.IsZero() }
+
+// Clone is the same transfer with memory of its own: who keeps one for long doesn't keep the message that it came in.
+func (t *Transfer) Clone() Transfer {
+	own := *t
+	own.Reference = strings.Clone(t.Reference)
+	own.Legs = slices.Clone(t.Legs)
+	for i := range own.Legs {
+		l := &own.Legs[i]
+		l.Bank, l.Account, l.Currency = BankID(strings.Clone(string(l.Bank))), AccountID(strings.Clone(string(l.Account))), Currency(strings.Clone(string(l.Currency)))
+	}
+	return own
+}
 
 // Banks lists the banks of the legs, each once, in the order of first mention.
 func (t *Transfer) Banks() []BankID {
