@@ -24,6 +24,7 @@ type bankHost struct {
 	commands []ledger.Command // wait for the next entry
 	origins  []origin         // of commands, one each
 	proposed []batch          // entries of this reign on their way, in order
+	inquired ledger.HoldPlace // of the last hold that was inquired about
 }
 
 // origin is who hears the result of a command: a coordinator group on a node, or a waiting client.
@@ -257,7 +258,8 @@ func (l *Lane) receiveBankRequests(from raft.NodeID, m BankRequests) {
 	}
 }
 
-// inquire asks the coordinators about holds that have waited too long at the banks that this node leads.
+// inquire asks the coordinators about holds that have waited too long at the banks that this node leads, about all in turn if there are too many. Those
+// that wait for their client are among them: no coordinator may know of one any more.
 func (l *Lane) inquire() {
 	if mutant.On(mutant.NeverInquire) {
 		return
@@ -267,7 +269,8 @@ func (l *Lane) inquire() {
 		if !ok || !g.leading {
 			continue
 		}
-		old := b.ledger.OldHolds(l.now.Add(-l.limits.OrphanAfter), l.limits.InquiryMax)
+		var old []transfer.ID
+		old, b.inquired = b.ledger.OldHolds(l.now.Add(-l.limits.OrphanAfter), b.inquired, l.limits.InquiryMax)
 		for _, shard := range l.shards {
 			l.inquireAt(shard, b.bank, old)
 		}

@@ -288,8 +288,10 @@ func (l *Lane) receiveInquiry(from raft.NodeID, m Inquiry) {
 	if !ok {
 		return
 	}
-	if err := c.driver.Inquired(l.now, m.Bank, m.IDs); err != nil {
+	switch driven, err := c.driver.Inquired(l.now, m.Bank, m.IDs); {
+	case err != nil:
 		l.fail(err)
+	case !driven: // else it may rest: banks ask again and again about what waits for its client
+		l.touch(g)
 	}
-	l.touch(g)
 }

@@ -10,8 +10,14 @@ import (
 )
 
 // TestAHoldWhoseStageWasLostGoes: the leader asks the banks to prepare, its Stage reaches nobody, and it never comes back. Nobody but
-// the banks knows of the transfer then: they inquire, and the next leader closes the id before they let go.
+// the banks knows of the transfer then: they inquire, and the next leader closes the id before they let go. They don't wait for the time of a client's hold.
 func TestAHoldWhoseStageWasLostGoes(t *testing.T) {
+	for name, lasts := range map[string]time.Duration{"a transfer": 0, "a client's hold": 30 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) { theHoldWhoseStageWasLostGoes(t, lasts) })
+	}
+}
+
+func theHoldWhoseStageWasLostGoes(t *testing.T, lasts time.Duration) {
 	onBothEngines(t, func(t *testing.T, engine string) {
 		d := lane.Directory{
 			Coordinators: [][]raft.NodeID{three},
@@ -24,6 +30,9 @@ func TestAHoldWhoseStageWasLostGoes(t *testing.T) {
 			t.Fatalf("node %d leads, want node 1", is.leader)
 		}
 		lost := w.payment(1)
+		if lasts != 0 {
+			lost.HoldUntil = w.now.Add(lasts)
+		}
 		w.drop = func(_ raft.NodeID, m lane.Message) bool {
 			r, ok := m.(lane.RaftMessage)
 			return ok && r.Group == "coordinator/0"

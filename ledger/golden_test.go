@@ -171,8 +171,8 @@ func readGoldenState(t *testing.T, name string, options cmp.Options) {
 	for step, ask := range []func(b *book) any{
 		func(b *book) any { return mustAccounts(b) },
 		func(b *book) any { return b.Audit() },
-		func(b *book) any { return b.OldHolds(goldenAt.Add(1), 10) },
-		func(b *book) any { return b.OldHolds(goldenAt.Add(time.Hour+1), 10) },
+		func(b *book) any { return b.oldHolds(goldenAt.Add(1), 10) },
+		func(b *book) any { return b.oldHolds(goldenAt.Add(time.Hour+1), 10) },
 		func(b *book) any { return b.ask(prepare(transfer.ID{2}, debit("bob", 1))) },
 		func(b *book) any { return b.ask(request(bank.Resolve, transfer.ID{3})) },
 		func(b *book) any { return b.ask(prepare(transfer.ID{4}, debit("alice", 1))) },

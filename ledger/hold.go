@@ -170,17 +170,30 @@ func (l *Ledger) end(h *hold, state finishedState) {
 	l.holds.recycle(h)
 }
 
-// OldHolds names up to limit transfers that were prepared before the given time and are still undecided, in the
-// order in which they were prepared; of clients' holds only those that ended before it. It looks at every younger hold too, for clocks of
-// two leaders may differ and a younger hold may carry an older time.
-func (l *Ledger) OldHolds(before time.Time, limit int) []transfer.ID {
-	var ids []transfer.ID
-	for h := l.holds.oldest; h != nil && len(ids) < limit; h = h.newer {
-		if timeOf(max(h.preparedNanos, h.untilNanos)).Before(before) {
-			ids = append(ids, h.id)
+// HoldPlace is a hold's place in the order in which they were prepared. Zero is before all.
+type HoldPlace struct {
+	index   uint64
+	ordinal uint32
+}
+
+func (p HoldPlace) before(other HoldPlace) bool {
+	return p.index < other.index || p.index == other.index && p.ordinal < other.ordinal
+}
+
+// OldHolds names up to limit transfers that were prepared before the given time and are still undecided: first those behind a place, in the order in
+// which they were prepared, then those up to it. last is the place of the last one: who goes on there has named all in turn, however many there are. It looks
+// at every younger hold too, for clocks of two leaders may differ and a younger hold may carry an older time.
+func (l *Ledger) OldHolds(before time.Time, behind HoldPlace, limit int) (ids []transfer.ID, last HoldPlace) {
+	last = behind
+	for _, again := range []bool{false, true} {
+		for h := l.holds.oldest; h != nil && len(ids) < limit; h = h.newer {
+			place := HoldPlace{h.index, h.ordinal}
+			if behind.before(place) != again && timeOf(h.preparedNanos).Before(before) {
+				ids, last = append(ids, h.id), place
+			}
 		}
 	}
-	return ids
+	return ids, last
 }
 
 // OpenHold is a transfer that is prepared and undecided, as the bank knows it.

@@ -144,12 +144,59 @@ func TestOldHolds(t *testing.T) {
 			{6, 2, []transfer.ID{{1}, {2}}},
 			{60, 0, nil},
 		} {
-			if diff := cmp.Diff(tt.want, b.OldHolds(epoch.Add(time.Duration(tt.second)*time.Second), tt.limit)); diff != "" {
+			if diff := cmp.Diff(tt.want, b.oldHolds(epoch.Add(time.Duration(tt.second)*time.Second), tt.limit)); diff != "" {
 				t.Errorf("%s: prepared before second %d, at most %d:\n%s", name, tt.second, tt.limit, diff)
 			}
 		}
 		if b.OpenHolds() != 4 {
 			t.Errorf("%s: %d open holds", name, b.OpenHolds())
+		}
+	}
+}
+
+// oldHolds names from the oldest on.
+func (b *book) oldHolds(before time.Time, limit int) []transfer.ID {
+	ids, _ := b.OldHolds(before, ledger.HoldPlace{}, limit)
+	return ids
+}
+
+// However many holds there are that nobody lets go of, each is named in its turn, and none twice at a time. Clients' holds are among them: that its time hasn't come
+// doesn't say that anybody knows it.
+func TestEveryOldHoldIsNamedInItsTurn(t *testing.T) {
+	d := newDisk()
+	b := aliceAndBob(t, d)
+	const count, limit = 10, 3
+	for n := range count {
+		r := prepare(transfer.ID{byte(n + 1)}, debit("alice", 1))
+		if n%2 == 0 {
+			r.HoldUntil = epoch.AddDate(0, 0, 30)
+		}
+		b.ask(r)
+	}
+	b.save()
+	for name, b := range map[string]*book{"before a restart": b, "after": newBook(t, d)} {
+		named := map[transfer.ID]int{}
+		var place ledger.HoldPlace
+		for range count { // each is due three times
+			ids, last := b.OldHolds(epoch.Add(time.Hour), place, limit)
+			if len(ids) != limit {
+				t.Fatalf("%s: %d are named, want %d", name, len(ids), limit)
+			}
+			for _, id := range ids {
+				named[id]++
+			}
+			place = last
+		}
+		for n := range count {
+			if got := named[transfer.ID{byte(n + 1)}]; got != limit {
+				t.Errorf("%s: hold %d is named %d times of %d", name, n+1, got, limit)
+			}
+		}
+		if ids, _ := b.OldHolds(epoch.Add(time.Hour), place, 100); len(ids) != count {
+			t.Errorf("%s: %d of %d are named where there is room for all", name, len(ids), count)
+		}
+		if ids, last := b.OldHolds(epoch.AddDate(-1, 0, 0), place, 100); len(ids) != 0 || last != place {
+			t.Errorf("%s: %d are older than a year ago", name, len(ids))
 		}
 	}
 }

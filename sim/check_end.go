@@ -38,7 +38,7 @@ func (j *judge) unsettled() string {
 			case r.Coordinator != nil && r.Coordinator.UnsettledCount() > 0:
 				return fmt.Sprintf("%d transfers of %s are not settled, the first is %+v", r.Coordinator.UnsettledCount(), r.Group, *r.Coordinator.Unsettled()[0])
 			case r.Ledger != nil && r.Ledger.OpenHolds() > 0:
-				return fmt.Sprintf("bank %s holds %d transfers, the first %v", r.Bank, r.Ledger.OpenHolds(), r.Ledger.OldHolds(epoch.AddDate(1, 0, 0), 1))
+				return fmt.Sprintf("bank %s holds %d transfers, the first %v", r.Bank, r.Ledger.OpenHolds(), r.Ledger.Holds()[0].ID)
 			}
 			applied[r.Group] = r.Applied
 			if why := j.w.unsteered(&r); r.Leading && why != "" {
@@ -47,7 +47,7 @@ func (j *judge) unsettled() string {
 		}
 	}
 	if s := j.w.stranger; s != nil && s.ledger.OpenHolds() > 0 {
-		return fmt.Sprintf("the foreign bank holds %d transfers, the first %v", s.ledger.OpenHolds(), s.ledger.OldHolds(epoch.AddDate(1, 0, 0), 1))
+		return fmt.Sprintf("the foreign bank holds %d transfers, the first %v", s.ledger.OpenHolds(), s.ledger.Holds()[0].ID)
 	}
 	return ""
 }

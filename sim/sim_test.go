@@ -57,6 +57,7 @@ func TestSeedsThatFailed(t *testing.T) {
 		0x55f15fb: {why: "a member that had been away was sent 2,200 records after the end, each in a message of its own", fickle: true},
 		0x42ca425: {why: "a client began a hold 13 s after the end, by a clock 10 s ahead of its leader's", fickle: true},
 		0x58c9172: {why: "a learner whose last entry says that it votes crashed while its group rested, and asked nobody for votes, so that nobody told it that this is committed", fickle: true},
+		0x5b8d9c9: {why: "a bank kept what it had reserved for a client's hold whose Stage was lost until an hour had passed", fickle: true},
 	} {
 		faults := sim.DrawFaults(seed)
 		if !then.fickle {

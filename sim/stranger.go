@@ -28,6 +28,8 @@ type stranger struct {
 	life    uint64 // counts starts
 	hangs   time.Duration
 	askedBy map[transfer.ID]lane.GroupID // who prepared what
+
+	inquired ledger.HoldPlace // of the last hold that it asked about
 }
 
 func newStranger(w *world) *stranger {
@@ -171,7 +173,9 @@ func (s *stranger) inquire() {
 	if s.w.now < s.hangs {
 		return
 	}
-	for _, id := range s.ledger.OldHolds(epoch.Add(s.w.now-s.w.limits.OrphanAfter), 8) {
+	var old []transfer.ID
+	old, s.inquired = s.ledger.OldHolds(epoch.Add(s.w.now-s.w.limits.OrphanAfter), s.inquired, 8)
+	for _, id := range old {
 		for shard, members := range s.w.shape.directory.Coordinators {
 			if group := lane.CoordinatorGroup(shard); group == s.askedBy[id] {
 				to := members[s.rng.IntN(len(members))]

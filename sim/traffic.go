@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/bank"
@@ -19,6 +20,7 @@ type traffic struct {
 	rng       *rand.Rand
 	generator *workload.Generator
 	sent      []*transfer.Transfer // everything that was ever submitted, other contents of the same id included
+	patient   []transfer.ID        // holds that last longer than the world
 	ended     bool
 	reading   int // reads of readBack that aren't answered
 }
@@ -67,7 +69,22 @@ func (t *traffic) open(at transfer.BankID, terms bank.Terms) {
 	})
 }
 
-func (t *traffic) end() { t.ended = true }
+// end lets nothing new begin, and cancels the holds that would outlast the world.
+func (t *traffic) end() {
+	t.ended = true
+	for _, id := range t.patient {
+		t.cancel(id)
+	}
+}
+
+// cancel asks until it is heard what became of a transfer.
+func (t *traffic) cancel(id transfer.ID) {
+	t.w.put(t.anyHost(), t.patience(), lane.CancelTransfer{ID: id}, func(a *lane.Answer) {
+		if a == nil || a.Err != nil {
+			t.w.after(t.think(), func() { t.cancel(id) })
+		}
+	})
+}
 
 func (t *traffic) think() time.Duration {
 	return time.Duration(t.rng.ExpFloat64() * float64(t.w.shape.think))
@@ -176,6 +193,12 @@ func (t *traffic) submitAt(h *host, content *transfer.Transfer, tries int, next 
 	asked.Deadline = h.clock.at(t.w.now).Add(t.between(50*time.Millisecond, 4*time.Second))
 	if asked.IsHold() {
 		asked.HoldUntil = asked.Deadline.Add(t.between(10*time.Millisecond, 4*time.Second))
+		if content.ID[len(content.ID)-1]%4 == 0 { // longer than the world lasts: end cancels it
+			asked.HoldUntil = asked.HoldUntil.Add(time.Hour)
+			if !slices.Contains(t.patient, content.ID) {
+				t.patient = append(t.patient, content.ID)
+			}
+		}
 	}
 	if err := asked.Validate(); err != nil {
 		panic(fmt.Sprintf("the traffic makes transfers that no face lets in: %v", err))

@@ -126,7 +126,7 @@ func (d *desk) no(from transfer.BankID)               { d.hear(from, bank.Prepar
 func (d *desk) done(from transfer.BankID, op bank.Op) { d.hear(from, op, bank.Done, theTransfer()) }
 
 func (d *desk) inquire(from transfer.BankID) {
-	err := d.driver.Inquired(d.now, from, []transfer.ID{idOf(1)})
+	_, err := d.driver.Inquired(d.now, from, []transfer.ID{idOf(1)})
 	invariant.Holds(err == nil, "inquire: %v", err)
 	d.take()
 }

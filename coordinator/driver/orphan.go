@@ -14,19 +14,22 @@ import (
 
 // Inquired answers a bank that has held transfers for too long. What is in flight is being driven anyway. What is decided
 // is told again. What nobody knows is closed for ever first (a tombstone in the log), and only then is the
-// bank told to roll back: a client's late retry of the id hears "aborted" and can't race the rollback.
-func (d *Driver) Inquired(now time.Time, from transfer.BankID, ids []transfer.ID) error {
+// bank told to roll back: a client's late retry of the id hears "aborted" and can't race the rollback. driven says that all of them are in flight, so there
+// was nothing to do.
+func (d *Driver) Inquired(now time.Time, from transfer.BankID, ids []transfer.ID) (driven bool, err error) {
 	p := d.banks[from]
 	if !d.leading || p == nil {
-		return nil
+		return false, nil
 	}
+	driven = true
 	for _, id := range ids {
 		if _, inFlight := d.flights[id]; inFlight {
 			continue
 		}
+		driven = false
 		known, err := d.machine.Lookup(id)
 		if err != nil {
-			return fmt.Errorf("look up transfer %s for an inquiry of bank %s: %w", id, from, err)
+			return driven, fmt.Errorf("look up transfer %s for an inquiry of bank %s: %w", id, from, err)
 		}
 		if known != nil {
 			d.tellBank(p, known)
@@ -34,7 +37,7 @@ func (d *Driver) Inquired(now time.Time, from transfer.BankID, ids []transfer.ID
 		}
 		d.closeOrphan(now, p, id)
 	}
-	return nil
+	return driven, nil
 }
 
 // closing is a tombstone on its way into the log: when it is there, banks and clients that wait for it may hear it.

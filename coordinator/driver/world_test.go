@@ -221,7 +221,7 @@ func (w *world) inquire(b *modelBank, n *node) {
 		return
 	}
 	w.say("bank %s asks %s about %d that it holds", b.name, n.name, len(ids))
-	if err := n.driver.Inquired(w.clock(n), b.name, ids); err != nil {
+	if _, err := n.driver.Inquired(w.clock(n), b.name, ids); err != nil {
 		w.judge.object("%s can't answer bank %s: %v", n.name, b.name, err)
 	}
 }
