@@ -186,12 +186,13 @@ func (r *Raft) step(m *raft.Message) error {
 }
 
 // answerOldTerm tells the sender the current term where it needs to know, as raft.Raft does: a leader of an older
-// term must step down for a node that is stuck in a later one to be heard again.
+// term must step down for a node that is stuck in a later one to be heard again. The answer names no index: the sender may lead the
+// current term by now, and must not take it for the refusal of something that it has sent in this one.
 func (r *Raft) answerOldTerm(m *raft.Message) {
 	reply := raft.Message{From: r.id, To: m.From, Term: r.term, Reject: true}
 	switch m.Kind {
 	case raft.Append, raft.Heartbeat, raft.Snapshot:
-		reply.Kind, reply.Index = raft.AppendReply, m.Index
+		reply.Kind = raft.AppendReply
 	case raft.PreVote, raft.Vote:
 		reply.Kind = m.Kind + 1
 		r.nameCommit(&reply)
