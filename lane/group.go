@@ -243,6 +243,7 @@ func (l *Lane) watchRepair(g *group) {
 
 // callLeader has the members hear of a replica that knows no leader and asks for no votes, since it is incomplete or learns: a leader of an earlier
 // term steps down, and one that rests wakes. What was committed before a learner's start it can't know otherwise, and that may be that it votes now.
+// One that has lost its data knows only the members that the group began with, of whom none may be left: those that the directory names hear it, too.
 func (l *Lane) callLeader(g *group) {
 	engine := g.replica.Engine()
 	if engine.Leader() != 0 || engine.Term() == 0 { // the latter: it has never heard that there is one
@@ -252,7 +253,10 @@ func (l *Lane) callLeader(g *group) {
 	if !g.incomplete && !members.IsLearner(l.node) {
 		return
 	}
-	for _, m := range members.Members() {
+	place := l.cluster.machine.Group(string(g.id))
+	called := slices.Concat(members.Members(), place.Members, place.Leaving)
+	slices.Sort(called)
+	for _, m := range slices.Compact(called) {
 		if m != l.node {
 			l.send(m, RaftMessage{Group: g.id, Message: raft.Message{Kind: raft.AppendReply, From: l.node, To: m, Term: engine.Term(), Reject: true}})
 		}

@@ -2,6 +2,7 @@ package lane_test
 
 import (
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -156,37 +157,50 @@ func TestAGroupAtRestIsLostToNobody(t *testing.T) {
 	})
 }
 
+// loseDisk has a node come back without what it had acknowledged.
+func (w *world) loseDisk(id raft.NodeID) {
+	w.t.Helper()
+	w.lost = map[lane.GroupID]raft.Term{}
+	for group, r := range w.reigns() {
+		w.lost[group] = r.term
+	}
+	w.start(id)
+}
+
+// incomplete lists the groups in which a node lacks what it had acknowledged.
+func (w *world) incomplete(id raft.NodeID) (groups []lane.GroupID) {
+	for _, r := range w.lanes[id].Inspect(nil) {
+		if r.Engine.Incomplete() {
+			groups = append(groups, r.Group)
+		}
+	}
+	return groups
+}
+
+// mustBeRepaired waits until a node has everything that it had acknowledged.
+func (w *world) mustBeRepaired(id raft.NodeID) {
+	w.t.Helper()
+	for range 60 {
+		if len(w.incomplete(id)) == 0 {
+			return
+		}
+		w.run(time.Second)
+	}
+	w.t.Fatalf("a minute later node %d still lacks %v", id, w.incomplete(id))
+}
+
 // TestAGroupAtRestIsWokenForRepair: a node comes back without what it had acknowledged while all its groups rest. It gets everything back, votes again, and all is at rest again.
 func TestAGroupAtRestIsWokenForRepair(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, engine string) {
 		w := newWorld(t, engine, onThree(), lane.DefaultLimits())
 		w.openAccounts("A", "B")
 		w.mustRest()
-		w.lost = map[lane.GroupID]raft.Term{}
-		for group, r := range w.reigns() {
-			w.lost[group] = r.term
-		}
 		had := w.mustAnswer(w.ask(3, lane.HashReplica{Group: "bank/B"})).Hash
-		w.start(3)
-		incomplete := func() (groups []lane.GroupID) {
-			for _, r := range w.lanes[3].Inspect(nil) {
-				if r.Engine.Incomplete() {
-					groups = append(groups, r.Group)
-				}
-			}
-			return groups
+		w.loseDisk(3)
+		if lost := w.incomplete(3); len(lost) < 3 {
+			t.Fatalf("it has lost %v", lost)
 		}
-		if len(incomplete()) < 3 {
-			t.Fatalf("it has lost %v", incomplete())
-		}
-		for range 60 {
-			if len(incomplete()) > 0 {
-				w.run(time.Second)
-			}
-		}
-		if groups := incomplete(); len(groups) > 0 {
-			t.Fatalf("a minute later it still lacks %v", groups)
-		}
+		w.mustBeRepaired(3)
 		if has := w.mustAnswer(w.ask(3, lane.HashReplica{Group: "bank/B", Index: had.Index})).Hash; has.Index < had.Index {
 			t.Errorf("it had entry %d, and has %d", had.Index, has.Index)
 		}
@@ -194,6 +208,32 @@ func TestAGroupAtRestIsWokenForRepair(t *testing.T) {
 		w.frozen[1] = true
 		if r := w.mustAnswer(w.ask(2, lane.Submit{Transfer: w.payment(1)})).Transfer; r.State != transfer.Committed {
 			t.Errorf("with its vote and node 2's: %v %v", r.State, r.Reason)
+		}
+	})
+}
+
+// TestAGroupAtRestThatHasMovedAwayIsWokenForRepair: the same for a bank that none of those holds any more with whom it began. The node that has lost its data
+// knows no others until it has heard from the directory.
+func TestAGroupAtRestThatHasMovedAwayIsWokenForRepair(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, engine string) {
+		w := newWorldOfFour(t, engine)
+		w.accepted(1, lane.PlaceGroup{Group: "bank/B", Members: []raft.NodeID{1, 2, 4}}) // it began on node 3
+		w.mustLiveOn("bank/B", 1, 2, 4)
+		w.mustRest()
+		leader := w.reigns()["bank/B"].leader
+		if leader == 4 {
+			t.Fatal("node 4 leads: its loss would end the rest")
+		}
+		w.loseDisk(4)
+		w.mustBeRepaired(4)
+		if !slices.Contains(w.reports[4], lane.Report(lane.ReplicaRepaired{Group: "bank/B"})) {
+			t.Error("it had lost nothing of the bank")
+		}
+		w.mustRest()
+		w.frozen[leader] = true
+		w.run(10 * time.Second)
+		if r := w.reigns()["bank/B"]; r.leader == 0 {
+			t.Errorf("without node %d, node 4's vote should be enough for the other one, and nobody leads", leader)
 		}
 	})
 }
