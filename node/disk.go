@@ -28,7 +28,7 @@ func newDisk(store *storage.Store, limits *lane.Limits) *disk {
 	return &disk{store: store, wake: make(chan struct{}, 1), keeping: newKeeping(limits.CheckpointLagMax, limits.CheckpointPause)}
 }
 
-// write queues what a step wants written. It never blocks: what can be pending is bounded by the bounds on proposals and appends in flight.
+// write queues what a step wants written. It never blocks: what can be pending is bounded by the bounds on proposals and appends in flight, and by one chunk of a snapshot per group.
 func (d *disk) write(writes []lane.GroupWrite) {
 	if len(writes) == 0 {
 		return

@@ -17,8 +17,13 @@ type catchup struct {
 }
 
 // Step takes a message of another member. A chunk that can't be used never reaches the engine, and the sender hears that it must begin again.
+// While one is being written none does: a sender that hears nothing repeats the last, the engine would answer at once that it has it, and a whole
+// snapshot could gather in memory before a disk that stands still.
 func (r *Replica) Step(m raft.Message) error {
 	if m.Kind == raft.Snapshot && m.Snapshot != nil {
+		if r.staging() {
+			return nil
+		}
 		if _, err := r.catchup.incoming.Check(m.Snapshot); err != nil {
 			if m.Term == r.engine.Term() {
 				r.refused = append(r.refused, raft.Message{
@@ -30,6 +35,11 @@ func (r *Replica) Step(m raft.Message) error {
 		}
 	}
 	return r.engine.Step(m)
+}
+
+// staging says whether a piece of another member's snapshot is on its way to the disk.
+func (r *Replica) staging() bool {
+	return slices.ContainsFunc(r.inFlight, func(w written) bool { return w.stages })
 }
 
 // SendChunk gives the engine a chunk that Output.Offers asked for. One that it no longer needs, since it asked twice or for another snapshot, changes nothing: it

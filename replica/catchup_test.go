@@ -100,6 +100,14 @@ type trio struct {
 	slow    bool         // a chunk is read when time passes, and no sooner
 	waiting []raft.Offer // of member 1
 	stale   func()       // gives the chunk before this one again
+	stalled bool         // member 3's disk stands still
+	held    []held       // … what it hasn't done
+}
+
+// held is a write, and what leaves after it.
+type held struct {
+	write   replica.Write
+	durable []raft.Message
 }
 
 func newTrio(t *testing.T, logBytesMax, catchupBytesMax uint64) *trio {
@@ -148,7 +156,10 @@ func (tr *trio) run() {
 			if err != nil {
 				tr.Fatal(err)
 			}
-			if out.Write.Seq != 0 {
+			if out.Write.Seq != 0 && tr.stalled && m == tr.members[3] {
+				tr.held = append(tr.held, held{out.Write, slices.Clone(out.Durable)})
+				out.Durable = nil
+			} else if out.Write.Seq != 0 {
 				m.write(&out.Write)
 				m.Persisted(out.Write.Seq)
 				busy = true
@@ -172,6 +183,21 @@ func (tr *trio) run() {
 			}
 		}
 	}
+}
+
+// goOn has member 3's disk do what it hasn't done, one write after the other.
+func (tr *trio) goOn() {
+	tr.Helper()
+	tr.stalled = false
+	for _, h := range tr.held {
+		tr.members[3].write(&h.write)
+		tr.members[3].Persisted(h.write.Seq)
+		for _, m := range h.durable {
+			tr.deliver(m)
+		}
+		tr.run()
+	}
+	tr.held = nil
 }
 
 func (tr *trio) deliver(m raft.Message) {
@@ -357,6 +383,38 @@ func TestAChunkThatIsGivenTwiceChangesNothing(t *testing.T) {
 	tr.members[3].up = false
 	tr.propose(40)
 	tr.stale = func() {}
+	tr.comeBack()
+	if tr.first != 1 || tr.members[3].book.loads != 1 {
+		t.Errorf("the snapshot was begun %d times and installed %d times", tr.first, tr.members[3].book.loads)
+	}
+}
+
+// A leader that hears nothing repeats the last chunk. A member whose disk stands still takes no more than that one, and goes on from there when the disk does.
+func TestAMemberWhoseDiskStandsStillHoldsOneChunk(t *testing.T) {
+	tr := newTrio(t, 1000, 10_000)
+	tr.members[3].up = false
+	tr.propose(40)
+	tr.members[3].up = true
+	tr.disturb = func(m *raft.Message) bool {
+		tr.stalled = tr.stalled || m.Kind == raft.Snapshot && m.Snapshot.Offset > 0
+		return false
+	}
+	repeated := -tr.chunks
+	for range 200 { // 20 election timeouts
+		tr.tick(1)
+	}
+	repeated += tr.chunks
+	staged := 0
+	for _, h := range tr.held {
+		if len(h.write.Stage) > 0 {
+			staged++
+		}
+	}
+	if staged != 1 || repeated < 10 || tr.members[3].Engine().Leader() != 1 {
+		t.Errorf("of %d chunks that came, %d wait for the disk, want 1; member 3's leader is %d", repeated, staged, tr.members[3].Engine().Leader())
+	}
+	tr.disturb = nil
+	tr.goOn()
 	tr.comeBack()
 	if tr.first != 1 || tr.members[3].book.loads != 1 {
 		t.Errorf("the snapshot was begun %d times and installed %d times", tr.first, tr.members[3].book.loads)

@@ -56,6 +56,7 @@ type written struct {
 	seq       uint64
 	engineSeq uint64       // zero: nothing of the engine
 	install   raft.EntryID // the last entry of the snapshot; zero: none
+	stages    bool         // a piece of one
 }
 
 // Write is what must become durable, atomically, in the order of Seq.
@@ -243,7 +244,7 @@ func emptied(m []raft.Message) []raft.Message {
 	return m[:0]
 }
 
-// addMessages lets everything leave at once but the answers to chunks: they wait until the chunks are written, so that no more than one is under way.
+// addMessages lets everything leave at once but the answers to chunks: they wait until the chunks are written, and so does the next chunk.
 // They are copied: the engine's next Ready overwrites them.
 func (out *Output) addMessages(ready *raft.Ready) {
 	if len(ready.Chunks) == 0 {
@@ -275,6 +276,7 @@ func (r *Replica) number(out *Output, engineSeq uint64, install raft.EntryID) {
 		seq:       r.seq,
 		engineSeq: engineSeq,
 		install:   install,
+		stages:    len(out.Write.Stage) > 0,
 	})
 	if install.Index != 0 {
 		r.catchup.installed = r.seq
