@@ -176,7 +176,8 @@ func (f *TLSFiles) validate() error {
 	return nil
 }
 
-// aloneHere names a group that began on this node and on too few others for them to give it back; "": there is none. What was retired here has moved to others.
+// aloneHere names a group that began on this node and on too few others for them to give it back; "": there is none. What was retired here has moved to others;
+// what has moved here since stands in the store, and isn't known while that is damaged.
 func (c *Config) aloneHere(retired map[string]bool) lane.GroupID {
 	d := c.Directory()
 	groups := map[lane.GroupID][]raft.NodeID{}
