@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/internal/mutant"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -187,6 +188,9 @@ func (l *Ledger) OldHolds(before time.Time, behind HoldPlace, limit int) (ids []
 	last = behind
 	for _, again := range []bool{false, true} {
 		for h := l.holds.oldest; h != nil && len(ids) < limit; h = h.newer {
+			if mutant.On(mutant.WaitOutHolds) && !timeOf(h.untilNanos).Before(before) {
+				continue
+			}
 			place := HoldPlace{h.index, h.ordinal}
 			if behind.before(place) != again && timeOf(h.preparedNanos).Before(before) {
 				ids, last = append(ids, h.id), place

@@ -50,5 +50,6 @@ const (
 	LeadTooSoon
 	DropSettle
 	NeverInquire
+	WaitOutHolds
 	IgnoreLevel
 )

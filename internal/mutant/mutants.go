@@ -54,5 +54,6 @@ var All = []Bug{
 	{LeadTooSoon, "lead-too-soon", "lane", "a leader works before it has applied what was committed before its time", 20},
 	{DropSettle, "drop-settle", "lane", "what is settled is written down only when something else is", 20},
 	{NeverInquire, "never-inquire", "lane", "banks never ask about old holds", 100},
+	{WaitOutHolds, "wait-out-holds", "ledger", "a bank asks about a client's hold only when its time has passed", 2000},
 	{IgnoreLevel, "ignore-level", "lane", "holds are taken while a node runs a version that doesn't know them", 20},
 }
