@@ -163,6 +163,10 @@ func (d *Driver) Submit(now time.Time, w Waiter, t *transfer.Transfer) {
 		d.refuse(w, err)
 		return
 	}
+	if t.IsHold() { // it may stay for a month, and came in a message with many others
+		own := t.Clone()
+		t = &own
+	}
 	f := d.newFlight(t, fingerprint)
 	f.mine = true
 	f.waiters = append(f.waiters, w)

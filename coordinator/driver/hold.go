@@ -67,7 +67,6 @@ func (d *Driver) confirmHeld(f *flight) {
 
 func (d *Driver) becomeHeld(f *flight) {
 	f.phase = held
-	f.transfer = f.transfer.Clone() // it may stay for a month, and came in a message with many others
 	d.held++
 	f.due = f.transfer.HoldUntil
 	d.deadlines.add(f)
