@@ -94,10 +94,7 @@ func (d *desk) take(ctx context.Context, orders []order, refuse func(i int, err 
 	valid, place = make([]transfer.Transfer, 0, len(orders)), make([]int, 0, len(orders))
 	now := time.Now()
 	for i := range orders {
-		t, err := orders[i].accept(now, d.timeouts)
-		if err == nil {
-			err = mayMove(ctx, t.Legs)
-		}
+		t, err := d.accept(ctx, &orders[i], now)
 		if err != nil {
 			refuse(i, err)
 			continue
@@ -119,10 +116,7 @@ func (d *desk) take(ctx context.Context, orders []order, refuse func(i int, err 
 
 // refuses says what is wrong with an order before anybody else is asked.
 func (d *desk) refuses(ctx context.Context, o *order) error {
-	t, err := o.accept(time.Now(), d.timeouts)
-	if err == nil {
-		err = mayMove(ctx, t.Legs)
-	}
+	t, err := d.accept(ctx, o, time.Now())
 	if err == nil {
 		err = d.backend.Full()
 	}
@@ -131,6 +125,15 @@ func (d *desk) refuses(ctx context.Context, o *order) error {
 		return &requestError{t.ID, err}
 	}
 	return nil
+}
+
+// accept is the transfer of an order, if it is one and the caller may move its money.
+func (d *desk) accept(ctx context.Context, o *order, now time.Time) (transfer.Transfer, error) {
+	t, err := o.accept(now, d.timeouts)
+	if err == nil {
+		err = mayMove(ctx, t.Legs)
+	}
+	return t, err
 }
 
 // accept is the transfer of the order, valid and with its deadline.
