@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -192,25 +193,27 @@ func TestScansAndBackupsHurryTheirCheckpoints(t *testing.T) {
 		},
 		"cut": func() error {
 			view, err := c.nodes[0].Cut(t.Context(), "bank/A", 0)
-			return errors.Join(err, view.Close())
+			if err != nil {
+				return err
+			}
+			return view.Close()
 		},
 	} {
-		c.submitMany(1, disk) // what isn't in the last checkpoint
-		disk.still.Lock()
-		made := make(chan error, 1)
-		go func() { made <- ask() }()
-		hurried := func() bool { return c.nodes[0].Hurrying() == 1 }
-		for deadline := time.Now().Add(time.Minute); !hurried() && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		}
-		if !hurried() {
-			t.Errorf("no checkpoint is made in haste for a %s", what)
-		}
-		disk.still.Unlock()
-		if err := <-made; err != nil {
-			t.Errorf("%s: %v", what, err)
-		}
-		if n := c.nodes[0].Hurrying(); n != 0 {
-			t.Errorf("%d still wait after the %s", n, what)
-		}
+		t.Run(what, func(t *testing.T) {
+			c.submitMany(1, disk) // what isn't in the last checkpoint
+			disk.still.Lock()
+			moveAgain := sync.OnceFunc(disk.still.Unlock)
+			defer moveAgain() // or a node that failed the test could never be stopped
+			made := make(chan error, 1)
+			go func() { made <- ask() }()
+			eventually(t, time.Minute, "no checkpoint is made in haste", func() bool { return c.nodes[0].Hurrying() == 1 })
+			moveAgain()
+			if err := <-made; err != nil {
+				t.Error(err)
+			}
+			if n := c.nodes[0].Hurrying(); n != 0 {
+				t.Errorf("%d still wait", n)
+			}
+		})
 	}
 }
