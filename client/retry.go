@@ -113,6 +113,7 @@ func (c *Client) change(ctx context.Context, do func(context.Context, *node, ...
 	return ofChange(c.repeat(ctx, do))
 }
 
+// ofChange is the error of a change, from what repeat says.
 func ofChange(happen bool, err error) error {
 	if err == nil || !happen || isTold(err) && speaksOfState(kindIn(err)) {
 		return err
