@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,20 +84,26 @@ func newCluster(t testing.TB, size int, engine string) *cluster {
 	return c
 }
 
-// freeAddresses finds loopback ports that nobody uses at the moment. They are held until all are found, or one could be found twice.
+// freeAddresses finds loopback ports that nobody uses at the moment. None is found twice: many of the addresses found are never listened on,
+// and a stopped node wants its own back.
 func freeAddresses(t testing.TB, n int) []string {
 	t.Helper()
-	addresses := make([]string, n)
-	for i := range addresses {
+	var addresses []string
+	for len(addresses) < n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		addresses[i] = l.Addr().String()
+		address := l.Addr().String()
+		if _, again := found.LoadOrStore(address, true); !again {
+			addresses = append(addresses, address)
+		}
 	}
 	return addresses
 }
+
+var found sync.Map // by address: freeAddresses has found it
 
 func (c *cluster) start(i int) {
 	c.t.Helper()
