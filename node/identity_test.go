@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/node"
@@ -145,9 +147,32 @@ func TestACopiedDiskIsRefused(t *testing.T) {
 	if a := c.mustAsk(0, lane.AuditBank{Bank: "B"}); len(a.Audit.Totals) == 0 {
 		t.Error("the original is gone")
 	}
+	if up := c.peersUp(0); len(up) != 2 || up["2"] != 1 || up["3"] != 1 {
+		t.Errorf("the copy shows where the original's stream is: up are %v", up)
+	}
 	if err := n.Stop(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// peersUp is quorate_peer_up of a node, by peer.
+func (c *cluster) peersUp(i int) map[string]float64 {
+	c.t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(c.nodes[i].Collector())
+	families, err := registry.Gather()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	up := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "quorate_peer_up" {
+				up[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+			}
+		}
+	}
+	return up
 }
 
 // TestAnotherClusterIsRefused: by the data directory, and by the nodes of the cluster that the address leads to.

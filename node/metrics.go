@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,9 +24,6 @@ type counters struct {
 	dropped       *prometheus.CounterVec // envelopes, by peer
 	snapshotsSent *prometheus.CounterVec // by group
 	snapshotsGot  *prometheus.CounterVec // likewise
-
-	mu    sync.Mutex // guards peers
-	peers map[raft.NodeID]bool
 }
 
 func newCounters() *counters {
@@ -41,7 +37,6 @@ func newCounters() *counters {
 		dropped:       vector("quorate_peer_envelopes_dropped_total", "Envelopes for a node, or requests that it forwards, that were dropped: it isn't connected, or too much waits.", "peer"),
 		snapshotsSent: vector("quorate_snapshots_begun_total", "Snapshots begun for a member that is behind the log.", "group"),
 		snapshotsGot:  vector("quorate_snapshots_installed_total", "Snapshots of others that this node has installed.", "group"),
-		peers:         map[raft.NodeID]bool{},
 	}
 }
 
@@ -69,19 +64,8 @@ func (c *counters) count(report lane.Report) {
 
 // countPeer takes an event of the transport, from any goroutine.
 func (c *counters) countPeer(e *transport.Event) {
-	if e.Peer == 0 {
-		return
-	}
-	if e.Envelopes > 0 {
+	if e.Peer != 0 && e.Envelopes > 0 {
 		c.dropped.WithLabelValues(nodeLabel(e.Peer)).Add(float64(e.Envelopes))
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch e.Kind {
-	case transport.Connected:
-		c.peers[e.Peer] = true
-	case transport.Lost, transport.Refused, transport.Expelled:
-		c.peers[e.Peer] = false
 	}
 }
 
@@ -151,7 +135,9 @@ func (c collector) Collect(into chan<- prometheus.Metric) {
 		v.Collect(into)
 	}
 	s := scrape{into}
-	c.peers(s)
+	for id, up := range c.node.transport.Up() {
+		s.gauge(gauges.peerUp, oneIf(up), nodeLabel(id))
+	}
 	for queue, depth := range map[string]int{"inbox": c.node.inbox.depth(), "disk": c.node.disk.depth(), "requests": c.node.calls.depth()} {
 		s.gauge(gauges.queue, float64(depth), queue)
 	}
@@ -164,14 +150,6 @@ func (c collector) Collect(into chan<- prometheus.Metric) {
 	s.gauge(gauges.answers, oneIf(answer.Err == nil))
 	if answer.Err == nil {
 		s.status(answer.Status)
-	}
-}
-
-func (c collector) peers(s scrape) {
-	c.node.counters.mu.Lock()
-	defer c.node.counters.mu.Unlock()
-	for id, up := range c.node.counters.peers {
-		s.gauge(gauges.peerUp, oneIf(up), nodeLabel(id))
 	}
 }
 

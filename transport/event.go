@@ -14,8 +14,9 @@ const (
 	Connected EventKind = iota + 1 // the peer has accepted this node's stream
 	Dropped                        // the queue to the peer was full, or an envelope was too large or out of place
 	Lost                           // the stream to the peer broke, or the peer can't be reached; told once until Connected
-	Refused                        // a handshake was refused, by the peer (then told once until Connected) or by this node
+	Refused                        // the peer has refused this node's stream; told once until Connected
 	Expelled                       // a peer knows that this node must not run: it was removed, or this is not its data directory
+	Rejected                       // this node has refused somebody's stream; told once a minute for each reason. Who it says it is may be a lie
 )
 
 func (k EventKind) String() string {
@@ -30,6 +31,8 @@ func (k EventKind) String() string {
 		return "refused"
 	case Expelled:
 		return "expelled"
+	case Rejected:
+		return "rejected"
 	}
 	return "invalid"
 }

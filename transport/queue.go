@@ -109,6 +109,12 @@ func (q *queue) setOpen(open bool) {
 	q.bytes = 0
 }
 
+func (q *queue) isOpen() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.open
+}
+
 // takeDropped says how many envelopes were dropped since it was last asked.
 func (q *queue) takeDropped() uint64 {
 	q.mu.Lock()

@@ -23,5 +23,8 @@ func TestWhoIsRemovedHearsSoWithoutSayingAWord(t *testing.T) {
 	if e := b.awaits(transport.Expelled); !strings.Contains(e.Err.Error(), "node 2 was removed from the cluster") {
 		t.Errorf("node 2 hears %q", e.Err)
 	}
-	a.awaits(transport.Refused)
+	a.awaits(transport.Rejected)
+	if up := a.Up(); len(up) > 0 {
+		t.Errorf("of those that count, up are %v", up)
+	}
 }

@@ -124,7 +124,7 @@ func TestTheListenerAsksToo(t *testing.T) {
 	t.Cleanup(a.Stop)
 	b := start(t, 2, listen(t, "127.0.0.1:0"), peers, func(c *transport.Config) { c.Keys = o.issue("node3", 3, time.Hour) })
 	t.Cleanup(b.Stop)
-	e := a.awaits(transport.Refused)
+	e := a.awaits(transport.Rejected)
 	if e.Peer != 2 || !strings.Contains(fmt.Sprint(e.Err), "it says it is node 2, and its certificate is node 3's") {
 		t.Errorf("got %+v", e)
 	}

@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -34,7 +35,7 @@ func (s *service) Exchange(stream grpc.ClientStreamingServer[peerv1.ExchangeRequ
 		err = t.speakers.enter(from, first(told, headerProcess), diskIn(told), known.peers[from].Disk != [16]byte{})
 	}
 	if err != nil {
-		t.cfg.Report(Event{Kind: Refused, Peer: from, Address: addressOf(stream), Err: err})
+		t.tellRejected(from, stream, err)
 		return err
 	}
 	defer t.speakers.leave(from)
@@ -51,9 +52,15 @@ func (s *service) Exchange(stream grpc.ClientStreamingServer[peerv1.ExchangeRequ
 		}
 		known = t.known.Load()
 		if _, err := recognize(stream.Context(), &t.cfg, known.peers); err != nil {
-			t.cfg.Report(Event{Kind: Refused, Peer: from, Address: addressOf(stream), Err: err})
+			t.tellRejected(from, stream, err)
 			return err
 		}
+	}
+}
+
+func (t *Transport) tellRejected(from raft.NodeID, stream grpc.ServerStream, err error) {
+	if t.rejections.anew(err.Error(), time.Now()) {
+		t.cfg.Report(Event{Kind: Rejected, Peer: from, Address: addressOf(stream), Err: err})
 	}
 }
 

@@ -99,6 +99,8 @@ type Transport struct {
 	known    atomic.Pointer[acquainted]            // what SetPeers was told; never changed in place
 	peers    atomic.Pointer[map[raft.NodeID]*peer] // those there is a way to; never changed in place
 	speakers speakers
+
+	rejections rejections
 }
 
 // Peer is what a Transport is told about another node.
@@ -200,6 +202,15 @@ func (t *Transport) Send(to raft.NodeID, envelopes []*peerv1.Envelope) {
 	if err := p.queue.put(envelopes); err != nil {
 		t.cfg.Report(Event{Kind: Dropped, Peer: to, Address: p.address, Envelopes: p.queue.takeDropped(), Err: err})
 	}
+}
+
+// Up says of each other node that is known, and where it listens, whether this one has a stream to it. It may be called by any goroutine, also after Stop.
+func (t *Transport) Up() map[raft.NodeID]bool {
+	up := map[raft.NodeID]bool{}
+	for id, p := range *t.peers.Load() {
+		up[id] = p.queue.isOpen()
+	}
+	return up
 }
 
 // Isolate cuts this node off, or lets it back: while on, everything in and out is dropped. The connections stay.

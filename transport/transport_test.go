@@ -153,11 +153,17 @@ func TestAPeerThatIsAwayIsReportedOnce(t *testing.T) {
 	peers := map[raft.NodeID]string{1: la.Addr().String(), 2: lb.Addr().String()}
 	a, b := start(t, 1, la, peers, nil), start(t, 2, lb, peers, nil)
 	a.awaits(transport.Connected)
+	if up := a.Up(); len(up) != 1 || !up[2] {
+		t.Errorf("up are %v, want node 2", up)
+	}
 	b.Stop()
 	a.awaits(transport.Lost)
+	if up := a.Up(); len(up) != 1 || up[2] {
+		t.Errorf("up are %v, and node 2 is away", up)
+	}
 	b = start(t, 2, listen(t, b.address), peers, nil)
 	e := a.receiveEvent()
-	for e.Kind == transport.Refused { // a may hear of the new b before it notices that the old one's stream is over
+	for e.Kind == transport.Refused || e.Kind == transport.Rejected { // a may hear of the new b before it notices that the old one's stream is over
 		e = a.receiveEvent()
 	}
 	if e.Kind != transport.Connected {
@@ -201,12 +207,36 @@ func TestStrangersAreRefused(t *testing.T) {
 				}
 			})
 			defer b.Stop()
-			for _, m := range []*member{a, b} {
-				if e := m.awaits(transport.Refused); !strings.Contains(e.Err.Error(), c.says) {
+			for m, kind := range map[*member]transport.EventKind{a: transport.Rejected, b: transport.Refused} {
+				if e := m.awaits(kind); !strings.Contains(e.Err.Error(), c.says) {
 					t.Errorf("node %d says %q, want %q", m.id, e.Err, c.says)
 				}
 			}
 		})
+	}
+}
+
+// TestARejectionIsToldOnce: who is turned away comes back again and again.
+func TestARejectionIsToldOnce(t *testing.T) {
+	l := listen(t, "127.0.0.1:0")
+	a := start(t, 1, l, nil, nil)
+	defer a.Stop()
+	come := func(id raft.NodeID) {
+		stranger := start(t, id, listen(t, "127.0.0.1:0"), map[raft.NodeID]string{1: a.address}, nil)
+		stranger.awaits(transport.Refused)
+		stranger.Stop()
+	}
+	come(8)
+	come(8)
+	come(8)
+	come(9)
+	come(8)
+	var told []string
+	for len(a.events) > 0 {
+		told = append(told, a.receiveEvent().Err.Error())
+	}
+	if len(told) != 2 || !strings.Contains(told[0], `node "8"`) || !strings.Contains(told[1], `node "9"`) {
+		t.Errorf("told is %q, want one line of each node", told)
 	}
 }
 
@@ -223,7 +253,7 @@ func TestAnotherDirectoryIsRefusedBeforeTheClusterKnowsTheFirst(t *testing.T) {
 	b.Stop()
 	a.awaits(transport.Lost)
 	wiped := start(t, 2, listen(t, b.address), peers, onDisk(3))
-	for m, kind := range map[*member]transport.EventKind{a: transport.Refused, wiped: transport.Expelled} {
+	for m, kind := range map[*member]transport.EventKind{a: transport.Rejected, wiped: transport.Expelled} {
 		if e := m.awaits(kind); !strings.Contains(e.Err.Error(), "node 2 has another data directory than before") {
 			t.Errorf("node %d says %q", m.id, e.Err)
 		}
@@ -234,7 +264,6 @@ func TestAnotherDirectoryIsRefusedBeforeTheClusterKnowsTheFirst(t *testing.T) {
 	back.awaits(transport.Connected)
 }
 
-// TestNodesThatBeganWithDifferentDataDontSpeak: the restored one ends the other, and a node that may have begun with anything is let in.
 // TestAnotherDirectoryIsRefusedByWhoMetTheFirstInAnEarlierLife, until the cluster knows which one the node has; that is remembered, too.
 func TestAnotherDirectoryIsRefusedByWhoMetTheFirstInAnEarlierLife(t *testing.T) {
 	la, lb := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
@@ -290,6 +319,7 @@ func TestNothingIsDeliveredBeforeItsSenderIsRemembered(t *testing.T) {
 	}
 }
 
+// TestNodesThatBeganWithDifferentDataDontSpeak: the restored one ends the other, and a node that may have begun with anything is let in.
 func TestNodesThatBeganWithDifferentDataDontSpeak(t *testing.T) {
 	const monday, nothing = "backup 1a2b of old", "an empty data directory"
 	for name, c := range map[string]struct {
@@ -320,7 +350,7 @@ func TestNodesThatBeganWithDifferentDataDontSpeak(t *testing.T) {
 			default:
 				b.awaits(transport.Refused)
 			}
-			if e := a.awaits(transport.Refused); !strings.Contains(e.Err.Error(), "node 2 began with "+c.theirs+", and node 1 with "+c.mine) {
+			if e := a.awaits(transport.Rejected); !strings.Contains(e.Err.Error(), "node 2 began with "+c.theirs+", and node 1 with "+c.mine) {
 				t.Errorf("got %v", e.Err)
 			}
 		})
