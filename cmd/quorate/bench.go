@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
@@ -32,6 +33,7 @@ type benchOptions struct {
 	skew     float64
 	legs     int
 	seed     uint64
+	procs    int // processors of each process; 0: not decided yet
 
 	http    string // of a running cluster
 	out     string
@@ -57,7 +59,10 @@ Kinds of clients:
 
 Without --rate each client sends its next request when the last one is answered (closed loop). With --rate requests leave at fixed times,
 and latency counts from when a request should have left, however late it did (open loop): a stalled server can't hide behind clients
-that wait for it.`,
+that wait for it.
+
+The servers that it starts and the load share this machine: each is given as many processors as any other (GOMAXPROCS, --procs). One that
+wakes more threads than there is room for takes it from the others.`,
 		Example: `  quorate bench
   quorate bench --client unary --clients 256 --for 20s --out results
   quorate bench --rate 20000 --clients 64 --skew 0.5 --legs 4`,
@@ -78,6 +83,7 @@ that wait for it.`,
 	flags.Float64Var(&o.skew, "skew", 0, "0: accounts are chosen evenly; above: Zipf with exponent 1+skew, a few are hot")
 	flags.IntVar(&o.legs, "legs", 2, "legs of each transfer, 2 to 16")
 	flags.Uint64Var(&o.seed, "seed", 0, "of the traffic; 0: another one each time")
+	flags.IntVar(&o.procs, "procs", 0, "processors of each started server, and of the load, 1 to 1024; 0: all of this process's, shared equally")
 	flags.StringVar(&o.http, "http", "", "HTTP address (host:port) of the cluster that --server names, for rest clients")
 	flags.StringVar(&o.out, "out", "", "write result.json, latency.hgrm and plot.svg into this directory")
 	flags.StringVar(&o.data, "data", "", "keep the servers' data and logs in this directory; empty: in a new one that is removed at the end")
@@ -106,6 +112,10 @@ func (o *benchOptions) validate(own bool) error {
 		return usagef("--for must be 1s or more, and --warmup not below zero")
 	case o.rate < 0 || o.skew < 0:
 		return usagef("--rate and --skew can't be below zero")
+	case o.procs < 0 || o.procs > 1024:
+		return usagef("--procs must be 1 to 1024, not %d", o.procs)
+	case !own && o.procs != 0:
+		return usagef("--procs is for the cluster that bench starts. try: set GOMAXPROCS for the servers and for this program")
 	case !own && o.how == "rest" && o.http == "":
 		return usagef("--client rest needs the HTTP address of the cluster. try: --http 127.0.0.1:7201")
 	case own && o.http != "":
@@ -173,7 +183,11 @@ func (o *benchOptions) measureCluster(cmd *cobra.Command, own bool) (*benchResul
 		}
 		defer os.RemoveAll(dir)
 	}
-	fmt.Fprintf(log, "starting 3 servers, %d banks of %d replicas, %d shards\n", o.banks, o.replicas, o.shards)
+	if o.procs == 0 {
+		o.procs = max(1, runtime.GOMAXPROCS(0)/(benchServers+1))
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(o.procs))
+	fmt.Fprintf(log, "starting %d servers, %d banks of %d replicas, %d shards, GOMAXPROCS=%d each\n", benchServers, o.banks, o.replicas, o.shards, o.procs)
 	cluster, err := startBenchCluster(cmd.Context(), dir, o)
 	if err != nil {
 		return nil, err

@@ -49,6 +49,7 @@ type setupJSON struct {
 	Skew          float64 `json:"skew"`
 	Legs          int     `json:"legs"`
 	Seed          uint64  `json:"seed"`
+	Procs         int     `json:"procs,omitempty"` // GOMAXPROCS of each process; none of a cluster that was there already
 }
 
 type machineJSON struct {
@@ -90,7 +91,7 @@ type secondJSON struct {
 func (o *benchOptions) setup(banks []transfer.BankID, status client.Status) setupJSON {
 	s := setupJSON{
 		Client: o.how, Clients: o.clients, Batch: o.batch, TargetRate: o.rate, Seconds: o.duration.Seconds(), WarmupSeconds: o.warmup.Seconds(),
-		Banks: len(banks), Accounts: o.accounts, Skew: o.skew, Legs: o.legs, Seed: o.seed,
+		Banks: len(banks), Accounts: o.accounts, Skew: o.skew, Legs: o.legs, Seed: o.seed, Procs: o.procs,
 	}
 	for _, g := range status.Groups {
 		if len(g.Group) > 12 && g.Group[:12] == "coordinator/" {

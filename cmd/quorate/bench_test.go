@@ -6,13 +6,16 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/quorate/quorate/api"
 	"github.com/quorate/quorate/client"
+	"github.com/quorate/quorate/node"
 	"github.com/quorate/quorate/sim/workload"
 	"github.com/quorate/quorate/transfer"
 )
@@ -165,6 +168,26 @@ func TestClientsAskTheLeaderFirst(t *testing.T) {
 	status.Groups[1].Leader = 7
 	if got := leaderPlace(&status, len(servers)); got != 0 {
 		t.Errorf("a leader that isn't among the servers is looked for at place %d", got)
+	}
+}
+
+// TestBenchServersAreGivenTheirShare has a program in the server's place say what it was given.
+func TestBenchServersAreGivenTheirShare(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "7")
+	dir := t.TempDir()
+	program := filepath.Join(dir, "server")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho procs $GOMAXPROCS >&2\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s, err := startBenchServer(program, dir, 1, []node.NodeConfig{{ID: 1}}, &benchOptions{procs: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-s.exited; err != nil {
+		t.Fatal(err)
+	}
+	if got := s.lastWords(); got != "procs 3\n" {
+		t.Errorf("the server was given %q, want 3", got)
 	}
 }
 

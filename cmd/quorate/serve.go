@@ -166,7 +166,6 @@ func serve(ctx context.Context, config node.Config, d doors, keys *pki.Keys, log
 	for _, w := range expiring(keys, time.Now()) {
 		log.Warn("certificate ends soon", "detail", w)
 	}
-	enoughProcs()
 	n, err := node.Start(config, node.Options{Listener: d.peer, Logger: logger, Keys: keys})
 	if err != nil {
 		d.close()
