@@ -14,7 +14,7 @@ const (
 // rejections remembers what was told of those whom this node rejected.
 type rejections struct {
 	mu    sync.Mutex // guards the rest
-	since time.Time  // when the minute began
+	since time.Time  // when the minute began; zero, which is longer ago, before the first
 	told  map[string]bool
 }
 
@@ -22,7 +22,7 @@ type rejections struct {
 func (r *rejections) anew(reason string, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.told == nil || now.Sub(r.since) >= rejectionsEvery {
+	if now.Sub(r.since) >= rejectionsEvery {
 		r.since, r.told = now, map[string]bool{}
 	}
 	if r.told[reason] || len(r.told) >= rejectionsMax {

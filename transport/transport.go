@@ -94,13 +94,13 @@ type Transport struct {
 	alone  atomic.Bool    // Isolate
 	done   sync.WaitGroup // the accept loop and one goroutine per peer; Stop waits for it
 
+	rejections rejections
+
 	changing sync.Mutex // held by whoever changes what follows
 	stopped  bool
 	known    atomic.Pointer[acquainted]            // what SetPeers was told; never changed in place
 	peers    atomic.Pointer[map[raft.NodeID]*peer] // those there is a way to; never changed in place
 	speakers speakers
-
-	rejections rejections
 }
 
 // Peer is what a Transport is told about another node.
