@@ -54,7 +54,7 @@ func (o *order) inMemory(number uint64) place {
 	return o.fresh[at-uint64(len(o.sealed))]
 }
 
-func (o *order) seal() { o.sealed, o.fresh = o.fresh, nil }
+func (o *order) seal() { o.sealed, o.fresh = o.fresh, o.sealed }
 
 // hand appends what is sealed, while there are fewer than upTo.
 func (o *order) hand(kvs []KV, upTo int) []KV {
@@ -73,7 +73,18 @@ func (o *order) hand(kvs []KV, upTo int) []KV {
 	return kvs
 }
 
-func (o *order) checkpointed() { o.sealed, o.handed = nil, 0 }
+// checkpointed keeps the room for as many again.
+func (o *order) checkpointed() {
+	o.handed = 0
+	if cap(o.sealed) > 4*len(o.sealed)+placesKept {
+		o.sealed = nil
+		return
+	}
+	o.sealed = o.sealed[:0]
+}
+
+// placesKept: so much room is kept whatever was used of it.
+const placesKept = 1 << 7
 
 // placeBytesMax is what a key and its value take: 9 bytes, and fields of at most 2, 18 and 11.
 const placeBytesMax = 40

@@ -136,7 +136,7 @@ func (c *coordinatorHost) propose() {
 	if _, err := c.group.replica.Propose(coordinator.Encode(c.lane.now, c.facts[:n])); err != nil {
 		return // the bound on uncommitted bytes, or leadership is going: keep the facts for the next try
 	}
-	c.facts = c.facts[n:]
+	c.facts = slices.Delete(c.facts, 0, n)
 	if len(c.facts) == 0 && c.riding.count == 0 {
 		c.riding.until = time.Time{}
 	}

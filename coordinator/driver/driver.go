@@ -79,9 +79,10 @@ type Driver struct {
 	closings  map[transfer.ID]*closing // tombstones on their way into the log
 
 	facts      []coordinator.Fact
-	settled    []transfer.ID // ride in the next batch of facts
+	stated     []coordinator.Fact // handed out last: the room of the next
+	settled    []transfer.ID      // ride in the next batch of facts
 	replies    []Reply
-	replied    []Reply // handed out last: the room of the next
+	replied    []Reply // as stated
 	violations []Violation
 
 	counts Counts
@@ -288,10 +289,10 @@ func (d *Driver) Tick(now time.Time) {
 	}
 }
 
-// repliesKept bounds the room that is kept for the next replies: one answer each to as many as a few busy clients have in flight.
-const repliesKept = 1 << 13
+// roomKept bounds the room that is kept for what is handed out next: one item each for as many transfers as a few busy clients have in flight.
+const roomKept = 1 << 13
 
-// Take hands out what has gathered since the last call. The replies are there until the next.
+// Take hands out what has gathered since the last call. The facts and the replies are there until the next.
 func (d *Driver) Take(now time.Time) Effects {
 	e := Effects{Facts: d.facts, Replies: d.replies, Violations: d.violations}
 	if len(d.settled) > 0 {
@@ -305,13 +306,19 @@ func (d *Driver) Take(now time.Time) Effects {
 			e.Breakers = append(e.Breakers, moved)
 		}
 	}
-	clear(d.replied)
-	if cap(d.replied) > repliesKept {
-		d.replied = nil
-	}
-	d.replies, d.replied = d.replied[:0], d.replies
-	d.facts, d.settled, d.violations = nil, nil, nil
+	d.facts, d.stated = emptied(d.stated, roomKept), e.Facts
+	d.replies, d.replied = emptied(d.replied, roomKept), d.replies
+	d.settled, d.violations = nil, nil
 	return e
+}
+
+// emptied lets go of what was in the room, and of the room if it is larger than kept.
+func emptied[T any](room []T, kept int) []T {
+	clear(room)
+	if cap(room) > kept {
+		return nil
+	}
+	return room[:0]
 }
 
 func (d *Driver) reply(r Reply) { d.replies = append(d.replies, r) }

@@ -183,33 +183,38 @@ func (d *Driver) tell(f *flight) {
 }
 
 // deadlineHeap orders flights by when they are due, then by id so that the order never depends on chance.
-type deadlineHeap []*flight
+type deadlineHeap []deadline
+
+// deadline has its time beside the flight: the heap compares many of them, and few flights are in the processor's cache.
+type deadline struct {
+	due    time.Time
+	flight *flight
+}
 
 func (h deadlineHeap) Len() int { return len(h) }
 func (h deadlineHeap) Less(i, j int) bool {
-	a, b := h[i].due, h[j].due
-	if !a.Equal(b) {
-		return a.Before(b)
+	if c := h[i].due.Compare(h[j].due); c != 0 {
+		return c < 0
 	}
-	return string(h[i].transfer.ID[:]) < string(h[j].transfer.ID[:])
+	return string(h[i].flight.transfer.ID[:]) < string(h[j].flight.transfer.ID[:])
 }
 func (h deadlineHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].position, h[j].position = i, j
+	h[i].flight.position, h[j].flight.position = i, j
 }
 
 // Push and Pop serve container/heap.
 func (h *deadlineHeap) Push(x any) {
 	f := x.(*flight)
 	f.position = len(*h)
-	*h = append(*h, f)
+	*h = append(*h, deadline{f.due, f})
 }
 
 // Pop serves container/heap.
 func (h *deadlineHeap) Pop() any {
 	last := len(*h) - 1
-	f := (*h)[last]
-	(*h)[last] = nil
+	f := (*h)[last].flight
+	(*h)[last] = deadline{}
 	*h = (*h)[:last]
 	f.position = -1
 	return f

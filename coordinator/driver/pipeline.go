@@ -36,6 +36,9 @@ type sending struct {
 	at   time.Time
 }
 
+// sentKept bounds the room that is kept for what will be sent: there may be thousands of banks.
+const sentKept = 1 << 10
+
 func newPipeline(id transfer.BankID, limits Limits, rng *rand.Rand) *pipeline {
 	return &pipeline{bank: id, limits: limits, rng: rng, retryAfter: limits.RetryAfter}
 }
@@ -152,22 +155,24 @@ func (p *pipeline) repeatUnanswered(now time.Time) {
 	}
 	silent := false
 	quiet := !p.heardAt.Add(p.retryAfter).After(now)
-	for len(p.sent) > 0 {
-		first := p.sent[0]
+	over := 0
+	for over < len(p.sent) {
+		first := p.sent[over]
 		waiting := first.slot.sent && first.slot.sentAt.Equal(first.at)
 		overdue := quiet && !first.at.Add(p.retryAfter).After(now)
 		lost := p.heardAt.After(first.at) && !first.at.Add(p.limits.RetryAfterMax).After(now)
 		if waiting && !overdue && !lost {
 			break
 		}
-		p.sent = p.sent[1:]
+		over++
 		if waiting {
 			silent = silent || (overdue && !first.at.Before(p.silentAt))
 			first.slot.enqueue()
 		}
 	}
+	p.sent = slices.Delete(p.sent, 0, over)
 	if len(p.sent) == 0 {
-		p.sent = nil
+		p.sent = emptied(p.sent, sentKept)
 	}
 	if silent {
 		p.backOff(now)
