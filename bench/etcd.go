@@ -24,9 +24,9 @@ type etcdCluster struct {
 func (e *etcdCluster) name() string { return "etcd" }
 
 const (
-	etcdServers     = 3
-	etcdConnections = 8 // shared by all clients, as those of `quorate bench`
-	etcdValueBytes  = 128
+	etcdServers        = 3
+	etcdValueBytes     = 128
+	callsPerConnection = 100 // as the unary clients of `quorate bench` share theirs
 )
 
 func (e *etcdCluster) start(ctx context.Context) error {
@@ -82,7 +82,7 @@ func (e *etcdCluster) measure(ctx context.Context, clients int) (measurement, er
 			_ = c.Close() // nobody uses it any more
 		}
 	}()
-	for range min(clients, etcdConnections) {
+	for range (clients + callsPerConnection - 1) / callsPerConnection {
 		c, err := e.connect()
 		if err != nil {
 			return measurement{}, err

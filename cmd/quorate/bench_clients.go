@@ -54,17 +54,27 @@ func (p payers) close() {
 	}
 }
 
-// benchConnections bounds the connections of one kind of clients: 256 callers share 8 connections, as behind a pool.
-const benchConnections = 8
+// The connections that clients share. A program has one for all its gRPC calls, and another one from about a hundred open calls on, as gRPC's performance guide advises.
+const (
+	callsPerConnection = 100
+	connectionsMost    = 8 // also of clients that send more than one call
+)
+
+// connections is how many payers o's clients share.
+func connections(o *benchOptions) int {
+	switch o.how {
+	case "sdk", "rest":
+		return 1
+	case "unary":
+		return min((o.clients+callsPerConnection-1)/callsPerConnection, connectionsMost)
+	}
+	return min(o.clients, connectionsMost)
+}
 
 // dialBench connects as many payers as are useful. Where one server leads all shards, that one is asked first.
 func dialBench(o *benchOptions, at benchTarget, status client.Status) (payers, error) {
 	var all payers
-	count := min(o.clients, benchConnections)
-	if o.how == "sdk" || o.how == "rest" {
-		count = 1
-	}
-	count = max(count, min(o.shards, len(at.grpc))) // with several shards there are several leaders
+	count := max(connections(o), min(o.shards, len(at.grpc))) // with several shards there are several leaders
 	first := leaderPlace(&status, len(at.grpc))
 	for i := range count {
 		grpcs, https := slices.Clone(at.grpc), slices.Clone(at.http)

@@ -171,6 +171,20 @@ func TestClientsAskTheLeaderFirst(t *testing.T) {
 	}
 }
 
+func TestClientsShareConnections(t *testing.T) {
+	for _, c := range []struct {
+		how           string
+		clients, want int
+	}{
+		{"unary", 1, 1}, {"unary", 16, 1}, {"unary", 100, 1}, {"unary", 101, 2}, {"unary", 256, 3}, {"unary", 100_000, 8},
+		{"stream", 2, 2}, {"stream", 16, 8}, {"batch", 16, 8}, {"sdk", 1000, 1}, {"rest", 256, 1},
+	} {
+		if got := connections(&benchOptions{how: c.how, clients: c.clients}); got != c.want {
+			t.Errorf("%d clients of kind %s share %d, want %d", c.clients, c.how, got, c.want)
+		}
+	}
+}
+
 // TestBenchServersAreGivenTheirShare has a program in the server's place say what it was given.
 func TestBenchServersAreGivenTheirShare(t *testing.T) {
 	t.Setenv("GOMAXPROCS", "7")
