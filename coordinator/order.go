@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/quorate/quorate/internal/room"
 	"github.com/quorate/quorate/internal/wire"
 	"github.com/quorate/quorate/transfer"
 )
@@ -75,12 +76,7 @@ func (o *order) hand(kvs []KV, upTo int) []KV {
 
 // checkpointed keeps the room for as many again.
 func (o *order) checkpointed() {
-	o.handed = 0
-	if cap(o.sealed) > 4*len(o.sealed)+placesKept {
-		o.sealed = nil
-		return
-	}
-	o.sealed = o.sealed[:0]
+	o.handed, o.sealed = 0, room.Emptied(o.sealed, 4*len(o.sealed)+placesKept)
 }
 
 // placesKept: so much room is kept whatever was used of it.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/internal/room"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/transfer"
@@ -162,19 +163,10 @@ func (l *Lane) Step(now time.Time, events []Event) (effects Effects) {
 	effects = l.effects
 	effects.Due = l.due
 	l.effects = Effects{}
-	l.effects.Answers, l.answered = emptied(l.answered, answersKept), effects.Answers
-	l.effects.Send, l.sent = emptied(l.sent, sendsKept), effects.Send
-	l.effects.Writes, l.written = emptied(l.written, writesKept), effects.Writes
+	l.effects.Answers, l.answered = room.Emptied(l.answered, answersKept), effects.Answers
+	l.effects.Send, l.sent = room.Emptied(l.sent, sendsKept), effects.Send
+	l.effects.Writes, l.written = room.Emptied(l.written, writesKept), effects.Writes
 	return effects
-}
-
-// emptied is the room of a slice, unless that is more than is worth keeping.
-func emptied[T any](s []T, most int) []T {
-	clear(s)
-	if cap(s) > most {
-		return nil
-	}
-	return s[:0]
 }
 
 // tick passes the time on. After a pause only two ticks are made up for: a node that was frozen should hear

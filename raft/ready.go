@@ -1,6 +1,9 @@
 package raft
 
-import "github.com/quorate/quorate/internal/invariant"
+import (
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/internal/room"
+)
 
 // Persist is what must become durable, in one atomic record, in the order of Seq. Entries replace
 // whatever the log held from Entries[0].Index on. Seq counts from 1 after each New.
@@ -59,7 +62,7 @@ func (r *Raft) HasReady() bool {
 func (r *Raft) Ready() (rd Ready) {
 	r.flush()
 	rd.Messages, rd.Reads, rd.ReadsLost, rd.Chunks, rd.Offer = clip(r.messages), r.reads, r.readsLost, r.chunks, r.offers
-	r.messages, r.sent = emptied(r.sent), r.messages
+	r.messages, r.sent = room.Emptied(r.sent, messageBlock), r.messages
 	r.reads, r.readsLost, r.chunks, r.offers = nil, nil, nil, nil
 	if r.mustPersist() {
 		rd.Persist = r.persist()
@@ -75,15 +78,6 @@ func (r *Raft) Ready() (rd Ready) {
 	}
 	r.check()
 	return rd
-}
-
-// emptied is the room of messages that are no longer there, unless that is more than is worth keeping.
-func emptied(m []Message) []Message {
-	clear(m)
-	if cap(m) > messageBlock {
-		return nil
-	}
-	return m[:0]
 }
 
 // clip keeps a host that appends out of our room, and gives nil for nothing.

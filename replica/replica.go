@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/internal/room"
 	"github.com/quorate/quorate/raft"
 )
 
@@ -193,7 +194,7 @@ func (r *Replica) Drain() (*Output, error) {
 		return nil, r.failed
 	}
 	out := &r.out
-	messages, durable := emptied(out.Messages), emptied(out.Durable)
+	messages, durable := room.Emptied(out.Messages, messagesKept), room.Emptied(out.Durable, messagesKept)
 	*out = Output{}
 	out.Messages, out.Durable = messages, append(durable, r.refused...)
 	r.refused = nil
@@ -234,15 +235,6 @@ func (r *Replica) Drain() (*Output, error) {
 
 // messagesKept bounds the room that is kept for the messages of the next Drain.
 const messagesKept = 1 << 6
-
-// emptied is the room of messages that are no longer there, unless that is more than is worth keeping.
-func emptied(m []raft.Message) []raft.Message {
-	clear(m)
-	if cap(m) > messagesKept {
-		return nil
-	}
-	return m[:0]
-}
 
 // addMessages lets everything leave at once but the answers to chunks: they wait until the chunks are written, and so does the next chunk.
 // They are copied: the engine's next Ready overwrites them.

@@ -8,6 +8,7 @@ import (
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/coordinator"
 	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/internal/room"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -306,19 +307,10 @@ func (d *Driver) Take(now time.Time) Effects {
 			e.Breakers = append(e.Breakers, moved)
 		}
 	}
-	d.facts, d.stated = emptied(d.stated, roomKept), e.Facts
-	d.replies, d.replied = emptied(d.replied, roomKept), d.replies
+	d.facts, d.stated = room.Emptied(d.stated, roomKept), e.Facts
+	d.replies, d.replied = room.Emptied(d.replied, roomKept), d.replies
 	d.settled, d.violations = nil, nil
 	return e
-}
-
-// emptied lets go of what was in the room, and of the room if it is larger than kept.
-func emptied[T any](room []T, kept int) []T {
-	clear(room)
-	if cap(room) > kept {
-		return nil
-	}
-	return room[:0]
 }
 
 func (d *Driver) reply(r Reply) { d.replies = append(d.replies, r) }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/internal/mutant"
+	"github.com/quorate/quorate/internal/room"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -172,7 +173,7 @@ func (p *pipeline) repeatUnanswered(now time.Time) {
 	}
 	p.sent = slices.Delete(p.sent, 0, over)
 	if len(p.sent) == 0 {
-		p.sent = emptied(p.sent, sentKept)
+		p.sent = room.Emptied(p.sent, sentKept)
 	}
 	if silent {
 		p.backOff(now)

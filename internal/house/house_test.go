@@ -8,19 +8,19 @@ import (
 // What stands above the waterline is dry, what stands below is wet.
 const importOrder = `
 # "a < b": b may import a, and everything a may import.  Third parties are named where they are allowed.
-NONE                                              < transfer, internal/invariant, internal/mutant, proto;
+NONE                                              < transfer, internal/invariant, internal/mutant, internal/room, proto;
 internal/mutant                                   < raft/quorum;
 proto, transfer                                   < internal/wire;      # the runtime's primitives only
 raft/quorum                                       < raft/progress < raft/membership;
-raft/membership, internal/invariant               < raft;
+raft/membership, internal/invariant, internal/room < raft;
 raft, cockroachdb/datadriven                      < raft/rafttest;
 raft, go.etcd.io/raft/v3                          < raft/etcdraft;
 transfer                                          < bank;
-transfer, internal/invariant, internal/mutant, internal/wire < coordinator;
+transfer, internal/invariant, internal/mutant, internal/room, internal/wire < coordinator;
 coordinator, bank                                 < coordinator/driver;
 bank, internal/invariant, internal/mutant, internal/wire < ledger;
 raft, transfer, internal/invariant, proto         < directory;          # proto in encode.go only
-raft, internal/invariant                          < replica;            # knows neither ledger nor coordinator
+raft, internal/invariant, internal/room           < replica;            # knows neither ledger nor coordinator
 replica, directory, coordinator/driver, ledger    < lane;
 bank                                              < sim/workload;
 transfer, porcupine                               < internal/linear;    # models of histories, for whoever has watched some
