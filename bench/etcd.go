@@ -24,9 +24,12 @@ type etcdCluster struct {
 func (e *etcdCluster) name() string { return "etcd" }
 
 const (
-	etcdServers        = 3
-	etcdValueBytes     = 128
-	callsPerConnection = 100 // as the unary clients of `quorate bench` share theirs
+	etcdServers    = 3
+	etcdValueBytes = 128
+
+	// The connections that clients share, as the unary ones of `quorate bench` do.
+	callsPerConnection = 100
+	connectionsMost    = 8
 )
 
 func (e *etcdCluster) start(ctx context.Context) error {
@@ -82,7 +85,7 @@ func (e *etcdCluster) measure(ctx context.Context, clients int) (measurement, er
 			_ = c.Close() // nobody uses it any more
 		}
 	}()
-	for range (clients + callsPerConnection - 1) / callsPerConnection {
+	for range min((clients+callsPerConnection-1)/callsPerConnection, connectionsMost) {
 		c, err := e.connect()
 		if err != nil {
 			return measurement{}, err
