@@ -10,6 +10,7 @@ import (
 	"github.com/quorate/quorate/coordinator/driver"
 	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/internal/mutant"
+	"github.com/quorate/quorate/internal/room"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/replica"
 	"github.com/quorate/quorate/transfer"
@@ -108,6 +109,9 @@ func (c *coordinatorHost) afterApply() { c.carryOut() }
 
 func (c *coordinatorHost) nothing() []byte { return coordinator.Encode(c.lane.now, nil) }
 
+// factsKept bounds the room that is kept for the facts of the next entries.
+const factsKept = 1 << 13
+
 // propose makes the next entry from what has gathered while the last one was being written. What may ride makes none by itself until
 // it has waited long enough: nobody waits for it, and the next transfer would have to wait for its sync.
 func (c *coordinatorHost) propose() {
@@ -137,7 +141,11 @@ func (c *coordinatorHost) propose() {
 		return // the bound on uncommitted bytes, or leadership is going: keep the facts for the next try
 	}
 	c.facts = slices.Delete(c.facts, 0, n)
-	if len(c.facts) == 0 && c.riding.count == 0 {
+	if len(c.facts) > 0 {
+		return
+	}
+	c.facts = room.Emptied(c.facts, factsKept)
+	if c.riding.count == 0 {
 		c.riding.until = time.Time{}
 	}
 }
