@@ -51,15 +51,14 @@ func cut(kvs []KV, chunk []byte, prefix byte, r *Record, left int) ([]KV, []byte
 	return append(kvs, KV{Key: chunk[start:value:value], Value: chunk[value:len(chunk):len(chunk)]}), chunk
 }
 
-// Checkpoint begins a checkpoint of all that has changed since the last one. It returns what may change again; Sealed has the rest, which has room
-// behind it. The host stores all of it atomically with the applied index as of now, and calls Checkpointed before the next Checkpoint. Apply may go on in between.
+// Checkpoint begins a checkpoint of all that has changed since the last one. It returns what may change again; Sealed has the rest. The host stores all of it atomically with the applied index as of now, and calls Checkpointed before the next Checkpoint. Apply may go on in between.
 func (m *Machine) Checkpoint() []KV {
 	invariant.Holds(!m.sealing, "a checkpoint of %d settled records is still under way", len(m.sealed.list))
 	m.sealing = true
 	m.noted.seal()
 	m.decided.seal()
 	m.settled, m.sealed = m.sealed, m.settled
-	writes := make([]KV, 0, len(m.dirty)+len(m.gone)+len(m.sealed.list)+len(m.noted.sealed)+len(m.decided.sealed)+1)
+	writes := make([]KV, 0, len(m.dirty)+len(m.gone)+1)
 	writes = append(writes, KV{Key: []byte{keyHash}, Value: m.encodeState()})
 	for _, id := range m.gone {
 		writes = append(writes, KV{Key: recordKey(keyUnsettled, id)})
@@ -76,9 +75,14 @@ func (m *Machine) Checkpoint() []KV {
 	return writes
 }
 
-// Sealed appends the next records of the checkpoint under way, most of them at most; fewer: that was all.
-func (m *Machine) Sealed(kvs []KV, most int) []KV {
-	upTo := len(kvs) + most
+// unsealed is how many records of the checkpoint under way Sealed has still to return.
+func (m *Machine) unsealed() int {
+	return len(m.sealed.list) - m.sealed.handed + len(m.noted.sealed) - m.noted.handed + len(m.decided.sealed) - m.decided.handed
+}
+
+// Sealed returns the next records of the checkpoint under way, most of them at most; fewer: that was all.
+func (m *Machine) Sealed(most int) []KV {
+	kvs := make([]KV, 0, min(most, m.unsealed()))
 	part := m.sealed.list[m.sealed.handed:]
 	part = part[:min(len(part), most)]
 	var chunk []byte
@@ -86,12 +90,12 @@ func (m *Machine) Sealed(kvs []KV, most int) []KV {
 		kvs, chunk = cut(kvs, chunk, keySettled, r, len(part)-i)
 	}
 	m.sealed.handed += len(part)
-	return m.decided.hand(m.noted.hand(kvs, upTo), upTo)
+	return m.decided.hand(m.noted.hand(kvs, most), most)
 }
 
 // Checkpointed says that the reader now shows the last Checkpoint: what has settled before it may be forgotten.
 func (m *Machine) Checkpointed() {
-	left := len(m.sealed.list) - m.sealed.handed + len(m.noted.sealed) - m.noted.handed + len(m.decided.sealed) - m.decided.handed
+	left := m.unsealed()
 	invariant.Holds(left == 0, "a checkpoint is confirmed without %d of its records", left)
 	m.sealing = false
 	if bytes.Compare(m.sealed.newest[:], m.newest[:]) > 0 {

@@ -53,7 +53,9 @@ func TestCheckpointWritesOnlyWhatChanged(t *testing.T) {
 }
 
 // whole is all of a checkpoint at once.
-func whole(m *coordinator.Machine) []coordinator.KV { return m.Sealed(m.Checkpoint(), math.MaxInt32) }
+func whole(m *coordinator.Machine) []coordinator.KV {
+	return append(m.Checkpoint(), m.Sealed(math.MaxInt32)...)
+}
 
 // twin is a machine that checkpoints, forgets and restarts while another, plain one doesn't.
 type twin struct {
@@ -68,12 +70,12 @@ func (w *twin) beginCheckpoint(applied int) {
 	if w.underWay == nil {
 		w.underWay, w.checkedAt = w.machine.Checkpoint(), applied
 	}
-	w.underWay = w.machine.Sealed(w.underWay, 1) // and one more each time that another can't begin
+	w.underWay = append(w.underWay, w.machine.Sealed(1)...) // and one more each time that another can't begin
 }
 
 func (w *twin) makeDurable() {
 	if w.underWay != nil && w.durable != w.checkedAt {
-		w.underWay = w.machine.Sealed(w.underWay, math.MaxInt32)
+		w.underWay = append(w.underWay, w.machine.Sealed(math.MaxInt32)...)
 		w.disk.store(w.underWay)
 		w.durable = w.checkedAt
 	}
@@ -243,7 +245,7 @@ func TestACheckpointIsConfirmedAsAWhole(t *testing.T) {
 	writes := m.Checkpoint()
 	for range 3 { // the record and its two places
 		mustBreak(t, m.Checkpointed)
-		writes = m.Sealed(writes, 1)
+		writes = append(writes, m.Sealed(1)...)
 	}
 	m.Checkpointed()
 	if len(writes) != 4 { // with the hash
@@ -257,7 +259,7 @@ func TestWhatChangedDuringACheckpointIsKept(t *testing.T) {
 	apply(t, m, 1, stage(payment(1, 1)), commit(1))
 	writes := m.Checkpoint()
 	apply(t, m, 2, settle(1)) // after the checkpoint was begun, before it is whole and durable
-	disk.store(m.Sealed(writes, math.MaxInt32))
+	disk.store(append(writes, m.Sealed(math.MaxInt32)...))
 	m.Checkpointed()
 	if got := stateOf(lookup(t, m, 1)); got != "committed settled" {
 		t.Errorf("in memory: %s, want committed settled", got)

@@ -107,7 +107,7 @@ func (b *bankHost) Hash() uint64 { return b.ledger.Hash() }
 func (b *bankHost) Checkpoint() []replica.KV { return b.ledger.Checkpoint() }
 
 // Sealed returns more of it.
-func (b *bankHost) Sealed(kvs []replica.KV, most int) []replica.KV { return b.ledger.Sealed(kvs, most) }
+func (b *bankHost) Sealed(most int) []replica.KV { return b.ledger.Sealed(most) }
 
 // Checkpointed lets the ledger forget what is stored.
 func (b *bankHost) Checkpointed() { b.ledger.Checkpointed() }

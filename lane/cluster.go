@@ -93,7 +93,7 @@ func (c *clusterHost) Hash() uint64 { return c.machine.Hash() }
 func (c *clusterHost) Checkpoint() []replica.KV { return c.machine.Checkpoint() }
 
 // Sealed: Checkpoint has returned everything.
-func (c *clusterHost) Sealed(kvs []replica.KV, _ int) []replica.KV { return kvs }
+func (c *clusterHost) Sealed(int) []replica.KV { return nil }
 
 // Checkpointed needs nothing: all of the directory stays in memory.
 func (c *clusterHost) Checkpointed() {}

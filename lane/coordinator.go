@@ -77,9 +77,7 @@ func (c *coordinatorHost) Hash() uint64 { return c.machine.Hash() }
 func (c *coordinatorHost) Checkpoint() []replica.KV { return c.machine.Checkpoint() }
 
 // Sealed returns more of it.
-func (c *coordinatorHost) Sealed(kvs []replica.KV, most int) []replica.KV {
-	return c.machine.Sealed(kvs, most)
-}
+func (c *coordinatorHost) Sealed(most int) []replica.KV { return c.machine.Sealed(most) }
 
 // Checkpointed lets the machine forget what is stored.
 func (c *coordinatorHost) Checkpointed() { c.machine.Checkpointed() }

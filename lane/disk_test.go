@@ -37,7 +37,9 @@ func (s *shelf) write(w *replica.Write) {
 }
 
 func (s *shelf) keep(c *replica.Checkpoint) {
-	keep(s.kv, c.State)
+	for _, piece := range c.State {
+		keep(s.kv, piece)
+	}
 	s.last, s.members = raft.EntryID{Index: c.Applied, Term: s.terms[c.Applied]}, c.Members
 }
 

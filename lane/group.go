@@ -210,7 +210,7 @@ func (l *Lane) carryOut(g *group, out *replica.Output) {
 	}
 	if at := out.Checkpoint.Applied; at != 0 {
 		l.effects.Checkpoints = append(l.effects.Checkpoints, GroupCheckpoint{Group: g.id, Checkpoint: out.Checkpoint})
-		l.report(CheckpointBegun{Group: g.id, Applied: at, Keys: len(out.Checkpoint.State)})
+		l.report(CheckpointBegun{Group: g.id, Applied: at, Keys: out.Checkpoint.Records()})
 	}
 	if g.replica.Gathering() {
 		l.postpone(g, l.now)

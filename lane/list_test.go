@@ -24,7 +24,7 @@ func startAsAnOlderRelease(w *world) {
 	if _, err := m.Apply(4, coordinator.Encode(start, facts)); err != nil {
 		w.t.Fatal(err)
 	}
-	w.older = m.Sealed(m.Checkpoint(), 1<<10)
+	w.older = append(m.Checkpoint(), m.Sealed(1<<10)...)
 }
 
 func (w *world) coordinatorOf(node raft.NodeID) *coordinator.Machine {

@@ -201,13 +201,13 @@ func (b *book) save() {
 	if !b.disk.pending {
 		b.disk.kvs = b.Checkpoint()
 	}
-	b.disk.write(b.Sealed(b.disk.kvs, math.MaxInt32))
+	b.disk.write(append(b.disk.kvs, b.Sealed(math.MaxInt32)...))
 	b.disk.pending, b.disk.kvs = false, nil
 	b.Checkpointed()
 }
 
 // whole is all of a checkpoint at once.
-func (b *book) whole() []ledger.KV { return b.Sealed(b.Checkpoint(), math.MaxInt32) }
+func (b *book) whole() []ledger.KV { return append(b.Checkpoint(), b.Sealed(math.MaxInt32)...) }
 
 // setStatus changes an account on disk behind the ledger's back, in the words of the generated code.
 func (d *disk) setStatus(t testing.TB, id transfer.AccountID, status bank.AccountStatus) {

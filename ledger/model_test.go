@@ -430,7 +430,7 @@ func (w *world) checkpoint() {
 	w.gather(1) // and one more each time that another can't begin
 }
 
-func (w *world) gather(most int) { w.disk.kvs = w.Sealed(w.disk.kvs, most) }
+func (w *world) gather(most int) { w.disk.kvs = append(w.disk.kvs, w.Sealed(most)...) }
 
 func (w *world) write() {
 	if w.disk.pending {

@@ -151,7 +151,7 @@ func (l *Ledger) loadLegs(h *hold, legs []storedLeg) error {
 }
 
 // Checkpoint begins a checkpoint of what has changed since the last one, in no particular order but always the same. It returns what may change again;
-// Sealed has the rest, which has room behind it. The host writes all of it in one atomic step with the index of the last entry as of now, and then calls
+// Sealed has the rest. The host writes all of it in one atomic step with the index of the last entry as of now, and then calls
 // Checkpointed; Apply may go on in between. The slices belong to the host.
 func (l *Ledger) Checkpoint() []KV {
 	invariant.Holds(l.reader != nil, "a bank without a reader would never find again what a checkpoint lets it forget")
@@ -164,7 +164,7 @@ func (l *Ledger) Checkpoint() []KV {
 	l.cache.seal()
 	l.journal.seal()
 	l.finished.seal()
-	w := kvWriter{kvs: make([]KV, 0, len(l.holds.gone)+len(l.holds.byID)+len(l.cache.sealed)+l.finished.sealed.records.length+2*l.journal.sealed.length+len(l.totals)+1)}
+	w := kvWriter{kvs: make([]KV, 0, len(l.holds.gone)+len(l.holds.byID)+len(l.cache.sealed)+len(l.totals)+1)}
 	l.writeHolds(&w)
 	for _, a := range l.cache.sealed {
 		w.put(appendAccount(w.key(keyAccount, string(a.ID)), &a.Account))
@@ -176,20 +176,24 @@ func (l *Ledger) Checkpoint() []KV {
 	return w.kvs
 }
 
-// Sealed appends the next records of the checkpoint under way, most of them at most; fewer: that was all.
-func (l *Ledger) Sealed(kvs []KV, most int) []KV {
-	w := kvWriter{kvs: kvs, size: chunkMost / 2}
-	upTo := len(kvs) + most
-	for ; l.finished.handed < l.finished.sealed.records.length && len(w.kvs) < upTo; l.finished.handed++ {
+// unsealed is how many records of the checkpoint under way Sealed has still to return.
+func (l *Ledger) unsealed() int {
+	return l.finished.sealed.records.length - l.finished.handed + 2*l.journal.sealed.length - l.journal.handed - l.journal.lined
+}
+
+// Sealed returns the next records of the checkpoint under way, most of them at most; fewer: that was all.
+func (l *Ledger) Sealed(most int) []KV {
+	w := kvWriter{kvs: make([]KV, 0, min(most, l.unsealed())), size: chunkMost / 2}
+	for ; l.finished.handed < l.finished.sealed.records.length && len(w.kvs) < most; l.finished.handed++ {
 		f := l.finished.sealed.records.at(l.finished.handed)
 		w.put(appendFinished(w.key(keyFinished, string(f.id[:])), f))
 	}
 	j := &l.journal
-	for ; j.handed < j.sealed.length && len(w.kvs) < upTo; j.handed++ {
+	for ; j.handed < j.sealed.length && len(w.kvs) < most; j.handed++ {
 		e := j.entry(j.firstInMemory() + uint64(j.handed))
 		w.put(appendEntry(w.key(keyEntry, string(entryKey(e.Seq)[1:])), &e))
 	}
-	for ; j.lined < j.sealed.length && len(w.kvs) < upTo; j.lined++ {
+	for ; j.lined < j.sealed.length && len(w.kvs) < most; j.lined++ {
 		p := j.sealed.at(j.lined)
 		w.put(appendLine(w.lineKey(p.account.ID, j.firstInMemory()+uint64(j.lined)), p.reachedNanos))
 	}
@@ -221,7 +225,7 @@ func (l *Ledger) writeHolds(w *kvWriter) {
 // and idle may now leave memory.
 func (l *Ledger) Checkpointed() {
 	invariant.Holds(l.sealed, "a confirmation at entry %d without a checkpoint", l.index)
-	left := l.finished.sealed.records.length - l.finished.handed + 2*l.journal.sealed.length - l.journal.handed - l.journal.lined
+	left := l.unsealed()
 	invariant.Holds(left == 0, "a checkpoint at entry %d is confirmed without %d of its records", l.stored, left)
 	l.sealed = false
 	l.cache.drop()

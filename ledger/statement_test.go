@@ -152,7 +152,7 @@ func TestLinesAreNumberedAsTheirEntries(t *testing.T) {
 	b.disk.kvs, b.disk.pending = b.Checkpoint(), true
 	b.pay("bob", 2)
 	b.pay("alice", 1)
-	b.disk.kvs = b.Sealed(b.disk.kvs, 2)
+	b.disk.kvs = append(b.disk.kvs, b.Sealed(2)...)
 	b.pay("bob", 1)
 	for range 2 {
 		b.save()

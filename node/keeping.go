@@ -100,7 +100,7 @@ func (k *keeping) kill() {
 // smallRecords: a checkpoint of no more waits for no larger one but that which is under way. That of the cluster's own group, which says where the other nodes are, has few.
 const smallRecords = 1 << 8
 
-func small(w waiting) bool { return len(w.Checkpoint.State) <= smallRecords }
+func small(w waiting) bool { return w.Checkpoint.Records() <= smallRecords }
 
 // take is the next one, if there is any; done: there will be no more.
 func (k *keeping) take() (c *waiting, done bool) {

@@ -50,9 +50,11 @@ func newKeeper(t *testing.T, fs vfs.FS) *keeper {
 
 func checkpoint(group lane.GroupID, applied raft.Index, records int) lane.GroupCheckpoint {
 	c := lane.GroupCheckpoint{Group: group, Checkpoint: replica.Checkpoint{Applied: applied}}
-	for i := range records {
-		c.Checkpoint.State = append(c.Checkpoint.State, replica.KV{Key: fmt.Append(nil, i), Value: make([]byte, 50)})
+	state := make([]replica.KV, records)
+	for i := range state {
+		state[i] = replica.KV{Key: fmt.Append(nil, i), Value: make([]byte, 50)}
 	}
+	c.Checkpoint.State = [][]replica.KV{state[:records/2], state[records/2:]}
 	return c
 }
 

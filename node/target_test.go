@@ -96,7 +96,7 @@ func (d *plainDisk) write(w *replica.Write) {
 }
 
 func (d *plainDisk) keep(c *replica.Checkpoint) {
-	for _, kv := range c.State {
+	for _, kv := range slices.Concat(c.State...) {
 		put(&d.kvs, kv)
 	}
 }

@@ -54,7 +54,7 @@ func (c *checkpoint) count(e *raft.Entry) {
 func (c *checkpoint) addTo(r *Replica, out *Output) {
 	due := c.bytes >= r.policy.CheckpointBytes || c.entries >= r.policy.CheckpointEntries || c.wanted > c.durable
 	if due && c.writing.Index == 0 && r.applied.Index > c.durable {
-		c.next = Checkpoint{State: r.machine.Checkpoint(), Applied: r.applied.Index, Members: r.engine.Membership()}
+		c.next = Checkpoint{State: [][]KV{r.machine.Checkpoint()}, Applied: r.applied.Index, Members: r.engine.Membership()}
 		if mutant.On(mutant.CheckpointBehind) {
 			c.next.Applied--
 		}
@@ -68,9 +68,10 @@ func (c *checkpoint) addTo(r *Replica, out *Output) {
 }
 
 func (c *checkpoint) gather(r *Replica, out *Output) {
-	had, most := len(c.next.State), cmp.Or(r.policy.CheckpointStep, math.MaxInt32)
-	c.next.State = r.machine.Sealed(c.next.State, most)
-	if len(c.next.State)-had < most {
+	most := cmp.Or(r.policy.CheckpointStep, math.MaxInt32)
+	piece := r.machine.Sealed(most)
+	c.next.State = append(c.next.State, piece)
+	if len(piece) < most {
 		out.Checkpoint, c.next = c.next, Checkpoint{}
 	}
 }

@@ -13,8 +13,8 @@ type Machine interface {
 	Hash() uint64
 	// Checkpoint begins a checkpoint of what has changed since the last one, and returns what may change again.
 	Checkpoint() []KV
-	// Sealed appends the next records of that checkpoint, most of them at most, while Apply goes on; fewer: that was all.
-	Sealed(kvs []KV, most int) []KV
+	// Sealed returns the next records of that checkpoint, most of them at most, while Apply goes on; fewer: that was all.
+	Sealed(most int) []KV
 	// Checkpointed says that the last checkpoint is durable and shown by the machine's reader.
 	Checkpointed()
 	// Reload forgets everything and begins again with what the machine's reader shows: another member's snapshot was installed.

@@ -88,8 +88,16 @@ func (w *Write) Empty() bool {
 // waits for it. One that an Install or a Retire overtakes must be dropped.
 type Checkpoint struct {
 	Applied raft.Index // zero: there is none
-	State   []KV
-	Members []byte // who counts as of Applied, as raft encodes it
+	State   [][]KV     // in pieces, as they were gathered: room for all of it at once would take a while to get
+	Members []byte     // who counts as of Applied, as raft encodes it
+}
+
+// Records is how many records the state has.
+func (c *Checkpoint) Records() (n int) {
+	for _, piece := range c.State {
+		n += len(piece)
+	}
+	return n
 }
 
 // Output is what a step has to say to the world.

@@ -20,7 +20,9 @@ func (d *disk) keep(checkpoints []lane.GroupCheckpoint) {
 	for i := range checkpoints {
 		k := &keeping{GroupCheckpoint: checkpoints[i], sum: sumOfCheckpoint(&checkpoints[i].Checkpoint)}
 		d.keeping = append(d.keeping, k)
-		d.h.w.judge.versions.onState(d.h, k.Group, k.Checkpoint.State)
+		for _, piece := range k.Checkpoint.State {
+			d.h.w.judge.versions.onState(d.h, k.Group, piece)
+		}
 		d.h.w.trace.note(d.h.w.now, "keeps", d.h.id, 0, &k.GroupCheckpoint, k.sum)
 		took := d.latency + time.Duration(d.rng.Int64N(int64(4*d.latency)))
 		if d.rng.IntN(8) == 0 {
@@ -74,15 +76,19 @@ func (s *stored) keep(c *replica.Checkpoint) bool {
 		return false
 	}
 	invariant.Holds(c.Applied <= s.last(), "%s: a checkpoint of %d, the log ends at %d", s.group, c.Applied, s.last())
-	s.kv.put(c.State)
+	for _, piece := range c.State {
+		s.kv.put(piece)
+	}
 	s.applied, s.members = c.Applied, slices.Clone(c.Members)
 	return true
 }
 
 func sumOfCheckpoint(c *replica.Checkpoint) uint64 {
 	h := mix(uint64(c.Applied), hashBytes(c.Members))
-	for i := range c.State {
-		h = mix(mix(h, hashBytes(c.State[i].Key)), hashBytes(c.State[i].Value))
+	for _, piece := range c.State {
+		for i := range piece {
+			h = mix(mix(h, hashBytes(piece[i].Key)), hashBytes(piece[i].Value))
+		}
 	}
 	return h
 }

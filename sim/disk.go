@@ -324,7 +324,7 @@ func (s *stored) shown() []replica.KV {
 	if s.disk.h.w.faults.EagerReaders {
 		for _, k := range s.disk.keeping {
 			if k.Group == s.group && k.Checkpoint.Applied > s.applied {
-				return k.Checkpoint.State
+				return slices.Concat(k.Checkpoint.State...)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,8 +21,8 @@ import (
 type Checkpoint struct {
 	Group      string
 	Applied    raft.Index // that the state then reflects
-	State      []KV
-	Membership []byte // who counts as of Applied, as raft encodes it; nil: unchanged
+	State      [][]KV     // in pieces, however cut
+	Membership []byte     // who counts as of Applied, as raft encodes it; nil: unchanged
 }
 
 // unfinishedPrefix begins the names of files that are being written and that nothing refers to yet.
@@ -39,8 +40,10 @@ func (s *Store) Checkpoint(c *Checkpoint, rest func(worked time.Duration)) (done
 	}
 	defer s.leave()
 	size := 0
-	for i := range c.State {
-		size += len(c.State[i].Key) + len(c.State[i].Value)
+	for _, piece := range c.State {
+		for i := range piece {
+			size += len(piece[i].Key) + len(piece[i].Value)
+		}
 	}
 	if size < s.fileBytesMin {
 		return s.commitCheckpoint(c)
@@ -72,7 +75,7 @@ func (g *group) overtaken(c *Checkpoint) bool { return g.retired || c.Applied <=
 
 // commitCheckpoint is for a small one.
 func (s *Store) commitCheckpoint(c *Checkpoint) (done bool, err error) {
-	err = s.commit([]GroupUpdate{{Group: c.Group, State: c.State, Applied: c.Applied, Membership: c.Membership}}, func(g *group) bool {
+	err = s.commit([]GroupUpdate{{Group: c.Group, State: slices.Concat(c.State...), Applied: c.Applied, Membership: c.Membership}}, func(g *group) bool {
 		done = !g.overtaken(c)
 		return done
 	})
@@ -117,7 +120,8 @@ func (s *Store) beginFiles(c *Checkpoint) (*files, error) {
 // write writes the records in their order and syncs them. Errors of the disk don't come back (guardFS).
 func (f *files) write(s *Store, c *Checkpoint) error {
 	f.rested = time.Now()
-	for i, places := range parts(c.State, s.fileBytesMin/partsMost) {
+	records := sorter{state: c.State, pause: f.pauseIfDue}
+	for i, places := range records.parts(s.fileBytesMin / partsMost) {
 		f.paths = append(f.paths, s.fs.PathJoin(s.dir, fmt.Sprint(unfinishedPrefix, s.files.Add(1))))
 		w, err := f.begin(s)
 		if err != nil {
@@ -126,7 +130,7 @@ func (f *files) write(s *Store, c *Checkpoint) error {
 		if i == 0 {
 			err = w.Set(f.key, appendAsOf(nil, f.key, &f.at))
 		}
-		if err = errors.Join(err, f.writePart(w, c.State, places), w.Close()); err != nil {
+		if err = errors.Join(err, f.writePart(w, &records, places), w.Close()); err != nil {
 			return err
 		}
 	}
@@ -143,12 +147,12 @@ func (f *files) begin(s *Store) (*sstable.Writer, error) {
 	return sstable.NewWriter(objstorageprovider.NewFileWritable(to), s.tables), nil
 }
 
-func (f *files) writePart(w *sstable.Writer, state []KV, places []position) (err error) {
+func (f *files) writePart(w *sstable.Writer, records *sorter, places []position) (err error) {
 	for i := 0; i < len(places) && err == nil; i++ {
 		if i%restEvery == 0 {
 			f.pause()
 		}
-		kv := &state[places[i].at]
+		kv := records.record(&places[i])
 		key := append(f.key[:f.from], kv.Key...)
 		if kv.Value == nil {
 			err = w.Delete(key)
@@ -167,6 +171,13 @@ func (f *files) pause() {
 	if f.rest != nil {
 		f.rest(time.Since(f.rested))
 		f.rested = time.Now()
+	}
+}
+
+// pauseIfDue is for where it isn't known how much was done since the last one.
+func (f *files) pauseIfDue() {
+	if time.Since(f.rested) >= paceWork {
+		f.pause()
 	}
 }
 

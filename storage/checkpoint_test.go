@@ -54,7 +54,7 @@ func TestACheckpointIsAFileOfItsOwnOrInTheLog(t *testing.T) {
 			mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9), State: []storage.KV{kv("gone", "1"), kv("kept", "1")}, Applied: 1, Membership: []byte{7}})
 			before := metrics(t, s)
 			value := large[:size]
-			mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("z", "old"), kv("a", value), {Key: []byte("gone")}, kv("z", "new")}})
+			mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 5, State: [][]storage.KV{[]storage.KV{kv("z", "old"), kv("a", value), {Key: []byte("gone")}, kv("z", "new")}}})
 			if logged := metrics(t, s).WALBytes - before.WALBytes; logged > 1000 || size == 10 && logged == 0 {
 				t.Errorf("%d bytes went through the write-ahead log", logged)
 			}
@@ -68,7 +68,7 @@ func TestACheckpointIsAFileOfItsOwnOrInTheLog(t *testing.T) {
 				noUnfinished(t, fs)
 				s = mustOpen(t, fs)
 			}
-			mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 6, State: []storage.KV{kv("a", large), kv("kept", "2")}, Membership: []byte{8}})
+			mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 6, State: [][]storage.KV{[]storage.KV{kv("a", large), kv("kept", "2")}}, Membership: []byte{8}})
 			mustCommit(t, s, storage.GroupUpdate{Group: "g", Compact: raft.EntryID{Index: 6, Term: 1}})
 			wantState(t, s, "g", raft.State{Entries: entries(1, 7, 9), Applied: 6, Compacted: raft.EntryID{Index: 6, Term: 1}, Membership: []byte{8}})
 			wantKeys(t, s, "g", "a="+large, "kept=2", "z=new")
@@ -79,12 +79,16 @@ func TestACheckpointIsAFileOfItsOwnOrInTheLog(t *testing.T) {
 
 // TestALargeCheckpointIsWrittenWithRests: each part of some hundred records is followed by one. A small one is over before.
 func TestALargeCheckpointIsWrittenWithRests(t *testing.T) {
-	for records, want := range map[int]int{3: 0, 2000: 8} {
+	for records, want := range map[int]int{3: 0, 2000: 8, 100_000: 391} {
 		s := mustOpen(t, vfs.NewMem())
 		mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9)})
 		c := storage.Checkpoint{Group: "g", Applied: 5}
 		for i := range records {
-			c.State = append(c.State, kv(fmt.Sprintf("%05d", i), large[:200]))
+			if i%1000 == 0 {
+				c.State = append(c.State, nil)
+			}
+			last := len(c.State) - 1
+			c.State[last] = append(c.State[last], kv(fmt.Sprintf("%05d", i*7919%100_000), large[:200]))
 		}
 		rests := 0
 		done, err := s.Checkpoint(&c, func(worked time.Duration) {
@@ -92,8 +96,8 @@ func TestALargeCheckpointIsWrittenWithRests(t *testing.T) {
 				t.Errorf("a part of it took %v", worked)
 			}
 		})
-		if err != nil || !done || rests != want {
-			t.Errorf("%d records: done %v, %v; %d rests, want %d", records, done, err, rests, want)
+		if err != nil || !done || rests < want || rests > 0 && want == 0 {
+			t.Errorf("%d records: done %v, %v; %d rests, want %d or, while they are put in order, more", records, done, err, rests, want)
 		}
 		mustClose(t, s)
 	}
@@ -120,7 +124,7 @@ func TestAnOvertakenCheckpointIsDropped(t *testing.T) {
 		mustCommit(t, s, storage.GroupUpdate{Group: "installed", Install: true, Applied: 20, Compact: raft.EntryID{Index: 20, Term: 2}})
 		mustCommit(t, s, storage.GroupUpdate{Group: "retired", Retire: true})
 		for _, g := range []string{"installed", "retired"} {
-			done, err := s.Checkpoint(&storage.Checkpoint{Group: g, Applied: 5, State: []storage.KV{kv("k", large[:size])}}, nil)
+			done, err := s.Checkpoint(&storage.Checkpoint{Group: g, Applied: 5, State: [][]storage.KV{{kv("k", large[:size])}}}, nil)
 			if done || err != nil {
 				t.Errorf("%s, %d bytes: done %v, %v", g, size, done, err)
 			}
@@ -173,7 +177,7 @@ func TestTheStateIsReplacedOrEndedWhileACheckpointIsWritten(t *testing.T) {
 			})))
 			mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9), State: []storage.KV{kv("k", "old")}, Applied: 1})
 			armed.Store(true)
-			done, err := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("k", large)}}, nil)
+			done, err := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 5, State: [][]storage.KV{{kv("k", large)}}}, nil)
 			if done || err != nil {
 				t.Errorf("done %v, %v", done, err)
 			}
@@ -202,7 +206,7 @@ func TestRecordsThatOnlyGrowAreWrittenOnce(t *testing.T) {
 			}
 			state = append(state, storage.KV{Key: fmt.Appendf(nil, "journal%06d", 1000*i+j), Value: value}, kv(fmt.Sprintf("account%03d", j%100), fmt.Sprint(i)))
 		}
-		mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: index(i + 1), State: state})
+		mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: index(i + 1), State: [][]storage.KV{state}})
 	}
 	if got := len(scan(t, s.Reader("g"), []byte("journal"), nil)); got != 100_000 {
 		t.Errorf("%d entries of the journal are there", got)
@@ -227,7 +231,7 @@ func TestAFileSystemWithoutHardLinks(t *testing.T) {
 			return nil
 		})))
 		mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9)})
-		mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("k", large)}})
+		mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 5, State: [][]storage.KV{[]storage.KV{kv("k", large)}}})
 		if copies == 0 {
 			t.Errorf("%v: %d links were tried", why, copies)
 		}
@@ -256,7 +260,7 @@ func TestWhileACheckpointIsTakenIn(t *testing.T) {
 	armed.Store(true)
 	kept := make(chan struct{})
 	go func() {
-		mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("k", large)}})
+		mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 5, State: [][]storage.KV{[]storage.KV{kv("k", large)}}})
 		close(kept)
 	}()
 	<-linking
@@ -336,7 +340,7 @@ func crashCheckpoint(t *testing.T, reopened bool) {
 		s = mustOpen(t, fs)
 	}
 	armed.Store(true)
-	mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 8, State: []storage.KV{kv("k", large), {Key: []byte("x")}}, Membership: []byte{2}})
+	mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 8, State: [][]storage.KV{[]storage.KV{kv("k", large), {Key: []byte("x")}}}, Membership: []byte{2}})
 	done.Store(true)
 	mustCommit(t, s, storage.GroupUpdate{Group: "other", Entries: entries(1, 1, 1)})
 	armed.Store(false)
@@ -361,7 +365,7 @@ func crashCheckpoint(t *testing.T, reopened bool) {
 		if isNew {
 			news++
 		}
-		mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 9, State: []storage.KV{kv("k", large+"!"), {Key: []byte("x")}}})
+		mustKeep(t, s, storage.Checkpoint{Group: "g", Applied: 9, State: [][]storage.KV{[]storage.KV{kv("k", large+"!"), {Key: []byte("x")}}}})
 		wantKeys(t, s, "g", "k="+large+"!")
 		mustClose(t, s)
 	}
@@ -388,7 +392,7 @@ func TestAFailedCheckpointPoisonsTheStore(t *testing.T) {
 			}
 			mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9), State: []storage.KV{kv("k", "old")}, Applied: 1})
 			faults.on.Store(true)
-			done, err := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 5, State: []storage.KV{kv("k", large)}}, nil)
+			done, err := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 5, State: [][]storage.KV{{kv("k", large)}}}, nil)
 			if done || !errors.Is(err, storage.ErrFatal) || !errors.Is(err, errDisk) {
 				t.Errorf("done %v, %v", done, err)
 			}
@@ -408,7 +412,7 @@ func TestACheckpointPastTheLogIsABrokenInvariant(t *testing.T) {
 					t.Errorf("%d bytes: nothing is broken", size)
 				}
 			}()
-			_, _ = s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 10, State: []storage.KV{kv("k", large[:size])}}, nil)
+			_, _ = s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 10, State: [][]storage.KV{{kv("k", large[:size])}}}, nil)
 		}()
 		wantBroken(t, s)
 	}
@@ -417,7 +421,7 @@ func TestACheckpointPastTheLogIsABrokenInvariant(t *testing.T) {
 // wantBroken: whoever waits for a turn after that hears why, and nobody waits for ever.
 func wantBroken(t *testing.T, s *storage.Store) {
 	t.Helper()
-	_, keepErr := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 9, State: []storage.KV{kv("k", "v")}}, nil)
+	_, keepErr := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 9, State: [][]storage.KV{{kv("k", "v")}}}, nil)
 	commitErr := s.Commit([]storage.GroupUpdate{{Group: "g", Entries: entries(1, 10, 10)}})
 	for _, err := range []error{keepErr, commitErr, s.Close()} {
 		if _, broken := errors.AsType[invariant.Broken](err); !broken || !errors.Is(err, storage.ErrFatal) {
@@ -435,7 +439,7 @@ func TestCheckpointsBesideCommits(t *testing.T) {
 	for _, g := range []string{"a", "b"} {
 		both.Go(func() {
 			for i := 1; i <= 20; i++ {
-				mustKeep(t, s, storage.Checkpoint{Group: g, Applied: index(i), State: []storage.KV{kv("k", large[:i*15<<10]), kv("n", fmt.Sprint(i))}})
+				mustKeep(t, s, storage.Checkpoint{Group: g, Applied: index(i), State: [][]storage.KV{[]storage.KV{kv("k", large[:i*15<<10]), kv("n", fmt.Sprint(i))}}})
 			}
 		})
 		both.Go(func() {

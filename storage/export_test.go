@@ -3,6 +3,7 @@ package storage
 import (
 	"encoding/binary"
 	"io"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -91,12 +92,13 @@ func SealTerms(lines []string) []byte {
 }
 
 // Parts are the records of a checkpoint, by file and in order.
-func Parts(state []KV, least int) [][]KV {
+func Parts(state [][]KV, least int) [][]KV {
 	var files [][]KV
-	for _, places := range parts(state, least) {
+	records := sorter{state: state, pause: func() {}}
+	for _, places := range records.parts(least) {
 		file := []KV{}
-		for _, p := range places {
-			file = append(file, state[p.at])
+		for i := range places {
+			file = append(file, *records.record(&places[i]))
 		}
 		files = append(files, file)
 	}
@@ -104,4 +106,35 @@ func Parts(state []KV, least int) [][]KV {
 }
 
 // Order makes parts as a checkpoint does.
-func Order(state []KV) { parts(state, fileBytesMin/partsMost) }
+func Order(state []KV) {
+	records := sorter{state: [][]KV{state}, pause: func() {}}
+	records.parts(fileBytesMin / partsMost)
+}
+
+// WithSleep has the rests of tables go to sleep.
+func (o Options) WithSleep(sleep func(time.Duration)) Options {
+	o.sleep = sleep
+	return o
+}
+
+// Hurried says whether tables are written without rests, because commits wait for them.
+func (s *Store) Hurried() bool { return s.pacing.hurried.Load() }
+
+// Rested says whether a table rests that was worked at for so long.
+func Rested(worked time.Duration, hurried bool) (rested bool) {
+	of := newPacing(func(time.Duration) { rested = true })
+	of.hurry(hurried)
+	p := of.begin()
+	if p != nil {
+		p.rested = p.rested.Add(-worked)
+	}
+	p.step()
+	return rested
+}
+
+// Pauses is how often putting records in order lets others go on.
+func Pauses(state [][]KV) (n int) {
+	records := sorter{state: state, pause: func() { n++ }}
+	records.parts(fileBytesMin / partsMost)
+	return n
+}

@@ -22,13 +22,15 @@ import (
 // Reads pass: what they return has checksums. Removals pass: a file too many does no harm.
 type guardFS struct {
 	vfs.FS
-	fuse *fuse
+	fuse   *fuse
+	pacing *pacing // of tables; nil: none
 }
 
 type guardFile struct {
 	vfs.File
 	fuse *fuse
 	name string
+	pace *pace // of a table; nil: none
 }
 
 // whole is asked before every change: nothing gets past a blown fuse.
@@ -94,7 +96,12 @@ func (fs guardFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error)
 	if strings.HasPrefix(fs.PathBase(name), markerPrefix) {
 		fs.syncDir(fs.PathDir(name))
 	}
-	return fs.open("create", name, func() (vfs.File, error) { return fs.FS.Create(name, c) })
+	file, err := fs.open("create", name, func() (vfs.File, error) { return fs.FS.Create(name, c) })
+	if table, is := file.(guardFile); is && filepath.Ext(name) == ".sst" {
+		table.pace = fs.pacing.begin()
+		file = table
+	}
+	return file, err
 }
 
 func (fs guardFS) syncDir(name string) {
@@ -142,6 +149,7 @@ func (fs guardFS) Link(from, to string) error {
 }
 
 func (f guardFile) Write(p []byte) (int, error) {
+	f.pace.step()
 	return f.write(p, func(rest []byte, _ int) (int, error) { return f.File.Write(rest) })
 }
 

@@ -26,7 +26,7 @@ const (
 // long-lived and read one key at a time.
 func pebbleOptions(opts Options, s *Store, log *logger) *pebble.Options {
 	o := formatOptions(opts)
-	o.FS = guardFS{FS: opts.FS, fuse: s.fuse}
+	o.FS = guardFS{FS: opts.FS, fuse: s.fuse, pacing: s.pacing}
 	o.Lock = s.lock
 	o.Logger = log
 	o.EventListener = listener(s, log)
@@ -108,7 +108,9 @@ func listener(s *Store, log *logger) *pebble.EventListener {
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			m.stalls.Add(1)
 			log.to.Warn("commits wait for compaction", "reason", info.Reason)
+			s.pacing.hurry(true)
 		},
+		WriteStallEnd: func() { s.pacing.hurry(false) },
 	}
 }
 

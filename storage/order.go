@@ -13,19 +13,33 @@ import (
 // an account with a long name.
 type position struct {
 	high, low uint64
-	at        int32
+	piece, at int32
 }
 
-// kinds lists the places of a state's records by the first byte of their keys, and otherwise as they come.
-func kinds(state []KV) [][]position {
+// sorter puts the records of a checkpoint in order. pause is called now and then.
+type sorter struct {
+	state [][]KV
+	pause func()
+}
+
+func (s *sorter) record(p *position) *KV { return &s.state[p.piece][p.at] }
+
+func (s *sorter) key(p *position) []byte { return s.state[p.piece][p.at].Key }
+
+// kinds lists the places of the records by the first byte of their keys, and otherwise as they come.
+func (s *sorter) kinds() [][]position {
 	var count [256]int
-	for i := range state {
-		if len(state[i].Key) == 0 {
-			invariant.Fail("a machine's state has an empty key")
+	total := 0
+	for _, piece := range s.state {
+		for i := range piece {
+			if len(piece[i].Key) == 0 {
+				invariant.Fail("a machine's state has an empty key")
+			}
+			count[piece[i].Key[0]]++
 		}
-		count[state[i].Key[0]]++
+		total += len(piece)
 	}
-	all := make([]position, len(state))
+	all := make([]position, total)
 	var sections [256][]position
 	of := make([][]position, 0, 8)
 	from := 0
@@ -33,9 +47,12 @@ func kinds(state []KV) [][]position {
 		sections[kind] = all[from : from : from+n]
 		from += n
 	}
-	for i := range state {
-		kind := state[i].Key[0]
-		sections[kind] = append(sections[kind], position{at: int32(i)})
+	for p, piece := range s.state {
+		s.pause()
+		for i := range piece {
+			kind := piece[i].Key[0]
+			sections[kind] = append(sections[kind], position{piece: int32(p), at: int32(i)})
+		}
 	}
 	for kind := range sections {
 		if len(sections[kind]) > 0 {
@@ -45,25 +62,33 @@ func kinds(state []KV) [][]position {
 	return of
 }
 
+// comparedEvery is how many keys are compared between two pauses: a fraction of a millisecond's work.
+const comparedEvery = 1 << 15
+
 // inOrder sorts one kind by key, and keeps the last change of each key.
 //
 // Machines hand most kinds over in the order of time. Numbers rise or fall then, and need no sorting.
-func inOrder(state []KV, places []position) []position {
-	skip := commonPrefix(state, places)
+func (s *sorter) inOrder(places []position) []position {
+	skip := s.commonPrefix(places)
+	s.pause()
 	for i := range places {
 		p := &places[i]
 		var rest [16]byte
-		copy(rest[:], state[p.at].Key[skip:])
+		copy(rest[:], s.key(p)[skip:])
 		p.high, p.low = binary.BigEndian.Uint64(rest[:8]), binary.BigEndian.Uint64(rest[8:])
 	}
+	compared := 0
 	compare := func(a, b position) int {
+		if compared++; compared%comparedEvery == 0 {
+			s.pause()
+		}
 		switch {
 		case a.high != b.high:
 			return cmp.Compare(a.high, b.high)
 		case a.low != b.low:
 			return cmp.Compare(a.low, b.low)
 		}
-		return bytes.Compare(state[a.at].Key, state[b.at].Key)
+		return bytes.Compare(s.key(&a), s.key(&b))
 	}
 	switch {
 	case slices.IsSortedFunc(places, compare):
@@ -78,19 +103,24 @@ func inOrder(state []KV, places []position) []position {
 		switch {
 		case n < 0 || compare(last[n], p) != 0:
 			last = append(last, p)
-		case last[n].at < p.at:
+		case last[n].before(p):
 			last[n] = p
 		}
 	}
 	return last
 }
 
+// before says which of two changes of a key came first.
+func (p position) before(q position) bool {
+	return cmp.Or(cmp.Compare(p.piece, q.piece), cmp.Compare(p.at, q.at)) < 0
+}
+
 // commonPrefix is how many bytes all keys begin with.
-func commonPrefix(state []KV, places []position) int {
-	first := state[places[0].at].Key
+func (s *sorter) commonPrefix(places []position) int {
+	first := s.key(&places[0])
 	n := len(first)
-	for _, p := range places[1:] {
-		key := state[p.at].Key
+	for i := range places[1:] {
+		key := s.key(&places[1+i])
 		n = min(n, len(key))
 		for !bytes.Equal(key[:n], first[:n]) {
 			n--
@@ -102,18 +132,19 @@ func commonPrefix(state []KV, places []position) int {
 // partsMost: a kind of record with more than so small a part of what makes a file worth its while gets one of its own.
 const partsMost = 4
 
-// parts cuts records into files, each in the order of its keys. The first is for the as-of record, too, and may have nothing else.
+// parts cuts the records into files, each in the order of its keys. The first is for the as-of record, too, and may have nothing else.
 //
 // A machine begins the keys of each kind of record with a byte of their own, and some kinds only ever grow at one end. Such a kind in a file by itself lies beside all
 // that is stored: Pebble puts it where it stays, and never writes it again. Kinds of which there is little share files.
-func parts(state []KV, least int) [][]position {
+func (s *sorter) parts(least int) [][]position {
 	cut := [][]position{nil}
 	shared := true // the last one
-	for _, places := range kinds(state) {
-		places = inOrder(state, places)
+	for _, places := range s.kinds() {
+		places = s.inOrder(places)
 		size := 0
-		for _, p := range places {
-			size += len(state[p.at].Key) + len(state[p.at].Value)
+		for i := range places {
+			kv := s.record(&places[i])
+			size += len(kv.Key) + len(kv.Value)
 		}
 		last := len(cut) - 1
 		switch {

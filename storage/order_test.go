@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/quorate/quorate/storage"
@@ -43,7 +44,7 @@ func TestARecordIsWrittenOnceAndInOrder(t *testing.T) {
 					want[string(state[i].Key)] = string(state[i].Value)
 				}
 				var last []byte
-				for i, file := range storage.Parts(state, 100) {
+				for i, file := range storage.Parts(slices.Collect(slices.Chunk(state, 64)), 100) {
 					for _, kv := range file {
 						if bytes.Compare(last, kv.Key) >= 0 {
 							t.Fatalf("file %d has %x after %x", i, kv.Key, last)
@@ -60,5 +61,18 @@ func TestARecordIsWrittenOnceAndInOrder(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPuttingInOrderPauses every fraction of a millisecond, also while one kind is sorted.
+func TestPuttingInOrderPauses(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	state := make([]storage.KV, 100_000)
+	for i := range state {
+		state[i].Key = binary.BigEndian.AppendUint64([]byte{'r'}, rng.Uint64())
+	}
+	pieces := slices.Collect(slices.Chunk(state, 1000))
+	if got := storage.Pauses(pieces); got < len(pieces)+40 { // sorting compares some 17 times 100,000 keys
+		t.Errorf("%d pauses", got)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
@@ -24,6 +25,8 @@ type Options struct {
 	FileBytesMin  int          // of a checkpoint's keys and values, from which on it becomes a file of its own; zero: 256 KiB
 	ReserveBytes  uint64       // Space is low when less is free; zero: a twentieth of the file system, at most 512 MiB
 	Logger        *slog.Logger // nil: silent. It hears of slow disks, of Pebble's complaints and of the fatal failure
+
+	sleep func(time.Duration) // nil: time.Sleep
 }
 
 // Store is the durable memory of one node. Commit, Checkpoint, Load, Groups, Metrics and Readers may be used from any goroutine, but
@@ -34,7 +37,8 @@ type Store struct {
 	db           *pebble.DB
 	lock         *pebble.Lock
 	fuse         *fuse
-	reserve      uint64 // zero: by the size of the file system
+	pacing       *pacing // of flushes and compactions
+	reserve      uint64  // zero: by the size of the file system
 	fileBytesMin int
 	created      bool
 	disk         Disk
@@ -130,7 +134,7 @@ func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Stor
 			return nil, err
 		}
 	}
-	s := &Store{terms: terms, dir: dir, fs: opts.FS, lock: lock, reserve: opts.ReserveBytes, fileBytesMin: cmp.Or(opts.FileBytesMin, fileBytesMin), created: !exists, turn: make(chan struct{}, 1), groups: map[string]*group{}, readers: map[string]*Reader{}}
+	s := &Store{terms: terms, dir: dir, fs: opts.FS, lock: lock, pacing: newPacing(opts.sleep), reserve: opts.ReserveBytes, fileBytesMin: cmp.Or(opts.FileBytesMin, fileBytesMin), created: !exists, turn: make(chan struct{}, 1), groups: map[string]*group{}, readers: map[string]*Reader{}}
 	log := newLogger(opts.Logger)
 	s.fuse = newFuse(log.fatal, log.full)
 	log.fuse = s.fuse

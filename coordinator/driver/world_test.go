@@ -285,7 +285,7 @@ func (w *world) endCheckpoint(n *node) {
 	if n.checkpointing == 0 {
 		return
 	}
-	for _, kv := range n.machine.Sealed(n.checkpoint, math.MaxInt32) {
+	for _, kv := range append(n.checkpoint, n.machine.Sealed(math.MaxInt32)...) {
 		if kv.Value == nil {
 			delete(n.disk, string(kv.Key))
 		} else {
