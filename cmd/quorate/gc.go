@@ -8,12 +8,13 @@ import (
 )
 
 // Garbage is a fifth of what a transfer costs while little lives: Go collects whenever the heap has doubled, and that is soon. So a server
-// lets garbage grow to garbageBytes beside what lives, as far as that is between once and four times as much.
+// lets garbage grow to garbageBytes beside what lives, as far as that is between once and four times as much. What lives rises and falls with
+// each checkpoint, so it is looked at often: a percentage for less would let the heap grow into memory that was never touched.
 const (
-	garbageBytes      = 256 << 20
+	garbageBytes      = 128 << 20
 	garbagePercentMin = 100
 	garbagePercentMax = 400
-	garbageLookEvery  = 10 * time.Second
+	garbageLookEvery  = time.Second
 )
 
 // paceGarbage follows the live heap until stop. Who sets GOGC has decided otherwise.
