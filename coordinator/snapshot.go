@@ -51,7 +51,8 @@ func cut(kvs []KV, chunk []byte, prefix byte, r *Record, left int) ([]KV, []byte
 	return append(kvs, KV{Key: chunk[start:value:value], Value: chunk[value:len(chunk):len(chunk)]}), chunk
 }
 
-// Checkpoint begins a checkpoint of all that has changed since the last one. It returns what may change again; Sealed has the rest. The host stores all of it atomically with the applied index as of now, and calls Checkpointed before the next Checkpoint. Apply may go on in between.
+// Checkpoint begins a checkpoint of all that has changed since the last one. It returns what may change again; Sealed has the rest. The host
+// stores all of it atomically with the applied index as of now, and calls Checkpointed before the next Checkpoint. Apply may go on in between.
 func (m *Machine) Checkpoint() []KV {
 	invariant.Holds(!m.sealing, "a checkpoint of %d settled records is still under way", len(m.sealed.list))
 	m.sealing = true

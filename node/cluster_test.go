@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -85,25 +85,33 @@ func newCluster(t testing.TB, size int, engine string) *cluster {
 }
 
 // freeAddresses finds loopback ports that nobody uses at the moment. None is found twice: many of the addresses found are never listened on,
-// and a stopped node wants its own back.
+// and a stopped node wants its own back, until all have been tried.
 func freeAddresses(t testing.TB, n int) []string {
 	t.Helper()
-	var addresses []string
-	for len(addresses) < n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	addresses := make([]string, 0, n)
+	for range portsBehind - portsFirst {
+		if len(addresses) == n {
+			return addresses
+		}
+		address := fmt.Sprintf("127.0.0.1:%d", portsFirst+portsTried.Add(1)%(portsBehind-portsFirst))
+		l, err := net.Listen("tcp", address)
 		if err != nil {
-			t.Fatal(err)
+			continue // somebody else's
 		}
 		defer l.Close()
-		address := l.Addr().String()
-		if _, again := found.LoadOrStore(address, true); !again {
-			addresses = append(addresses, address)
-		}
+		addresses = append(addresses, address)
 	}
-	return addresses
+	t.Fatalf("fewer than %d free ports", n)
+	return nil
 }
 
-var found sync.Map // by address: freeAddresses has found it
+// The ports are below those that connections get, which could take that of a node that is down for a moment, and above those that the tests of commands begin with.
+const (
+	portsFirst  = 29_000
+	portsBehind = 32_700
+)
+
+var portsTried atomic.Int64
 
 func (c *cluster) start(i int) {
 	c.t.Helper()
