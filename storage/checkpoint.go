@@ -120,7 +120,7 @@ func (s *Store) beginFiles(c *Checkpoint) (*files, error) {
 // write writes the records in their order and syncs them. Errors of the disk don't come back (guardFS).
 func (f *files) write(s *Store, c *Checkpoint) error {
 	f.rested = time.Now()
-	records := sorter{state: c.State, pause: f.pauseIfDue}
+	records := sorter{state: c.State, pause: f.pause}
 	for i, places := range records.parts(s.fileBytesMin / partsMost) {
 		f.paths = append(f.paths, s.fs.PathJoin(s.dir, fmt.Sprint(unfinishedPrefix, s.files.Add(1))))
 		w, err := f.begin(s)
@@ -171,13 +171,6 @@ func (f *files) pause() {
 	if f.rest != nil {
 		f.rest(time.Since(f.rested))
 		f.rested = time.Now()
-	}
-}
-
-// pauseIfDue is for where it isn't known how much was done since the last one.
-func (f *files) pauseIfDue() {
-	if time.Since(f.rested) >= paceWork {
-		f.pause()
 	}
 }
 

@@ -76,7 +76,11 @@ func (fs guardFS) open(op, name string, open func() (vfs.File, error)) (file vfs
 		file, err = open()
 		return err
 	}))
-	return guardFile{File: file, fuse: fs.fuse, name: name}, nil
+	guarded := guardFile{File: file, fuse: fs.fuse, name: name}
+	if filepath.Ext(name) == ".sst" {
+		guarded.pace = fs.pacing.begin()
+	}
+	return guarded, nil
 }
 
 func (fs guardFS) change(op, name string, change func() error) error {
@@ -96,12 +100,7 @@ func (fs guardFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error)
 	if strings.HasPrefix(fs.PathBase(name), markerPrefix) {
 		fs.syncDir(fs.PathDir(name))
 	}
-	file, err := fs.open("create", name, func() (vfs.File, error) { return fs.FS.Create(name, c) })
-	if table, is := file.(guardFile); is && filepath.Ext(name) == ".sst" {
-		table.pace = fs.pacing.begin()
-		file = table
-	}
-	return file, err
+	return fs.open("create", name, func() (vfs.File, error) { return fs.FS.Create(name, c) })
 }
 
 func (fs guardFS) syncDir(name string) {

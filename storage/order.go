@@ -16,10 +16,21 @@ type position struct {
 	piece, at int32
 }
 
-// sorter puts the records of a checkpoint in order. pause is called now and then.
+// sorter puts the records of a checkpoint in order.
 type sorter struct {
 	state [][]KV
-	pause func()
+	pause func() // called after each workEvery records that were looked at or compared
+	work  int    // since the last pause
+}
+
+// workEvery takes a fraction of a millisecond.
+const workEvery = 1 << 15
+
+func (s *sorter) did(work int) {
+	if s.work += work; s.work >= workEvery {
+		s.work = 0
+		s.pause()
+	}
 }
 
 func (s *sorter) record(p *position) *KV { return &s.state[p.piece][p.at] }
@@ -48,7 +59,7 @@ func (s *sorter) kinds() [][]position {
 		from += n
 	}
 	for p, piece := range s.state {
-		s.pause()
+		s.did(len(piece))
 		for i := range piece {
 			kind := piece[i].Key[0]
 			sections[kind] = append(sections[kind], position{piece: int32(p), at: int32(i)})
@@ -62,26 +73,20 @@ func (s *sorter) kinds() [][]position {
 	return of
 }
 
-// comparedEvery is how many keys are compared between two pauses: a fraction of a millisecond's work.
-const comparedEvery = 1 << 15
-
 // inOrder sorts one kind by key, and keeps the last change of each key.
 //
 // Machines hand most kinds over in the order of time. Numbers rise or fall then, and need no sorting.
 func (s *sorter) inOrder(places []position) []position {
 	skip := s.commonPrefix(places)
-	s.pause()
+	s.did(len(places))
 	for i := range places {
 		p := &places[i]
 		var rest [16]byte
 		copy(rest[:], s.key(p)[skip:])
 		p.high, p.low = binary.BigEndian.Uint64(rest[:8]), binary.BigEndian.Uint64(rest[8:])
 	}
-	compared := 0
 	compare := func(a, b position) int {
-		if compared++; compared%comparedEvery == 0 {
-			s.pause()
-		}
+		s.did(1)
 		switch {
 		case a.high != b.high:
 			return cmp.Compare(a.high, b.high)
