@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/quorate/quorate/internal/room"
 	"github.com/quorate/quorate/internal/wire"
 	"github.com/quorate/quorate/transfer"
 )
@@ -119,7 +120,29 @@ func appendTransfer(b []byte, t *transfer.Transfer) []byte {
 
 // Decode reads one log entry. Every id, amount and state is checked: bytes from a disk or a peer are not trusted.
 func Decode(data []byte) (at time.Time, facts []Fact, err error) {
-	facts = make([]Fact, 0, wire.CountMessages(data, 3))
+	var d decoder
+	return d.decode(data)
+}
+
+// decoder keeps its room from one log entry to the next, so that facts cost no allocation each. What it returned is overwritten by the next decode, but not
+// what the facts refer to: legs, amounts and strings.
+type decoder struct {
+	facts     []Fact
+	stages    []transfer.Transfer // of facts, which point at them: none of the two ever grows
+	decisions []Decision
+	legs      []transfer.Leg // the last ones that were read; behind them is room for more
+}
+
+const (
+	decoderKeeps = 1 << 11 // so much room for facts is kept, however few the next entry has
+	legsAtOnce   = 1 << 6  // that room is made for
+)
+
+func (d *decoder) decode(data []byte) (at time.Time, facts []Fact, err error) {
+	n := wire.CountMessages(data, 3)
+	d.facts = room.Grown(d.facts, n, decoderKeeps)
+	d.stages = room.Grown(d.stages, n, decoderKeeps)
+	d.decisions = room.Grown(d.decisions, n, decoderKeeps)
 	at = timeOf(0)
 	c := wire.NewCursor(data)
 	var version uint64
@@ -133,7 +156,7 @@ func Decode(data []byte) (at time.Time, facts []Fact, err error) {
 			at = timeOf(c.Sint())
 		case 3:
 			m := c.Message()
-			facts = append(facts, decodeFact(&m))
+			d.facts = append(d.facts, d.fact(&m))
 			c.Join(&m)
 		default:
 			c.Skip()
@@ -142,7 +165,7 @@ func Decode(data []byte) (at time.Time, facts []Fact, err error) {
 	if err := failure(&c, version, numbersVersion); err != nil {
 		return time.Time{}, nil, err
 	}
-	return at, facts, nil
+	return at, d.facts, nil
 }
 
 // failure says what is wrong with an entry, a record or a place that has been read, of which this build reads versions up to newest.
@@ -165,15 +188,17 @@ func checkVersion(version, newest uint64) error {
 
 func timeOf(unixNano int64) time.Time { return time.Unix(0, unixNano).UTC() }
 
-func decodeFact(c *wire.Cursor) (f Fact) {
+func (d *decoder) fact(c *wire.Cursor) (f Fact) {
 	bodies := 0
 	for c.Next() {
 		m := c.Message()
 		switch c.Number {
 		case 1:
-			f.Stage = decodeStage(&m)
+			d.stages = append(d.stages, d.stage(&m))
+			f.Stage = &d.stages[len(d.stages)-1]
 		case 2:
-			f.Decide = decodeDecision(&m)
+			d.decisions = append(d.decisions, decodeDecision(&m))
+			f.Decide = &d.decisions[len(d.decisions)-1]
 		case 3:
 			f.Settle = decodeSettlement(&m)
 		case 4:
@@ -195,26 +220,38 @@ func decodeFact(c *wire.Cursor) (f Fact) {
 	return f
 }
 
-func decodeStage(c *wire.Cursor) *transfer.Transfer {
-	t := decodeTransfer(c)
+func (d *decoder) stage(c *wire.Cursor) transfer.Transfer {
+	if cap(d.legs)-len(d.legs) < legsUsual {
+		d.legs = make([]transfer.Leg, 0, legsAtOnce)
+	}
+	behind := d.legs[len(d.legs):]
+	t := decodeTransfer(c, behind)
+	if n := len(t.Legs); n <= cap(behind) { // else they are elsewhere
+		d.legs = d.legs[:len(d.legs)+n]
+		t.Legs = t.Legs[:n:n]
+	}
 	if c.Err != nil {
-		return &t
+		return t
 	}
 	// A currency that this build doesn't know was known to the one that accepted it: every replica must read the same log.
 	if err := t.Validate(); err != nil && !errors.Is(err, transfer.ErrInvalidCurrency) {
 		c.Damage("staged transfer %s: %w", t.ID, err)
 	}
-	return &t
+	return t
 }
 
-func decodeTransfer(c *wire.Cursor) (t transfer.Transfer) {
+// legsUsual: most transfers have as many.
+const legsUsual = 2
+
+// decodeTransfer puts the legs into the room behind those given, if there is enough.
+func decodeTransfer(c *wire.Cursor, legs []transfer.Leg) (t transfer.Transfer) {
 	for c.Next() {
 		switch c.Number {
 		case 1:
 			t.ID = c.ID()
 		case 2:
 			if t.Legs == nil {
-				t.Legs = make([]transfer.Leg, 0, 2) // as most have
+				t.Legs = legs
 			}
 			m := c.Message()
 			t.Legs = append(t.Legs, decodeLeg(&m))
@@ -255,8 +292,8 @@ func decodeLeg(c *wire.Cursor) (l transfer.Leg) {
 	return l
 }
 
-func decodeDecision(c *wire.Cursor) *Decision {
-	d := &Decision{At: timeOf(0)}
+func decodeDecision(c *wire.Cursor) Decision {
+	d := Decision{At: timeOf(0)}
 	for c.Next() {
 		switch c.Number {
 		case 1:
@@ -358,7 +395,7 @@ func decodeRecord(data []byte) (*Record, error) {
 			}
 		case 2:
 			m := c.Message()
-			r.Transfer = decodeTransfer(&m)
+			r.Transfer = decodeTransfer(&m, make([]transfer.Leg, 0, legsUsual))
 			c.Join(&m)
 			c.Once()
 		case 3:

@@ -22,7 +22,8 @@ const absentMax = 1 << 16
 
 // Machine is the replicated state of one coordinator group.
 type Machine struct {
-	reader Reader // nil: nothing was ever stored
+	reader  Reader // nil: nothing was ever stored
+	decoder decoder
 
 	records map[transfer.ID]*Record // the unsettled ones …
 	dirty   []*Record               // … of which these have changed since the last Checkpoint, in the order of the first change, beside some that have settled since
@@ -43,16 +44,16 @@ type Machine struct {
 
 // generation is settled records that the reader can't show yet, in the order in which they settled. None of them changes any more.
 type generation struct {
-	byID   map[transfer.ID]*Record
 	list   []*Record
-	handed int         // of the list, to whoever makes the checkpoint
-	newest transfer.ID // no other has a higher id: most new ones needn't be looked for
+	byID   map[transfer.ID]*Record // those of the list that …
+	mapped int                     // … came first: the others get in when an id is looked for that may be theirs, which is seldom
+	handed int                     // of the list, to whoever makes the checkpoint
+	newest transfer.ID             // no other has a higher id: most new ones needn't be looked for
 }
 
 func newGeneration() generation { return generation{byID: map[transfer.ID]*Record{}} }
 
 func (g *generation) add(r *Record) {
-	g.byID[r.Transfer.ID] = r
 	g.list = append(g.list, r)
 	if bytes.Compare(r.Transfer.ID[:], g.newest[:]) > 0 {
 		g.newest = r.Transfer.ID
@@ -77,7 +78,7 @@ func (m *Machine) Apply(index uint64, data []byte) ([]Applied, error) {
 	if index <= m.applied { // not Holds: its arguments would cost an allocation each on the hot path
 		invariant.Fail("entry %d applied after %d", index, m.applied)
 	}
-	at, facts, err := Decode(data)
+	at, facts, err := m.decoder.decode(data)
 	if err != nil {
 		return nil, fmt.Errorf("coordinator entry %d: %w", index, err)
 	}
@@ -236,6 +237,10 @@ func (m *Machine) change(r *Record, set func()) {
 func (g *generation) find(id transfer.ID) (*Record, bool) {
 	if bytes.Compare(id[:], g.newest[:]) > 0 {
 		return nil, false
+	}
+	for ; g.mapped < len(g.list); g.mapped++ {
+		r := g.list[g.mapped]
+		g.byID[r.Transfer.ID] = r
 	}
 	r, ok := g.byID[id]
 	return r, ok

@@ -303,6 +303,35 @@ func TestARecordTellsItsTransferAndItsTimes(t *testing.T) {
 	}
 }
 
+// The decoder reads each entry into the room of the last one; what a record keeps must not lie there.
+func TestRecordsKeepTheirContentWhenMoreEntriesCome(t *testing.T) {
+	m := newMachine(t, memory{})
+	want := map[int]*transfer.Transfer{}
+	n := 0
+	for index := uint64(1); index <= 40; index++ {
+		var facts []coordinator.Fact
+		for range 1 + index%5 {
+			n++
+			p := payment(n, int64(100+n))
+			for range n % 4 {
+				p.Legs = append(p.Legs, p.Legs[:2]...)
+			}
+			p.Reference = fmt.Sprintf("rent %d", n)
+			want[n] = p
+			facts = append(facts, stage(p))
+			if n%3 == 0 {
+				facts = append(facts, commit(n), settle(n))
+			}
+		}
+		apply(t, m, index, facts...)
+	}
+	for n, p := range want {
+		if got := lookup(t, m, n); got == nil || got.Transfer.Reference != p.Reference || !slices.Equal(got.Transfer.Legs, p.Legs) {
+			t.Errorf("transfer %d has become %v, was %v", n, got, p)
+		}
+	}
+}
+
 func TestUnsettledAreListedById(t *testing.T) {
 	m := newMachine(t, nil)
 	apply(t, m, 1, stage(payment(3, 1)), stage(payment(1, 1)), stage(payment(2, 1)), stage(payment(4, 1)), commit(4), settle(4), commit(2))

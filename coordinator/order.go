@@ -206,10 +206,11 @@ func (m *Machine) number() error {
 			decided = append(decided, place{r.Transfer.ID, r.DecidedAt.UnixNano()})
 		}
 	}
-	for _, records := range []map[transfer.ID]*Record{m.records, m.settled.byID, m.sealed.byID} {
-		for _, r := range records {
-			take(r)
-		}
+	for _, r := range m.records {
+		take(r)
+	}
+	for _, r := range slices.Concat(m.settled.list, m.sealed.list) {
+		take(r)
 	}
 	if m.reader != nil {
 		var damage error

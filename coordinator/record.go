@@ -19,6 +19,7 @@ type Record struct {
 	CreatedAt     time.Time
 	DecidedAt     time.Time
 
+	begun       uint64 // the hash of id and fingerprint, which never change; zero: not computed yet
 	digest      uint64 // what hash gave last: its part of the machine's hash
 	dirty       bool   // differs from the last Checkpoint
 	storedAlive bool   // the reader may show it among the unsettled
@@ -55,10 +56,10 @@ func (r *Record) hash() uint64 {
 	if r.Settled {
 		settled = 1
 	}
-	h := uint64(fnvOffset)
-	h = fnv1a(h, r.Transfer.ID[:])
-	h = fnv1a(h, r.Fingerprint[:])
-	h = fnv1a(h, []byte{byte(r.State), settled})
+	if r.begun == 0 {
+		r.begun = fnv1a(fnv1a(fnvOffset, r.Transfer.ID[:]), r.Fingerprint[:])
+	}
+	h := fnv1a(r.begun, []byte{byte(r.State), settled})
 	h = fnv1a(h, []byte(r.Reason.Code))
 	binary.BigEndian.PutUint64(b[:], uint64(r.Transfer.Deadline.UnixNano()))
 	h = fnv1a(h, b[:])

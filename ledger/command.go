@@ -6,6 +6,7 @@ import (
 
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/internal/room"
 	"github.com/quorate/quorate/internal/wire"
 	"github.com/quorate/quorate/transfer"
 )
@@ -137,13 +138,16 @@ type decoder struct {
 	legs     []transfer.Leg
 }
 
+// decoderKeeps: so much room of each kind is kept, however little the next entry needs.
+const decoderKeeps = 1 << 12
+
 func (d *decoder) decode(data []byte) (at time.Time, commands []Command, err error) {
 	n := wire.CountMessages(data, 3)
-	d.commands = grown(d.commands, n)
-	d.requests = grown(d.requests, n)
-	d.terms = grown(d.terms, n)
-	d.changes = grown(d.changes, 0)
-	d.legs = grown(d.legs, 0)
+	d.commands = room.Grown(d.commands, n, decoderKeeps) // commands point at what follows: it mustn't move
+	d.requests = room.Grown(d.requests, n, decoderKeeps)
+	d.terms = room.Grown(d.terms, n, decoderKeeps)
+	d.changes = room.Grown(d.changes, 0, decoderKeeps)
+	d.legs = room.Grown(d.legs, 0, decoderKeeps)
 	c := wire.NewCursor(data)
 	var version, nanos uint64
 	for c.Next() {
@@ -167,15 +171,6 @@ func (d *decoder) decode(data []byte) (at time.Time, commands []Command, err err
 		return time.Time{}, nil, fmt.Errorf("read log entry of %d bytes: %w", len(data), c.Err)
 	}
 	return timeOf(int64(nanos)), d.commands, nil
-}
-
-// grown empties a slice and makes room for n elements, which then never move: commands point at them.
-func grown[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, 0, n)
-	}
-	clear(s)
-	return s[:0]
 }
 
 func (d *decoder) command(c *wire.Cursor) {

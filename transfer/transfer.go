@@ -92,11 +92,19 @@ next:
 	return banks
 }
 
-// LegsAt lists the legs at one bank, in their order.
+// LegsAt lists the legs at one bank, in their order. They may be a part of the transfer's own: read only.
 func (t *Transfer) LegsAt(bank BankID) []Leg {
-	var legs []Leg
-	for _, l := range t.Legs {
-		if l.Bank == bank {
+	first := slices.IndexFunc(t.Legs, func(l Leg) bool { return l.Bank == bank })
+	if first < 0 {
+		return nil
+	}
+	end := first + 1
+	for end < len(t.Legs) && t.Legs[end].Bank == bank {
+		end++
+	}
+	legs := t.Legs[first:end:end]
+	for _, l := range t.Legs[end:] {
+		if l.Bank == bank { // not one after the other: append makes a copy
 			legs = append(legs, l)
 		}
 	}

@@ -58,6 +58,16 @@ func TestLegsAtABankKeepTheirOrder(t *testing.T) {
 	}
 }
 
+func TestWhoAppendsToLegsAtABankChangesNoTransfer(t *testing.T) {
+	tr := rent()
+	for _, bank := range tr.Banks() {
+		_ = append(tr.LegsAt(bank), transfer.Leg{Bank: "west"})
+	}
+	if want := rent(); !slices.Equal(tr.Legs, want.Legs) {
+		t.Errorf("legs are %v, were %v", tr.Legs, want.Legs)
+	}
+}
+
 func TestSignedAmountIsTheEffectOnTheAccount(t *testing.T) {
 	tests := []struct {
 		name string

@@ -48,8 +48,15 @@ func (d *Driver) decideIfCommitted(now time.Time, f *flight) {
 // names an id, and must never meet another transfer under it.
 func (d *Driver) decide(f *flight, state transfer.State) {
 	invariant.Holds(f.staged || mutant.On(mutant.CommitUnstaged), "transfer %s is decided %s before it is staged", f.transfer.ID, state)
-	d.facts = append(d.facts, coordinator.Fact{Decide: &coordinator.Decision{ID: f.transfer.ID, State: state, Reason: f.reason, At: f.decidedAt, CapturedMinor: f.captured}})
+	if len(d.decisions) == cap(d.decisions) {
+		d.decisions = make([]coordinator.Decision, 0, decisionsAtOnce)
+	}
+	d.decisions = append(d.decisions, coordinator.Decision{ID: f.transfer.ID, State: state, Reason: f.reason, At: f.decidedAt, CapturedMinor: f.captured})
+	d.facts = append(d.facts, coordinator.Fact{Decide: &d.decisions[len(d.decisions)-1]})
 }
+
+// decisionsAtOnce is for how many decisions room is made.
+const decisionsAtOnce = 1 << 5
 
 func (d *Driver) becomeCommitted(now time.Time, f *flight) {
 	f.phase = committed

@@ -80,8 +80,9 @@ type Driver struct {
 	closings  map[transfer.ID]*closing // tombstones on their way into the log
 
 	facts      []coordinator.Fact
-	stated     []coordinator.Fact // handed out last: the room of the next
-	settled    []transfer.ID      // ride in the next batch of facts
+	stated     []coordinator.Fact     // handed out last: the room of the next
+	decisions  []coordinator.Decision // facts point at them; behind them is room for more
+	settled    []transfer.ID          // ride in the next batch of facts
 	replies    []Reply
 	replied    []Reply // as stated
 	violations []Violation

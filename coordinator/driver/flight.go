@@ -44,6 +44,9 @@ type flight struct {
 	waiters     []Waiter
 	rivals      []Waiter // asked for other content under the id, before this one was staged
 	position    int      // in the deadline heap; -1: not there
+
+	slotRoom   [2]slot // what most transfers need, in one allocation
+	waiterRoom [1]Waiter
 }
 
 // slot is one bank's part in a flight.
@@ -60,12 +63,18 @@ type slot struct {
 
 func (d *Driver) newFlight(t *transfer.Transfer, fingerprint transfer.Fingerprint) *flight {
 	f := &flight{transfer: *t, fingerprint: fingerprint, phase: voting, due: t.Deadline, position: -1}
-	banks := t.Banks()
-	f.slots = make([]slot, len(banks))
-	for i, id := range banks {
-		p := d.banks[id]
-		invariant.Holds(p != nil, "transfer %s names bank %s, which this cluster doesn't have", t.ID, id)
-		f.slots[i] = slot{flight: f, pipeline: p}
+	f.slots, f.waiters = f.slotRoom[:0], f.waiterRoom[:0]
+	if len(t.Legs) > len(f.slotRoom) {
+		f.slots = make([]slot, 0, len(t.Legs))
+	}
+	for i := range t.Legs {
+		p := d.banks[t.Legs[i].Bank]
+		if p == nil { // not Holds: its arguments would cost an allocation each on the hot path
+			invariant.Fail("transfer %s names bank %s, which this cluster doesn't have", t.ID, t.Legs[i].Bank)
+		}
+		if f.slotOf(p) == nil {
+			f.slots = append(f.slots, slot{flight: f, pipeline: p})
+		}
 	}
 	d.flights[t.ID] = f
 	return f

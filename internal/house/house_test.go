@@ -18,7 +18,7 @@ raft, go.etcd.io/raft/v3                          < raft/etcdraft;
 transfer                                          < bank;
 transfer, internal/invariant, internal/mutant, internal/room, internal/wire < coordinator;
 coordinator, bank                                 < coordinator/driver;
-bank, internal/invariant, internal/mutant, internal/wire < ledger;
+bank, internal/invariant, internal/mutant, internal/room, internal/wire < ledger;
 raft, transfer, internal/invariant, proto         < directory;          # proto in encode.go only
 raft, internal/invariant, internal/room           < replica;            # knows neither ledger nor coordinator
 replica, directory, coordinator/driver, ledger    < lane;
