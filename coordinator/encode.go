@@ -39,8 +39,10 @@ var ErrDamaged = errors.New("coordinator: damaged bytes")
 var ErrNewerFormat = errors.New("coordinator: bytes of a newer format")
 
 // Encode makes one log entry of facts, proposed at the leader's time.
-func Encode(at time.Time, facts []Fact) []byte {
-	b := make([]byte, 0, 16+192*len(facts))
+func Encode(at time.Time, facts []Fact) []byte { return AppendEntry(nil, at, facts) }
+
+// AppendEntry appends what Encode makes.
+func AppendEntry(b []byte, at time.Time, facts []Fact) []byte {
 	b = wire.AppendUint(b, 1, versionOf(facts))
 	b = wire.AppendSint(b, 2, at.UnixNano())
 	for i := range facts {

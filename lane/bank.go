@@ -154,7 +154,8 @@ func (b *bankHost) propose() {
 		return
 	}
 	n := fitting(b.commands, b.lane.limits.EntryFactsMax, b.lane.limits.EntryBytesMax, commandBytes)
-	entry, err := b.group.replica.Propose(ledger.Encode(b.lane.now, b.commands[:n]))
+	b.lane.entry = ledger.AppendEntry(b.lane.entry[:0], b.lane.now, b.commands[:n])
+	entry, err := b.group.replica.Propose(slices.Clone(b.lane.entry))
 	if err != nil {
 		return // the bound on uncommitted bytes, or leadership is going: keep them for the next try
 	}

@@ -135,7 +135,8 @@ func (c *coordinatorHost) propose() {
 		c.facts = slices.Insert(c.facts, 0, coordinator.Fact{Number: true})
 	}
 	n := fitting(c.facts, c.lane.limits.EntryFactsMax, c.lane.limits.EntryBytesMax, factBytes)
-	if _, err := c.group.replica.Propose(coordinator.Encode(c.lane.now, c.facts[:n])); err != nil {
+	c.lane.entry = coordinator.AppendEntry(c.lane.entry[:0], c.lane.now, c.facts[:n])
+	if _, err := c.group.replica.Propose(slices.Clone(c.lane.entry)); err != nil {
 		return // the bound on uncommitted bytes, or leadership is going: keep the facts for the next try
 	}
 	c.facts = slices.Delete(c.facts, 0, n)

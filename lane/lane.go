@@ -78,6 +78,7 @@ type Lane struct {
 	answered []Answered   // in the last step: the room of the next
 	sent     []Send       // the same
 	written  []GroupWrite // the same
+	entry    []byte       // encoded last: the room of the next. What is proposed is a copy without room to spare, for it stays in memory until it is compacted
 }
 
 // New builds the lane and restores its groups.

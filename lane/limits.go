@@ -80,7 +80,7 @@ func DefaultLimits() Limits {
 		InquireEvery:     time.Second,
 		OrphanAfter:      8 * time.Second,
 		InquiryMax:       8192,
-		CheckpointBytes:  8 << 20,
+		CheckpointBytes:  4 << 20,
 		CheckpointLength: 32768,
 		CheckpointStep:   1024,
 		CheckpointLagMax: 64 << 20,

@@ -39,8 +39,10 @@ func isInPart(q *bank.Request) bool { return q.Op == bank.Commit && len(q.Captur
 // Encode makes one log entry: the same commands at the same time are the same bytes, on every machine and in every release.
 // `at` is kept to the nanosecond, in UTC; it lies between the years 1678 and 2262. Leg.Bank is left out: a
 // ledger is one bank, and who routes a request to it has looked at the name already.
-func Encode(at time.Time, commands []Command) []byte {
-	b := make([]byte, 0, 16+128*len(commands))
+func Encode(at time.Time, commands []Command) []byte { return AppendEntry(nil, at, commands) }
+
+// AppendEntry appends what Encode makes.
+func AppendEntry(b []byte, at time.Time, commands []Command) []byte {
 	b = wire.AppendUint(b, 1, versionOf(commands))
 	b = wire.AppendFixed(b, 2, uint64(at.UnixNano()))
 	for i := range commands {
