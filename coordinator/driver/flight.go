@@ -64,15 +64,12 @@ type slot struct {
 func (d *Driver) newFlight(t *transfer.Transfer, fingerprint transfer.Fingerprint) *flight {
 	f := &flight{transfer: *t, fingerprint: fingerprint, phase: voting, due: t.Deadline, position: -1}
 	f.slots, f.waiters = f.slotRoom[:0], f.waiterRoom[:0]
-	if len(t.Legs) > len(f.slotRoom) {
-		f.slots = make([]slot, 0, len(t.Legs))
-	}
 	for i := range t.Legs {
 		p := d.banks[t.Legs[i].Bank]
 		if p == nil { // not Holds: its arguments would cost an allocation each on the hot path
 			invariant.Fail("transfer %s names bank %s, which this cluster doesn't have", t.ID, t.Legs[i].Bank)
 		}
-		if f.slotOf(p) == nil {
+		if f.slotOf(p) == nil { // nobody points at a slot yet: they may move
 			f.slots = append(f.slots, slot{flight: f, pipeline: p})
 		}
 	}
