@@ -45,8 +45,7 @@ type Machine struct {
 // generation is settled records that the reader can't show yet, in the order in which they settled. None of them changes any more.
 type generation struct {
 	list   []*Record
-	byID   map[transfer.ID]*Record // those of the list that …
-	mapped int                     // … came first: the others get in when an id is looked for that may be theirs, which is seldom
+	byID   map[transfer.ID]*Record // the first ones of the list: the others get in when an id is looked for that may be theirs, which is seldom
 	handed int                     // of the list, to whoever makes the checkpoint
 	newest transfer.ID             // no other has a higher id: most new ones needn't be looked for
 }
@@ -238,8 +237,7 @@ func (g *generation) find(id transfer.ID) (*Record, bool) {
 	if bytes.Compare(id[:], g.newest[:]) > 0 {
 		return nil, false
 	}
-	for ; g.mapped < len(g.list); g.mapped++ {
-		r := g.list[g.mapped]
+	for _, r := range g.list[len(g.byID):] { // each id settles once
 		g.byID[r.Transfer.ID] = r
 	}
 	r, ok := g.byID[id]

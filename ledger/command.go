@@ -145,7 +145,7 @@ const decoderKeeps = 1 << 12
 
 func (d *decoder) decode(data []byte) (at time.Time, commands []Command, err error) {
 	n := wire.CountMessages(data, 3)
-	d.commands = room.Grown(d.commands, n, decoderKeeps) // commands point at what follows: it mustn't move
+	d.commands = room.Grown(d.commands, n, decoderKeeps) // commands point at requests and terms: these mustn't move
 	d.requests = room.Grown(d.requests, n, decoderKeeps)
 	d.terms = room.Grown(d.terms, n, decoderKeeps)
 	d.changes = room.Grown(d.changes, 0, decoderKeeps)

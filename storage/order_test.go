@@ -72,7 +72,7 @@ func TestPuttingInOrderPauses(t *testing.T) {
 		state[i].Key = binary.BigEndian.AppendUint64([]byte{'r'}, rng.Uint64())
 	}
 	pieces := slices.Collect(slices.Chunk(state, 1000))
-	if got := storage.Pauses(pieces); got < 40 { // sorting compares some 17 times 100,000 keys
+	if got := storage.Pauses(pieces); got < 58 { // each of 100,000 is looked at twice, and compared some 17 times
 		t.Errorf("%d pauses", got)
 	}
 }

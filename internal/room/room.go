@@ -15,9 +15,8 @@ func Emptied[T any](s []T, most int) []T {
 
 // Grown is a slice's room without what was in it, for n elements at least. There is no more of it than for n, or for most if that is more.
 func Grown[T any](s []T, n, most int) []T {
-	if cap(s) < n || cap(s) > max(n, most) {
+	if s = Emptied(s, max(n, most)); cap(s) < n {
 		return make([]T, 0, n)
 	}
-	clear(s)
-	return s[:0]
+	return s
 }
