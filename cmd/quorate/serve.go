@@ -66,8 +66,7 @@ func (o *serverOptions) run(ctx context.Context, stderr io.Writer) error {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
-	defer signal.Stop(reload)
+	signal.Notify(reload, syscall.SIGHUP) // as long as the process lasts: one that comes while it ends must not end it another way
 	logger, err := newLogger(stderr, o.logFormat, o.logLevel)
 	if err != nil {
 		return err
