@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/quorate/quorate/internal/timerslack"
 )
 
 // options are the flags.
@@ -31,6 +33,7 @@ type options struct {
 }
 
 func main() {
+	timerslack.Exec() // and all that it starts has it, rivals as well
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {

@@ -33,7 +33,7 @@ type benchOptions struct {
 	skew     float64
 	legs     int
 	seed     uint64
-	procs    int // processors of each process; 0: not decided yet
+	procs    int // GOMAXPROCS of each process; 0: of a cluster that was there already
 
 	http    string // of a running cluster
 	out     string
@@ -61,9 +61,7 @@ Without --rate each client sends its next request when the last one is answered 
 and latency counts from when a request should have left, however late it did (open loop): a stalled server can't hide behind clients
 that wait for it.
 
-The servers that it starts and the load share this machine. Where messages carry few transfers each is given an equal part of the
-processors (GOMAXPROCS, --procs): one that wakes more threads than there is room for takes it from the others. Where messages carry
-many, by batch, stream and many sdk clients, each may use all of them.`,
+The servers that it starts and the load share this machine, and each may use all of its processors, or as many as $GOMAXPROCS says.`,
 		Example: `  quorate bench
   quorate bench --client unary --clients 256 --for 20s --out results
   quorate bench --rate 20000 --clients 64 --skew 0.5 --legs 4`,
@@ -84,7 +82,6 @@ many, by batch, stream and many sdk clients, each may use all of them.`,
 	flags.Float64Var(&o.skew, "skew", 0, "0: accounts are chosen evenly; above: Zipf with exponent 1+skew, a few are hot")
 	flags.IntVar(&o.legs, "legs", 2, "legs of each transfer, 2 to 16")
 	flags.Uint64Var(&o.seed, "seed", 0, "of the traffic; 0: another one each time")
-	flags.IntVar(&o.procs, "procs", 0, "processors of each started server, and of the load, 1 to 1024; 0: all of this process's, or an equal part of them where messages carry few transfers")
 	flags.StringVar(&o.http, "http", "", "HTTP address (host:port) of the cluster that --server names, for rest clients")
 	flags.StringVar(&o.out, "out", "", "write result.json, latency.hgrm and plot.svg into this directory")
 	flags.StringVar(&o.data, "data", "", "keep the servers' data and logs in this directory; empty: in a new one that is removed at the end")
@@ -113,10 +110,6 @@ func (o *benchOptions) validate(own bool) error {
 		return usagef("--for must be 1s or more, and --warmup not below zero")
 	case o.rate < 0 || o.skew < 0:
 		return usagef("--rate and --skew can't be below zero")
-	case o.procs < 0 || o.procs > 1024:
-		return usagef("--procs must be 1 to 1024, not %d", o.procs)
-	case !own && o.procs != 0:
-		return usagef("--procs is for the cluster that bench starts. try: set GOMAXPROCS for the servers and for this program")
 	case !own && o.how == "rest" && o.http == "":
 		return usagef("--client rest needs the HTTP address of the cluster. try: --http 127.0.0.1:7201")
 	case own && o.http != "":
@@ -184,10 +177,7 @@ func (o *benchOptions) measureCluster(cmd *cobra.Command, own bool) (*benchResul
 		}
 		defer os.RemoveAll(dir)
 	}
-	if o.procs == 0 {
-		o.procs = o.procsOf(runtime.GOMAXPROCS(0))
-	}
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(o.procs))
+	o.procs = runtime.GOMAXPROCS(0)
 	fmt.Fprintf(log, "starting %d servers, %d banks of %d replicas, %d shards, GOMAXPROCS=%d each\n", benchServers, o.banks, o.replicas, o.shards, o.procs)
 	cluster, err := startBenchCluster(cmd.Context(), dir, o)
 	if err != nil {
@@ -206,23 +196,6 @@ type benchTarget struct {
 	http      []string
 	processes []process     // that can be watched
 	calm      time.Duration // so long nobody else may have come to lead before the load begins
-}
-
-// manyPerMessage: from about so many transfers in a message on, servers do more with all processors than with an equal part of them.
-const manyPerMessage = 64
-
-// procsOf is how many of the processors each started server is given, and the load, if nobody has said. Transfers that come one by one wake a thread for
-// nearly each of them where there may be another one, and on processors that the others want, too, that costs more than it gains. With many in a message another thread
-// goes on while the disk has the first (docs/benchmarks.md, "One thread for each process, or more").
-func (o *benchOptions) procsOf(all int) int {
-	perMessage := o.batch
-	if o.how == "sdk" { // its callers share messages
-		perMessage = o.clients
-	}
-	if perMessage >= manyPerMessage {
-		return all
-	}
-	return max(1, all/(benchServers+1))
 }
 
 // measure loads a running cluster and checks the money. It waits for the cluster as long as patience lasts.

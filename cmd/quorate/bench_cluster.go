@@ -73,7 +73,6 @@ func startBenchServer(program, dir string, id uint64, places []node.NodeConfig, 
 	}
 	s := &benchServer{cmd: exec.Command(program, args...), log: base + ".log", exited: make(chan error, 1)}
 	s.cmd.Stderr = log
-	s.cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", o.procs))
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start server %d: %w", id, err)
 	}

@@ -185,38 +185,23 @@ func TestClientsShareConnections(t *testing.T) {
 	}
 }
 
-func TestBenchProcessorsByWhatAMessageCarries(t *testing.T) {
-	for _, c := range []struct {
-		how                       string
-		clients, batch, all, want int
-	}{
-		{"unary", 256, 1, 2, 1}, {"rest", 256, 1, 16, 4}, {"sdk", 16, 1, 2, 1}, {"stream", 256, 8, 2, 1}, {"unary", 1, 1, 1, 1},
-		{"sdk", 1000, 1, 2, 2}, {"stream", 1, 256, 2, 2}, {"batch", 1, 512, 16, 16},
-	} {
-		o := &benchOptions{how: c.how, clients: c.clients, batch: c.batch}
-		if got := o.procsOf(c.all); got != c.want {
-			t.Errorf("%d clients of kind %s with %d in a message: %d of %d processors each, want %d", c.clients, c.how, c.batch, got, c.all, c.want)
-		}
-	}
-}
-
-// TestBenchServersAreGivenTheirShare has a program in the server's place say what it was given.
-func TestBenchServersAreGivenTheirShare(t *testing.T) {
+// TestBenchServersAreGivenWhatItWasGiven has a program in the server's place say how many processors it may use.
+func TestBenchServersAreGivenWhatItWasGiven(t *testing.T) {
 	t.Setenv("GOMAXPROCS", "7")
 	dir := t.TempDir()
 	program := filepath.Join(dir, "server")
 	if err := os.WriteFile(program, []byte("#!/bin/sh\necho procs $GOMAXPROCS >&2\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s, err := startBenchServer(program, dir, 1, []node.NodeConfig{{ID: 1}}, &benchOptions{procs: 3})
+	s, err := startBenchServer(program, dir, 1, []node.NodeConfig{{ID: 1}}, &benchOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := <-s.exited; err != nil {
 		t.Fatal(err)
 	}
-	if got := s.lastWords(); got != "procs 3\n" {
-		t.Errorf("the server was given %q, want 3", got)
+	if got := s.lastWords(); got != "procs 7\n" {
+		t.Errorf("the server was given %q, want 7", got)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/quorate/quorate/internal/timerslack"
 )
 
 // Defaults of the global flags.
@@ -20,7 +22,12 @@ const (
 	timeoutDefault = 10 * time.Second
 )
 
-func main() { os.Exit(runMain(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	if cmd, _, err := newRoot().Find(os.Args[1:]); err == nil && (cmd.Name() == "server" || cmd.Name() == "bench") {
+		timerslack.Exec() // before anybody listens for signals: none is lost
+	}
+	os.Exit(runMain(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // runMain runs one command line. The first signal ends the command's context; a second one ends the process, unless the
 // command listens itself.

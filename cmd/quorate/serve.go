@@ -18,6 +18,7 @@ import (
 	"github.com/quorate/quorate/api"
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/internal/timerslack"
 	"github.com/quorate/quorate/node"
 	"github.com/quorate/quorate/pki"
 	"github.com/quorate/quorate/raft"
@@ -33,7 +34,10 @@ func newServer() *cobra.Command {
 		Use:   "server",
 		Short: "Run one node of a cluster",
 		Long: `Run one node of a cluster until it is told to stop: SIGTERM or an interrupt lets requests in flight finish, for up to 20
-seconds; a second one ends the process at once.`,
+seconds; a second one ends the process at once.
+
+On Linux the program starts itself once more in the same process, so that the kernel may wake its threads 2 ms late (timer slack): on few processors
+that saves a tenth to a fifth of what a transfer costs. $QUORATE_TIMER_SLACK, set to anything, leaves the slack as it is.`,
 		Example: `  quorate server --config node1.yaml
   quorate server --config node1.yaml --listen grpc=0.0.0.0:7001 --log-format json
   kill -HUP PID     # read the certificate files again; they are also read when they change`,
@@ -160,7 +164,8 @@ func (d doors) close() {
 // serve runs the node until the context ends, which a signal does, or it fails.
 func serve(ctx context.Context, config node.Config, d doors, keys *pki.Keys, logger *slog.Logger, signals, reload <-chan os.Signal) error {
 	log := logger.With("component", "server", "node_id", config.Node)
-	log.Info("starting", "version", buildVersion(), "cluster_id", config.Cluster, "data_dir", config.DataDir,
+	slack, _ := timerslack.Now() // zero where there is none
+	log.Info("starting", "version", buildVersion(), "cluster_id", config.Cluster, "data_dir", config.DataDir, "timer_slack", slack,
 		"peer", d.peer.Addr().String(), "grpc", d.grpc.Addr().String(), "http", d.http.Addr().String(), "tls", keys != nil)
 	for _, w := range expiring(keys, time.Now()) {
 		log.Warn("certificate ends soon", "detail", w)

@@ -28,6 +28,7 @@ lane, raft/etcdraft, sim/workload, internal/linear < sim;
 # All rooms listed ABOVE this line are dry: no import of os, net, sync, log, context; no go statement; no time.Now/Since/Sleep/After/NewTimer
 # (Time and Duration are fine); no top-level math/rand functions (a rand.New over a seed that was passed in is fine).
 # ------------------------------------------ waterline ------------------------------------------
+golang.org/x/sys                                  < internal/timerslack; # prctl and exec
 raft, pebble                                      < storage;
 replica, storage                                  < backup;
 transfer                                          < pki;
@@ -41,7 +42,7 @@ node, api                                         < backend;            # answer
 transfer, proto, grpc, pki                        < client;
 client, otel                                      < client/clientotel;
 backend, client                                   < quoratetest;        # a whole cluster, for the tests of users' programs
-node, sim, api, backend, client, backup, console, bank/remote, bank/banktest < cmd/quorate;
+node, sim, api, backend, client, backup, console, bank/remote, bank/banktest, internal/timerslack < cmd/quorate;
 client, internal/linear, golang.org/x/sys         < test/chaos;         # breaks real processes: it knows what a client, an operator and the kernel know
 `
 
