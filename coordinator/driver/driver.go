@@ -74,7 +74,7 @@ type Driver struct {
 	leading   bool
 	flights   map[transfer.ID]*flight
 	held      int // of the flights
-	deadlines deadlineHeap
+	deadlines deadlines
 	banks     map[transfer.BankID]*pipeline
 	bankOrder []*pipeline              // sorted as configured: effects come in a fixed order
 	closings  map[transfer.ID]*closing // tombstones on their way into the log
@@ -283,7 +283,7 @@ func (d *Driver) Tick(now time.Time) {
 	if !d.leading {
 		return
 	}
-	for f := d.deadlines.due(now); f != nil; f = d.deadlines.due(now) {
+	for f := d.deadlines.next(now); f != nil; f = d.deadlines.next(now) {
 		d.giveUp(now, f, d.lateReason(f))
 	}
 	for _, p := range d.bankOrder {

@@ -43,7 +43,7 @@ type flight struct {
 	slots       []slot    // one per bank
 	waiters     []Waiter
 	rivals      []Waiter // asked for other content under the id, before this one was staged
-	position    int      // in the deadline heap; -1: not there
+	timed       bool     // has a deadline that counts
 
 	slotRoom   [2]slot // what most transfers need, in one allocation
 	waiterRoom [1]Waiter
@@ -62,7 +62,7 @@ type slot struct {
 }
 
 func (d *Driver) newFlight(t *transfer.Transfer, fingerprint transfer.Fingerprint) *flight {
-	f := &flight{transfer: *t, fingerprint: fingerprint, phase: voting, due: t.Deadline, position: -1}
+	f := &flight{transfer: *t, fingerprint: fingerprint, phase: voting, due: t.Deadline}
 	f.slots, f.waiters = f.slotRoom[:0], f.waiterRoom[:0]
 	for i := range t.Legs {
 		p := d.banks[t.Legs[i].Bank]
@@ -188,14 +188,66 @@ func (d *Driver) tell(f *flight) {
 	f.waiters = nil
 }
 
-// deadlineHeap orders flights by when they are due, then by id so that the order never depends on chance.
-type deadlineHeap []deadline
+// deadlines has flights in the order in which they are due, then by id so that the order never depends on chance. Nearly all end long before, and to
+// take one out of its place costs more than to leave it: so it stays until its time has come, or half of all are such.
+type deadlines struct {
+	heap deadlineHeap
+	over int // in the heap, of flights that wait for nothing any more
+}
+
+// overKept is how many of them may stay however few others there are.
+const overKept = 1 << 6
 
 // deadline has its time beside the flight: the heap compares many of them, and few flights are in the processor's cache.
 type deadline struct {
 	due    time.Time
 	flight *flight
 }
+
+// counts is false of a flight that has ended, or is due at another time since.
+func (d deadline) counts() bool { return d.flight.timed && d.due.Equal(d.flight.due) }
+
+func (d *deadlines) add(f *flight) {
+	f.timed = true
+	heap.Push(&d.heap, f)
+}
+
+func (d *deadlines) remove(f *flight) {
+	if !f.timed {
+		return
+	}
+	f.timed = false
+	if d.over++; d.over > max(overKept, len(d.heap)/2) {
+		d.heap = slices.DeleteFunc(d.heap, func(e deadline) bool { return !e.counts() })
+		heap.Init(&d.heap)
+		d.over = 0
+	}
+}
+
+// isDue says whether a flight's time has come.
+func (d *deadlines) isDue(now time.Time) bool {
+	for len(d.heap) > 0 && !d.heap[0].due.After(now) {
+		if d.heap[0].counts() {
+			return true
+		}
+		heap.Pop(&d.heap)
+		d.over--
+	}
+	return false
+}
+
+// next takes out the next flight whose time has come; nil if there is none.
+func (d *deadlines) next(now time.Time) *flight {
+	if !d.isDue(now) {
+		return nil
+	}
+	f := heap.Pop(&d.heap).(*flight)
+	f.timed = false
+	return f
+}
+
+// deadlineHeap serves container/heap.
+type deadlineHeap []deadline
 
 func (h deadlineHeap) Len() int { return len(h) }
 func (h deadlineHeap) Less(i, j int) bool {
@@ -204,43 +256,19 @@ func (h deadlineHeap) Less(i, j int) bool {
 	}
 	return string(h[i].flight.transfer.ID[:]) < string(h[j].flight.transfer.ID[:])
 }
-func (h deadlineHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].flight.position, h[j].flight.position = i, j
-}
+func (h deadlineHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 
-// Push and Pop serve container/heap.
+// Push adds a flight.
 func (h *deadlineHeap) Push(x any) {
 	f := x.(*flight)
-	f.position = len(*h)
 	*h = append(*h, deadline{f.due, f})
 }
 
-// Pop serves container/heap.
+// Pop takes out the last one.
 func (h *deadlineHeap) Pop() any {
 	last := len(*h) - 1
 	f := (*h)[last].flight
 	(*h)[last] = deadline{}
 	*h = (*h)[:last]
-	f.position = -1
 	return f
-}
-
-func (h *deadlineHeap) add(f *flight) { heap.Push(h, f) }
-
-func (h *deadlineHeap) remove(f *flight) {
-	if f.position >= 0 {
-		heap.Remove(h, f.position)
-	}
-}
-
-// isDue says whether a flight's time has come.
-func (h deadlineHeap) isDue(now time.Time) bool { return len(h) > 0 && !h[0].due.After(now) }
-
-// due takes out the next flight whose time has come; nil if there is none.
-func (h *deadlineHeap) due(now time.Time) *flight {
-	if !h.isDue(now) {
-		return nil
-	}
-	return heap.Pop(h).(*flight)
 }

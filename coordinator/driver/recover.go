@@ -60,7 +60,7 @@ func (d *Driver) Depose() {
 	}
 	d.loseClosings()
 	d.flights = map[transfer.ID]*flight{}
-	d.deadlines, d.held = nil, 0
+	d.deadlines, d.held = deadlines{}, 0
 	d.facts, d.settled = nil, nil
 	for _, p := range d.bankOrder {
 		p.reset()
