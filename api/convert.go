@@ -19,11 +19,7 @@ func orderOfSpec(spec *quoratev1.TransferSpec) order {
 		o.err = fmt.Errorf("%w: the transfer is missing", transfer.ErrInvalidRequest)
 		return o
 	}
-	if spec.GetId() == "" {
-		o.transfer.ID, o.err = newID()
-	} else {
-		o.transfer.ID, o.err = transfer.ParseID(spec.GetId())
-	}
+	o.transfer.ID, o.err = idOfText(spec.GetId())
 	o.transfer.Reference = spec.GetReference()
 	o.transfer.Legs = legsOfProto(spec.GetLegs())
 	if timeout := spec.GetTimeout(); timeout != nil {
@@ -36,6 +32,13 @@ func orderOfSpec(spec *quoratev1.TransferSpec) order {
 		o.holdTimeout = &asked
 	}
 	return o
+}
+
+func idOfText(id string) (transfer.ID, error) {
+	if id == "" {
+		return newID()
+	}
+	return transfer.ParseID(id)
 }
 
 // legsOfProto keeps no more legs than Validate needs to see that there are too many.
@@ -76,17 +79,21 @@ func protoOfDirection(d transfer.Direction) quoratev1.Direction {
 }
 
 func protoOfRecord(r *transfer.Record) *quoratev1.Transfer {
-	out := &quoratev1.Transfer{
-		Id:        r.Transfer.ID.String(),
-		Legs:      protoOfLegs(r.Transfer.Legs),
-		Reference: r.Transfer.Reference,
-		State:     protoOfState(r.State),
-		Settled:   r.Settled,
-		CreatedAt: protoOfTime(r.CreatedAt),
-		DecidedAt: protoOfTime(r.DecidedAt),
+	out := &quoratev1.Transfer{}
+	fillTransfer(out, r)
+	return out
+}
 
-		HoldUntil: protoOfTime(r.Transfer.HoldUntil), CapturedMinor: r.CapturedMinor,
-	}
+// fillTransfer makes a transfer that says nothing yet say what the record does.
+func fillTransfer(out *quoratev1.Transfer, r *transfer.Record) {
+	out.Id = r.Transfer.ID.String()
+	out.Legs = protoOfLegs(r.Transfer.Legs)
+	out.Reference = r.Transfer.Reference
+	out.State = protoOfState(r.State)
+	out.Settled = r.Settled
+	out.CreatedAt = protoOfTime(r.CreatedAt)
+	out.DecidedAt = protoOfTime(r.DecidedAt)
+	out.HoldUntil, out.CapturedMinor = protoOfTime(r.Transfer.HoldUntil), r.CapturedMinor
 	if r.State == transfer.Aborted {
 		out.Reason = &quoratev1.Reason{Code: string(r.Reason.Code), Bank: string(r.Reason.Bank), Detail: r.Reason.Detail}
 		if s := r.Reason.Shortfall; s != nil {
@@ -95,7 +102,6 @@ func protoOfRecord(r *transfer.Record) *quoratev1.Transfer {
 			}
 		}
 	}
-	return out
 }
 
 func protoOfLegs(legs []transfer.Leg) []*quoratev1.Leg {

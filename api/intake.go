@@ -282,7 +282,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	case *quoratev1.SubmitTransferRequest, *quoratev1.SubmitTransfersRequest:
 		whole := data.MaterializeToBuffer(mem.DefaultBufferPool())
 		defer whole.Free()
-		if _, _, e.err = glance(whole.ReadOnlyData()); e.err == nil {
+		if _, e.err = glance(whole.ReadOnlyData()); e.err == nil {
 			e.err = c.plain.Unmarshal(mem.BufferSlice{whole}, message)
 		}
 	default:

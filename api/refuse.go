@@ -11,24 +11,24 @@ import (
 )
 
 // turnAway refuses a whole request, of which it reads as little as it can: a server that has too much to do must not spend on what it won't do.
-func (f *flow) turnAway(first uint64, specs [][]byte, together bool, full error) error {
-	if len(specs) == 0 {
+func (f *flow) turnAway(first uint64, g glimpse, full error) error {
+	if len(g.specs) == 0 {
 		return nil
 	}
 	refusal := protoOfFailure(full)
 	var said []told
-	if together {
-		said = []told{{number: first, refusal: refusal, together: len(specs)}}
+	if g.together {
+		said = []told{{number: first, refusal: refusal, together: len(g.specs)}}
 	} else {
 		var err error
-		if said, err = refusalOfEach(first, specs, refusal); err != nil {
+		if said, err = refusalOfEach(first, g.specs, refusal); err != nil {
 			return err
 		}
 	}
-	f.desk.count.refused(len(specs), full)
+	f.desk.count.refused(len(g.specs), full)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.open += len(specs)
+	f.open += len(g.specs)
 	f.ready = append(f.ready, said...)
 	poke(f.wake)
 	return nil
@@ -49,30 +49,41 @@ func refusalOfEach(first uint64, specs [][]byte, refusal *quoratev1.Error) ([]to
 // Numbers of fields, as in the proto.
 const (
 	transfersField = 1 // of StreamTransfersRequest, SubmitTransfersRequest and SubmitTransferRequest
-	togetherField  = 3 // of StreamTransfersRequest
+	omitField      = 2 // of StreamTransfersRequest
+	togetherField  = 3
 	idField        = 1 // of TransferSpec
 	legsField      = 2
+	referenceField = 4
 )
+
+// glimpse is what is seen of a request with transfers before they are read.
+type glimpse struct {
+	specs          [][]byte // as they were sent
+	omit, together bool     // of StreamTransfersRequest
+}
 
 // glance reads of a request with transfers only what is needed to refuse it. A request of too many is none: empty transfers and legs take two bytes each as they
 // are sent, and a hundred and more once they are read.
-func glance(message []byte) (specs [][]byte, together bool, err error) {
+func glance(message []byte) (g glimpse, err error) {
 	legs := 0
 	err = eachField(message, func(number protowire.Number, kind protowire.Type, value []byte) error {
 		switch {
 		case number == transfersField && kind == protowire.BytesType:
 			spec, _ := protowire.ConsumeBytes(value)
-			if specs = append(specs, spec); len(specs) > BatchMax {
+			if g.specs = append(g.specs, spec); len(g.specs) > BatchMax {
 				return fmt.Errorf("more than %d transfers in a request", BatchMax)
 			}
 			return countLegs(spec, &legs)
+		case number == omitField && kind == protowire.VarintType:
+			v, _ := protowire.ConsumeVarint(value)
+			g.omit = v != 0
 		case number == togetherField && kind == protowire.VarintType:
 			v, _ := protowire.ConsumeVarint(value)
-			together = v != 0
+			g.together = v != 0
 		}
 		return nil
 	})
-	return specs, together, err
+	return g, err
 }
 
 func countLegs(spec []byte, legs *int) error {

@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/proto"
 
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
 	"github.com/quorate/quorate/transfer"
@@ -89,19 +88,20 @@ func (f *flow) read(g *guard) {
 
 // take hands a request's transfers over; the first has a number. It says how many there are.
 func (f *flow) take(first uint64, message []byte) (count uint64, err error) {
-	specs, together, err := glance(message)
+	g, err := glance(message)
 	if err != nil {
 		return 0, notOfMethod(err)
 	}
 	ctx, refused := f.door.enterGRPC(f.stream.Context(), operationOf(quoratev1.TransferService_StreamTransfers_FullMethodName), "") // a stream may outlive its caller's rights
 	if full := f.desk.backend.Full(); full != nil && refused == nil {
-		return uint64(len(specs)), f.turnAway(first, specs, together, full)
+		return uint64(len(g.specs)), f.turnAway(first, g, full)
 	}
-	request := &quoratev1.StreamTransfersRequest{}
-	if err := proto.Unmarshal(message, request); err != nil {
+	orders, err := ordersOf(g.specs)
+	if err != nil {
 		return 0, notOfMethod(err)
 	}
-	return f.submit(ctx, first, request, refused), nil
+	f.submit(ctx, first, g, orders, refused)
+	return uint64(len(orders)), nil
 }
 
 // waitForRoom returns false when nothing more is to be read.
@@ -123,22 +123,20 @@ func (f *flow) waitForRoom() bool {
 }
 
 // submit hands over a request that was read, or the refusal of the door for each of its transfers.
-func (f *flow) submit(ctx context.Context, first uint64, r *quoratev1.StreamTransfersRequest, refused error) uint64 {
-	specs := r.GetTransfers()
-	orders := make([]order, len(specs))
-	for i, spec := range specs {
-		if orders[i] = orderOfSpec(spec); refused != nil {
+func (f *flow) submit(ctx context.Context, first uint64, g glimpse, orders []order, refused error) {
+	for i := range orders {
+		if refused != nil {
 			orders[i].err = refused
 		}
 	}
 	f.mu.Lock()
-	f.open += len(specs)
+	f.open += len(orders)
 	f.mu.Unlock()
-	left := len(specs) // under mu
+	left := len(orders) // under mu
 	forget := f.desk.submitEach(ctx, orders, func(i int, record transfer.Record, err error) {
-		t := told{number: first + uint64(i), id: orders[i].transfer.ID, omitContent: r.GetOmitContent(), record: record, err: err}
+		t := told{number: first + uint64(i), id: orders[i].transfer.ID, omitContent: g.omit, record: record, err: err}
 		if t.id.IsZero() {
-			t.idText = specs[i].GetId()
+			t.idText, _ = idOfSpec(g.specs[i]) // it has been read: it can be
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -157,7 +155,6 @@ func (f *flow) submit(ctx context.Context, first uint64, r *quoratev1.StreamTran
 	if over {
 		forget() // nobody is there any more to hear of them
 	}
-	return uint64(len(specs))
 }
 
 // poke leaves a token, unless there is one.
@@ -221,18 +218,27 @@ func (f *flow) collect(reuse []told) (ready []told, last bool, err error) {
 
 func (f *flow) response(ready []told) *quoratev1.StreamTransfersResponse {
 	out := &quoratev1.StreamTransfersResponse{Results: make([]*quoratev1.TransferResult, 0, len(ready)), Leader: f.desk.backend.Leader()}
+	parts := make([]resultParts, len(ready)) // one allocation for all
 	for i := range ready {
 		if t := &ready[i]; t.together > 0 {
 			out.Refusals = append(out.Refusals, &quoratev1.TransferRefusal{FirstNumber: t.number, Count: uint64(t.together), Error: t.refusal})
 			continue
 		}
-		out.Results = append(out.Results, ready[i].result())
+		out.Results = append(out.Results, ready[i].result(&parts[i]))
 	}
 	return out
 }
 
-func (t *told) result() *quoratev1.TransferResult {
-	out := &quoratev1.TransferResult{Id: t.idText, Number: t.number}
+// resultParts is what most results are made of.
+type resultParts struct {
+	result   quoratev1.TransferResult
+	outcome  quoratev1.TransferResult_Transfer
+	transfer quoratev1.Transfer
+}
+
+func (t *told) result(parts *resultParts) *quoratev1.TransferResult {
+	out := &parts.result
+	out.Id, out.Number = t.idText, t.number
 	if t.refusal != nil {
 		out.Result = &quoratev1.TransferResult_Error{Error: t.refusal}
 		return out
@@ -247,8 +253,9 @@ func (t *told) result() *quoratev1.TransferResult {
 	if t.omitContent {
 		t.record.Transfer.Legs, t.record.Transfer.Reference = nil, ""
 	}
-	done := protoOfRecord(&t.record)
-	out.Id, out.Result = done.GetId(), &quoratev1.TransferResult_Transfer{Transfer: done}
+	fillTransfer(&parts.transfer, &t.record)
+	parts.outcome.Transfer = &parts.transfer
+	out.Id, out.Result = parts.transfer.GetId(), &parts.outcome
 	return out
 }
 

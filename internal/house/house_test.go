@@ -37,7 +37,7 @@ bank, proto, grpc                                 < bank/remote;
 bank, pgx                                         < bank/postgres;
 bank                                              < bank/banktest;      # calls live banks: wet
 lane, raft/etcdraft, storage, transport           < node;
-transfer, bank, proto, grpc, huma, pki            < api;                # not node: it declares the interface it needs
+transfer, bank, internal/wire, proto, grpc, huma, pki < api;            # not node: it declares the interface it needs
 node, api                                         < backend;            # answers the faces by asking a node
 transfer, proto, grpc, pki                        < client;
 client, otel                                      < client/clientotel;
