@@ -200,6 +200,9 @@ type benchTarget struct {
 
 // measure loads a running cluster and checks the money. It waits for the cluster as long as patience lasts.
 func (o *benchOptions) measure(ctx context.Context, at benchTarget, patience time.Duration, log io.Writer) (*benchResult, error) {
+	over := make(chan struct{})
+	defer close(over)
+	go paceGarbage(over) // ends with over
 	control, err := client.Dial(at.grpc)
 	if err != nil {
 		return nil, misconfigured(err)

@@ -63,10 +63,7 @@ func (p *streamPayer) pay(ctx context.Context, transfers []transfer.Transfer) []
 }
 
 func (p *streamPayer) send(transfers []transfer.Transfer) (c *streamCall, sent bool) {
-	request := &quoratev1.StreamTransfersRequest{Transfers: make([]*quoratev1.TransferSpec, len(transfers)), OmitContent: true, RefuseTogether: true}
-	for i := range transfers {
-		request.Transfers[i] = specOf(&transfers[i])
-	}
+	request := &quoratev1.StreamTransfersRequest{Transfers: specsOf(transfers), OmitContent: true, RefuseTogether: true}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c = &streamCall{first: p.sent + 1, verdicts: make([]verdict, len(transfers)), left: len(transfers), done: make(chan struct{})}
