@@ -61,7 +61,8 @@ Without --rate each client sends its next request when the last one is answered 
 and latency counts from when a request should have left, however late it did (open loop): a stalled server can't hide behind clients
 that wait for it.
 
-The servers that it starts and the load share this machine, and each may use all of its processors, or as many as $GOMAXPROCS says.`,
+The servers that it starts and the load share this machine, and each may use all of its processors, or as many as $GOMAXPROCS says.
+On Linux all have the timer slack that a server gives itself (quorate server --help).`,
 		Example: `  quorate bench
   quorate bench --client unary --clients 256 --for 20s --out results
   quorate bench --rate 20000 --clients 64 --skew 0.5 --legs 4`,
