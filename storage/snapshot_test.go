@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -131,7 +132,10 @@ func TestACrashAtAnyPointOfAnInstallationLeavesTheOldStateOrTheNew(t *testing.T)
 	var crashes []*vfs.MemFS
 	var done []int // commits that had returned
 	armed, returned := false, 0
+	var mu sync.Mutex // guards the four above: Pebble removes old files beside everything else
 	fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
 		if armed && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			for _, percent := range []int{0, 50, 100} {
 				crashes = append(crashes, disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}))
@@ -142,12 +146,17 @@ func TestACrashAtAnyPointOfAnInstallationLeavesTheOldStateOrTheNew(t *testing.T)
 	}))
 	s := mustOpen(t, fs)
 	mustCommit(t, s, storage.GroupUpdate{Group: "a", HardState: &oldState.HardState, Entries: oldState.Entries, State: []storage.KV{kv("k", "old"), kv("x", "gone")}, Applied: 3})
-	armed = true
+	note := func(is bool, commits int) {
+		mu.Lock()
+		defer mu.Unlock()
+		armed, returned = is, commits
+	}
+	note(true, 0)
 	for i := range install {
 		mustCommit(t, s, install[i])
-		returned++
+		note(true, i+1)
 	}
-	armed = false
+	note(false, len(install))
 	crashes, done = append(crashes, disk.CrashClone(vfs.CrashCloneCfg{})), append(done, returned)
 	mustClose(t, s)
 

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// programSays starts the program on a thread with the slack that is given, 0 for the usual one.
+// programSays starts the program on a thread with the slack that is given.
 func programSays(t *testing.T, nanoseconds uintptr, variable string) string {
 	t.Helper()
 	runtime.LockOSThread() // and never unlocked: the thread ends with the test
