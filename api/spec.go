@@ -1,8 +1,6 @@
 package api
 
 import (
-	"unicode/utf8"
-
 	"google.golang.org/protobuf/proto"
 
 	"github.com/quorate/quorate/internal/wire"
@@ -36,7 +34,7 @@ func orderOfPlain(spec []byte) (o order, plain bool) {
 	for c.Next() {
 		switch c.Number {
 		case idField:
-			id = textOf(&c)
+			id = c.ValidText()
 		case legsField:
 			m := c.Message()
 			leg := legOf(&m)
@@ -45,7 +43,7 @@ func orderOfPlain(spec []byte) (o order, plain bool) {
 				o.transfer.Legs = append(o.transfer.Legs, leg)
 			}
 		case referenceField:
-			o.transfer.Reference = textOf(&c)
+			o.transfer.Reference = c.ValidText()
 		default:
 			c.Unknown()
 		}
@@ -61,27 +59,18 @@ func legOf(c *wire.Cursor) (l transfer.Leg) {
 	for c.Next() {
 		switch c.Number {
 		case 1:
-			l.Bank = transfer.BankID(textOf(c))
+			l.Bank = transfer.BankID(c.ValidText())
 		case 2:
-			l.Account = transfer.AccountID(textOf(c))
+			l.Account = transfer.AccountID(c.ValidText())
 		case 3:
 			l.Direction = directionOfProto(quoratev1.Direction(int32(c.Uint())))
 		case 4:
 			l.AmountMinor = int64(c.Uint())
 		case 5:
-			l.Currency = transfer.Currency(textOf(c))
+			l.Currency = transfer.Currency(c.ValidText())
 		default:
 			c.Unknown()
 		}
 	}
 	return l
-}
-
-// textOf reads a string, which in protobuf is UTF-8.
-func textOf(c *wire.Cursor) string {
-	text := c.Text()
-	if !utf8.ValidString(text) {
-		c.Damage("field %d is not UTF-8", c.Number)
-	}
-	return text
 }

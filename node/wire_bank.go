@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -77,9 +76,9 @@ func decodeBankRequests(data []byte) (lane.Message, error) {
 	for c.Next() {
 		switch c.Number {
 		case 1:
-			m.Bank = transfer.BankID(text(&c))
+			m.Bank = transfer.BankID(c.ValidText())
 		case 2:
-			m.Coordinator = lane.GroupID(text(&c))
+			m.Coordinator = lane.GroupID(c.ValidText())
 		case 3:
 			one := c.Message()
 			var r bank.Request
@@ -117,7 +116,7 @@ func decodeBankRequest(c *wire.Cursor, legs []transfer.Leg) (bank.Request, []tra
 			legs = append(legs, decodePeerLeg(&leg))
 			c.Join(&leg)
 		case 5:
-			r.Reference = text(c)
+			r.Reference = c.ValidText()
 		case 6:
 			r.HoldUntil = fromUnixNano(c.Sint())
 		case 7:
@@ -154,29 +153,20 @@ func decodePeerLeg(c *wire.Cursor) (l transfer.Leg) {
 	for c.Next() {
 		switch c.Number {
 		case 1:
-			l.Bank = transfer.BankID(text(c))
+			l.Bank = transfer.BankID(c.ValidText())
 		case 2:
-			l.Account = transfer.AccountID(text(c))
+			l.Account = transfer.AccountID(c.ValidText())
 		case 3:
 			l.Direction = transfer.Direction(c.Bounded(uint64(transfer.Credit)))
 		case 4:
 			l.AmountMinor = int64(c.Uint())
 		case 5:
-			l.Currency = transfer.Currency(text(c))
+			l.Currency = transfer.Currency(c.ValidText())
 		default:
 			c.Skip()
 		}
 	}
 	return l
-}
-
-// text reads a string as protobuf has them: all of it is UTF-8.
-func text(c *wire.Cursor) string {
-	s := c.Text()
-	if !utf8.ValidString(s) {
-		c.Damage("field %d is no UTF-8", c.Number)
-	}
-	return s
 }
 
 func encodeBankAnswers(m *lane.BankAnswers) []byte {
@@ -215,9 +205,9 @@ func decodeBankAnswers(data []byte) (lane.Message, error) {
 	for c.Next() {
 		switch c.Number {
 		case 1:
-			m.Bank = transfer.BankID(text(&c))
+			m.Bank = transfer.BankID(c.ValidText())
 		case 2:
-			m.Coordinator = lane.GroupID(text(&c))
+			m.Coordinator = lane.GroupID(c.ValidText())
 		case 3:
 			one := c.Message()
 			m.Answers = append(m.Answers, decodeBankAnswer(&one))
@@ -268,11 +258,11 @@ func decodePeerReason(c *wire.Cursor) (r transfer.Reason) {
 	for c.Next() {
 		switch c.Number {
 		case 1:
-			r.Code = transfer.Code(text(c))
+			r.Code = transfer.Code(c.ValidText())
 		case 2:
-			r.Bank = transfer.BankID(text(c))
+			r.Bank = transfer.BankID(c.ValidText())
 		case 3:
-			r.Detail = text(c)
+			r.Detail = c.ValidText()
 		case 4:
 			shortfall := c.Message()
 			r.Shortfall = decodePeerShortfall(&shortfall)
@@ -291,9 +281,9 @@ func decodePeerShortfall(c *wire.Cursor) *transfer.Shortfall {
 	for c.Next() {
 		switch c.Number {
 		case 1:
-			s.Account = transfer.AccountID(text(c))
+			s.Account = transfer.AccountID(c.ValidText())
 		case 2:
-			s.Currency = transfer.Currency(text(c))
+			s.Currency = transfer.Currency(c.ValidText())
 		case 3:
 			s.AvailableMinor = c.Sint()
 		case 4:

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -252,6 +253,15 @@ func (c *Cursor) Text() string {
 		return ""
 	}
 	return c.wholeText()[from:to]
+}
+
+// ValidText reads a string as protobuf has them: all of it is UTF-8.
+func (c *Cursor) ValidText() string {
+	s := c.Text()
+	if !utf8.ValidString(s) {
+		c.Damage("field %d is not UTF-8", c.Number)
+	}
+	return s
 }
 
 // ID reads 16 bytes.

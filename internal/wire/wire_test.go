@@ -112,6 +112,7 @@ func TestOrderAndTypesAreStrict(t *testing.T) {
 		"twice":              {wire.AppendUint(wire.AppendUint(nil, 1, 1), 1, 1), func(c *wire.Cursor) { c.Uint() }},
 		"a singular message": {wire.AppendBytes(wire.AppendBytes(nil, 1, nil), 1, nil), func(c *wire.Cursor) { c.Message(); c.Once() }},
 		"another type":       {wire.AppendUint(nil, 1, 1), func(c *wire.Cursor) { c.Text() }},
+		"no UTF-8":           {wire.AppendText(nil, 1, "\xff"), func(c *wire.Cursor) { c.ValidText() }},
 		"above its bound":    {wire.AppendUint(nil, 1, 256), func(c *wire.Cursor) { c.Small() }},
 		"a negative amount":  {wire.AppendUint(nil, 1, 1<<63), func(c *wire.Cursor) { c.Amount() }},
 		"neither 0 nor 1":    {wire.AppendUint(nil, 1, 2), func(c *wire.Cursor) { c.Bool() }},
