@@ -105,7 +105,7 @@ func TestABackupThatIsKilledHalfwayIsNone(t *testing.T) {
 	}
 	for _, args := range [][]string{{"backup", "verify", partial}, {"backup", "restore", partial, "--config", config}} {
 		var out, said bytes.Buffer
-		if code := runMain(args, &out, &said); code != exitUsage || !strings.Contains(said.String(), "this is not a backup of Quorate: "+partial) {
+		if code := runMain(newRoot(), args, &out, &said); code != exitUsage || !strings.Contains(said.String(), "this is not a backup of Quorate: "+partial) {
 			t.Errorf("quorate %s: exit code %d: %s%s", strings.Join(args, " "), code, out.String(), said.String())
 		}
 	}

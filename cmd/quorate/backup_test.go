@@ -224,7 +224,7 @@ func waitAMoment(ctx context.Context) {
 func mustRun(t *testing.T, args ...string) string {
 	t.Helper()
 	var out, said bytes.Buffer
-	if code := runMain(args, &out, &said); code != 0 {
+	if code := runMain(newRoot(), args, &out, &said); code != 0 {
 		t.Fatalf("quorate %s: exit code %d: %s", strings.Join(args, " "), code, said.String())
 	}
 	return out.String()

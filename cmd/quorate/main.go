@@ -23,19 +23,19 @@ const (
 )
 
 func main() {
-	if cmd, _, err := newRoot().Find(os.Args[1:]); err == nil && (cmd.Name() == "server" || cmd.Name() == "bench") {
+	root := newRoot()
+	if cmd, _, err := root.Find(os.Args[1:]); err == nil && (cmd.Name() == "server" || cmd.Name() == "bench") {
 		timerslack.Exec() // before anybody listens for signals: none is lost
 	}
-	os.Exit(runMain(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(runMain(root, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // runMain runs one command line. The first signal ends the command's context; a second one ends the process, unless the
 // command listens itself.
-func runMain(args []string, stdout, stderr io.Writer) int {
+func runMain(root *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

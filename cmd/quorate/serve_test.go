@@ -43,7 +43,7 @@ func TestTheExitCodeSaysWhetherANodeEndedByWhatCantBe(t *testing.T) {
 // TestASignalDuringTheStartIsNotLost: the server starts, has it in its log that it is asked to stop, and stops.
 func TestASignalDuringTheStartIsNotLost(t *testing.T) {
 	dir := t.TempDir()
-	if code := runMain([]string{"config", "init", "--dir", dir}, io.Discard, io.Discard); code != 0 {
+	if code := runMain(newRoot(), []string{"config", "init", "--dir", dir}, io.Discard, io.Discard); code != 0 {
 		t.Fatalf("config init: exit code %d", code)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "node*.yaml"))

@@ -24,7 +24,7 @@ import (
 func verified(t *testing.T, wantCode int, args ...string) verification {
 	t.Helper()
 	var out, said bytes.Buffer
-	code := runMain(append([]string{"cluster", "verify", "-o", "json"}, args...), &out, &said)
+	code := runMain(newRoot(), append([]string{"cluster", "verify", "-o", "json"}, args...), &out, &said)
 	var v verification
 	if err := json.Unmarshal(out.Bytes(), &v); err != nil || code != wantCode {
 		t.Fatalf("exit code %d, want %d; %v\n%s\n%s", code, wantCode, err, out.String(), said.String())
