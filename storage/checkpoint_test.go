@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -452,4 +453,49 @@ func TestCheckpointsBesideCommits(t *testing.T) {
 		wantKeys(t, s, g, "k="+large, "n=20")
 	}
 	mustClose(t, s)
+}
+
+func TestTheEndOfAKind(t *testing.T) {
+	g := string(storage.GroupPrefix("g"))
+	for key, want := range map[string]string{
+		"\x00":              "\x01",
+		"\x02\x01g":         "",
+		"\x03":              "",
+		"\x01\x05g":         "", // no group's
+		g + "\x01":          g + "\x02",
+		g + "\x05\x00\x06":  g + "\x06",
+		g + "\x06":          g + "\x06\x00", // the as-of record
+		g + "\x06e\x00\x07": g + "\x06f",
+		g + "\x07e":         g + "\x07f",
+		g + "\x06\xff\x01":  g + "\x07",
+		g + "\x07\xff":      g + "\x08",
+		g + "\x08":          g + "\x09",
+	} {
+		if got := string(storage.EndOfKind([]byte(key))); got != want {
+			t.Errorf("the kind of %q ends at %q, want %q", key, got, want)
+		}
+	}
+}
+
+// TestATableHoldsOneKind, whatever was compacted together.
+func TestATableHoldsOneKind(t *testing.T) {
+	s := mustOpen(t, vfs.NewMem())
+	defer mustClose(t, s)
+	for i := raft.Index(1); i <= 20; i++ {
+		for _, group := range []string{"a", "b"} {
+			mustCommit(t, s, storage.GroupUpdate{
+				Group: group, Entries: entries(1, i, i), HardState: &raft.HardState{Term: 1, Commit: i}, Applied: i,
+				State: []storage.KV{kv(fmt.Sprint("e", i), "1"), kv("m", "1"), kv(fmt.Sprint("s", i), "1")},
+			})
+		}
+	}
+	tables, err := s.Tables()
+	if err != nil || len(tables) < 2*6 {
+		t.Fatalf("%d tables, %v", len(tables), err)
+	}
+	for _, keys := range tables {
+		if end := storage.EndOfKind(keys[0]); end != nil && bytes.Compare(keys[1], end) > 0 {
+			t.Errorf("a table from %q to %q", keys[0], keys[1])
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"encoding/binary"
 	"io"
 	"time"
@@ -89,6 +90,23 @@ func SealTerms(lines []string) []byte {
 	}
 	text, _ := io.ReadAll(f)
 	return text
+}
+
+// EndOfKind is the first key behind those of the same kind.
+var EndOfKind = endOfKind
+
+// Tables are the first and the last key of each table, once all has been compacted.
+func (s *Store) Tables() (keys [][2][]byte, err error) {
+	if err := s.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false); err != nil {
+		return nil, err
+	}
+	levels, err := s.db.SSTables()
+	for _, tables := range levels {
+		for i := range tables {
+			keys = append(keys, [2][]byte{tables[i].Smallest.UserKey, tables[i].Largest.UserKey})
+		}
+	}
+	return keys, err
 }
 
 // Parts are the records of a checkpoint, by file and in order.

@@ -87,6 +87,26 @@ func appendKind(b, prefix []byte, kind byte) []byte {
 	return append(b, kind)
 }
 
+// endOfKind is the first key behind those of the same kind: of a group's records, or of its machine's. Before the groups it is where they begin; nil: they are over.
+func endOfKind(key []byte) []byte {
+	_, rest, ok := cutGroup(key)
+	if !ok {
+		if bytes.Compare(key, []byte{groupsFrom}) < 0 {
+			return []byte{groupsFrom}
+		}
+		return nil
+	}
+	end := bytes.Clone(key[:len(key)-len(rest)+1])
+	switch isState := rest[0] == kindState || rest[0] == kindStateTwo; {
+	case isState && len(rest) == 1: // the as-of record
+		return append(end, 0)
+	case isState && rest[1] < 0xff:
+		return append(end, rest[1]+1)
+	}
+	end[len(end)-1]++
+	return end
+}
+
 func appendEntryKey(b, prefix []byte, i raft.Index) []byte {
 	b = appendKind(b, prefix, kindEntry)
 	return binary.BigEndian.AppendUint64(b, uint64(i))

@@ -45,6 +45,10 @@ func pebbleOptions(opts Options, s *Store, log *logger) *pebble.Options {
 	// The write-ahead log is never compressed by Pebble, files are synced in the background every BytesPerSync, so that no
 	// flush ends in one large sync that a commit has to wait behind.
 	o.BytesPerSync = bytesPerSync
+	// A table holds one kind of record. Kinds grow at different ends, and one wide table lies over all of them: what is ingested stays above it, and is rewritten for its sake.
+	o.Experimental.SpanPolicyFunc = func(start []byte) (pebble.SpanPolicy, []byte, error) {
+		return pebble.SpanPolicy{}, endOfKind(start), nil
+	}
 	o.WithFSDefaults() // tells of operations that take longer than 5 seconds
 	return o
 }
