@@ -16,6 +16,7 @@ type account struct {
 	total  *total // of its currency
 	name   digest // of its id and currency, which never change
 	digest uint64 // its part of the state hash
+	newest uint64 // Seq of its newest entry, if memory has it
 	holds  int    // open legs on it; above zero it stays in memory
 
 	dirty  bool // changed since the last Checkpoint

@@ -20,7 +20,16 @@ type journal struct {
 	sealed       tape[posting] // in the last Checkpoint, which isn't durable yet
 	handed       int           // of these, as entries, to whoever makes it …
 	lined        int           // … and as lines
+	tails        []tail        // of the sealed ones, the newest of each account
+	walked       int           // of these: all their lines are handed out
 	fresh        tape[posting] // since then
+	run          int           // so many entries, or lines of one account, share a record at most
+}
+
+// tail is the newest posting of an account whose line isn't handed out yet.
+type tail struct {
+	account *account
+	seq     uint64
 }
 
 // posting is a bank.Entry in memory: what can be known from elsewhere is left out. Its Seq is its place.
@@ -30,7 +39,8 @@ type posting struct {
 	amountMinor  int64
 	balanceMinor int64
 	nanos        int64
-	reachedNanos int64 // the latest of any entry so far
+	reachedNanos int64  // the latest of any entry so far
+	before       uint64 // Seq of the account's entry before, if memory has it; else it may be zero
 	reference    string
 }
 
@@ -40,6 +50,7 @@ func (j *journal) add(p posting) (digest uint64) {
 	j.last++
 	j.reachedNanos = max(j.reachedNanos, p.nanos)
 	p.reachedNanos = j.reachedNanos
+	p.before, p.account.newest = p.account.newest, j.last
 	j.fresh.add(p)
 	return digestOfEntry(j.last, p.account.name, &p)
 }
@@ -76,11 +87,28 @@ func (j *journal) entry(seq uint64) bank.Entry {
 	}
 }
 
-func (j *journal) seal() { j.sealed, j.fresh = j.fresh, j.sealed }
+// seal begins a checkpoint, in which these accounts are.
+func (j *journal) seal(changed []*account) {
+	j.sealed, j.fresh = j.fresh, j.sealed
+	first := j.firstInMemory()
+	for _, a := range changed {
+		if a.newest >= first {
+			j.tails = append(j.tails, tail{a, a.newest})
+		}
+	}
+}
 
 func (j *journal) drop() {
 	j.sealed.empty()
-	j.handed, j.lined = 0, 0
+	j.handed, j.lined, j.walked = 0, 0, 0
+	clear(j.tails)
+	j.tails = j.tails[:0]
+}
+
+// unsealed is how many records, at most, the checkpoint under way still takes; zero: none.
+func (j *journal) unsealed() int {
+	entries, lines, accounts := j.sealed.length-j.handed, j.sealed.length-j.lined, len(j.tails)-j.walked
+	return (entries+j.run-1)/j.run + lines/j.run + accounts
 }
 
 // LastEntry is the Seq of the newest entry of the journal; 0 if there is none.
@@ -114,16 +142,19 @@ func (l *Ledger) storedEntries(afterSeq uint64, limit int) ([]bank.Entry, error)
 	var damage error
 	want := min(limit, int(min(end-afterSeq-1, 1<<31)))
 	entries := make([]bank.Entry, 0, min(limit, 1024)) // with room for those in memory
+	var run []bank.Entry
 	err := l.reader.Scan(entryKey(afterSeq+1), entryKey(end), func(key, value []byte) bool {
-		var e bank.Entry
-		seq := afterSeq + uint64(len(entries)) + 1
-		if e, damage = decodeEntry(key, value); damage == nil && e.Seq != seq {
-			damage = fmt.Errorf("read journal: %w: found entry %d instead of %d", wire.ErrDamaged, e.Seq, seq)
-		}
-		if damage != nil {
+		if run, damage = decodeEntries(run[:0], key, value); damage != nil {
 			return false
 		}
-		entries = append(entries, e)
+		if len(entries) == 0 && run[0].Seq <= afterSeq {
+			run = run[afterSeq+1-run[0].Seq:] // the record's key, that of its last entry, is above afterSeq
+		}
+		if seq := afterSeq + uint64(len(entries)) + 1; run[0].Seq != seq {
+			damage = fmt.Errorf("read journal: %w: found entry %d instead of %d", wire.ErrDamaged, run[0].Seq, seq)
+			return false
+		}
+		entries = append(entries, run[:min(len(run), want-len(entries))]...)
 		return len(entries) < want
 	})
 	if err != nil {

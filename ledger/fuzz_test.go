@@ -58,11 +58,13 @@ func FuzzApply(f *testing.F) {
 
 // Whatever a disk returns under any key, it is read or called damaged, and nothing panics.
 func FuzzRecords(f *testing.F) {
-	for key, value := range undump(f, "state_v2.txt").values {
-		f.Add([]byte(key), value)
+	for _, name := range []string{"state_v2.txt", "state_v4.txt"} {
+		for key, value := range undump(f, name).values {
+			f.Add([]byte(key), value)
+		}
 	}
 	f.Fuzz(func(t *testing.T, key, value []byte) {
-		d := undump(t, "state_v2.txt")
+		d := undump(t, "state_v4.txt")
 		d.values[string(key)] = value
 		l, err := ledger.New(d)
 		if err != nil {

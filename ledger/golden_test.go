@@ -133,6 +133,25 @@ func TestGoldenState(t *testing.T) {
 	golden(t, "state_v3.txt", dump(b.disk))
 }
 
+// What follows one another shares a record: all four entries of the journal, both lines of each account.
+func TestGoldenStateWithRuns(t *testing.T) {
+	b := goldenRuns(t)
+	b.WriteRuns()
+	b.save()
+	golden(t, "state_v4.txt", dump(b.disk))
+}
+
+// goldenRuns has paid twice.
+func goldenRuns(t *testing.T) *book {
+	b := goldenHeld(t)
+	b.at = goldenAt.Add(time.Second)
+	again := prepare(transfer.ID{8}, debit("@cash", 300), credit("alice", 300))
+	again.Reference = "Bonus"
+	b.ask(again)
+	b.ask(request(bank.Commit, transfer.ID{8}))
+	return b
+}
+
 // A bank that has seen no client's hold writes what the version before can read: in a rolling upgrade its replicas send that their snapshots.
 func TestGoldenStateWithoutHolds(t *testing.T) {
 	b := goldenBank(t)
@@ -147,11 +166,11 @@ func TestGoldenStateWithoutHolds(t *testing.T) {
 	}
 }
 
-// What any version wrote must be understood for ever. The first builds stored no shortfall with a refusal, version 1 had no lines, and version 2
-// no clients' holds.
+// What any version wrote must be understood for ever. The first builds stored no shortfall with a refusal, version 1 had no lines, version 2
+// no clients' holds, and version 3 no runs.
 func TestGoldenStateIsRead(t *testing.T) {
 	for name, options := range map[string]cmp.Options{
-		"state_v3.txt": nil, "state_v2.txt": nil, "state_shortfall_v1.txt": nil, "state_v1.txt": {cmpopts.IgnoreFields(transfer.Reason{}, "Shortfall")},
+		"state_v4.txt": nil, "state_v3.txt": nil, "state_v2.txt": nil, "state_shortfall_v1.txt": nil, "state_v1.txt": {cmpopts.IgnoreFields(transfer.Reason{}, "Shortfall")},
 	} {
 		t.Run(name, func(t *testing.T) { readGoldenState(t, name, options) })
 	}
@@ -159,9 +178,13 @@ func TestGoldenStateIsRead(t *testing.T) {
 
 func readGoldenState(t *testing.T, name string, options cmp.Options) {
 	want := goldenBank(t)
-	if name == "state_v3.txt" {
+	switch name {
+	case "state_v4.txt":
+		want = goldenRuns(t)
+	case "state_v3.txt":
 		want = goldenHeld(t)
 	}
+	want.at = goldenAt
 	got := newBook(t, undump(t, name))
 	got.at = goldenAt
 	got.check()
@@ -288,7 +311,12 @@ func id16(first, second, last byte) []byte {
 }
 
 func TestGeneratedCodeAgreesOnTheRecords(t *testing.T) {
-	d := undump(t, "state_v2.txt")
+	for _, name := range []string{"state_v2.txt", "state_v4.txt"} {
+		t.Run(name, func(t *testing.T) { agreesOnRecords(t, undump(t, name)) })
+	}
+}
+
+func agreesOnRecords(t *testing.T, d *disk) {
 	messages := map[byte]proto.Message{
 		'a': &storev1.LedgerAccount{}, 'e': &storev1.LedgerEntry{}, 'f': &storev1.LedgerFinished{},
 		'h': &storev1.LedgerHold{}, 'm': &storev1.LedgerMeta{}, 's': &storev1.LedgerLine{}, 't': &storev1.LedgerTotal{},

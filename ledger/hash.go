@@ -68,6 +68,11 @@ func digestOfAccount(name digest, a *bank.Account) uint64 {
 	return uint64(d.word(uint64(a.PostedMinor)).word(uint64(a.HeldMinor)).word(uint64(a.IncomingMinor)))
 }
 
+// digestOfLine is no part of the state hash: lines follow from entries.
+func digestOfLine(account string, l line) uint64 {
+	return uint64(digest(digestSeed).word(keyLine).text(account).word(l.seq).word(uint64(l.reachedNanos)))
+}
+
 func digestOfHold(h *hold) uint64 {
 	d := digest(digestSeed).word(keyHold).id(h.id).id(h.fingerprint).text(h.reference)
 	d = d.word(uint64(h.preparedNanos)).word(h.index).word(uint64(h.ordinal)).word(uint64(len(h.legs)))

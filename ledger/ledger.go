@@ -69,8 +69,8 @@ func (l *Ledger) apply(index uint64, data []byte) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.written < stateVersion && versionOf(commands) == entryVersionHold {
-		l.written = stateVersion
+	if l.written < stateVersionHolds && versionOf(commands) == entryVersionHold {
+		l.written = stateVersionHolds
 	}
 	l.index, l.atNanos = index, at.UnixNano()
 	l.results = slices.Grow(l.results[:0], len(commands))[:len(commands)]

@@ -408,7 +408,7 @@ func (w *world) apply(at time.Time, commands []ledger.Command) []ledger.Result {
 // disturb does what must not be noticed: parts of a checkpoint, evictions, a restart that repeats the log.
 func (w *world) disturb(t *rapid.T) {
 	for range rapid.IntRange(0, 2).Draw(t, "disturbances") {
-		switch rapid.SampledFrom([]string{"checkpoint", "write", "confirm", "cache", "restart"}).Draw(t, "disturbance") {
+		switch rapid.SampledFrom([]string{"checkpoint", "write", "confirm", "cache", "runs", "restart"}).Draw(t, "disturbance") {
 		case "checkpoint":
 			w.checkpoint()
 		case "write":
@@ -417,6 +417,8 @@ func (w *world) disturb(t *rapid.T) {
 			w.confirm()
 		case "cache":
 			w.LimitCache(rapid.IntRange(0, 3).Draw(t, "accounts"))
+		case "runs":
+			w.WriteRunsOf(rapid.IntRange(1, 4).Draw(t, "run"))
 		case "restart":
 			w.restart(t)
 		}
@@ -447,6 +449,9 @@ func (w *world) confirm() {
 
 func (w *world) restart(t *rapid.T) {
 	hash := w.Hash()
+	if s, err := ledger.Scan(w.disk); err != nil || s.Recorded != s.Computed {
+		t.Fatalf("a scan of what is stored: %+v, %v", s, err)
+	}
 	w.disk.kvs, w.disk.pending = nil, false
 	w.book = newBook(w.t, w.disk)
 	for _, e := range w.log {

@@ -15,11 +15,11 @@ import (
 //
 //	key              value            one for each
 //	a <account id>   LedgerAccount    account
-//	e <seq, 8 bytes> LedgerEntry      journal entry
+//	e <seq, 8 bytes> LedgerEntry      journal entry, and those just before it
 //	f <id, 16 bytes> LedgerFinished   transfer that has ended here, for ever
 //	h <id, 16 bytes> LedgerHold       transfer that is prepared and undecided; read in full at start
 //	m                LedgerMeta       bank
-//	s <account id> 0 <seq, 8 bytes>   LedgerLine: a journal entry of this account
+//	s <account id> 0 <seq, 8 bytes>   LedgerLine: a journal entry of this account, and those just before it
 //	t <currency>     LedgerTotal      currency; read in full at start
 const (
 	keyAccount  = 'a'
@@ -32,20 +32,27 @@ const (
 )
 
 // The versions of the state: the first has no lines, and its meta record neither of the last two fields. The second has no
-// clients' holds, and is written until there was one: a build that knows none can read it.
+// clients' holds, and is written until there was one: a build that knows none can read it. The third has no runs.
 const (
 	stateVersionFirst = 1
 	stateVersionLines = 2
-	stateVersion      = 3
-	lineVersion       = 1
+	stateVersionHolds = 3
+	stateVersion      = 4
 )
+
+// A run is entries of the journal that follow one another, or lines of one account that do, in one record under the key of the newest: whoever reads forward from the
+// key of any of them comes to it first. Much of what a checkpoint costs is its number of keys, and what an account has between two checkpoints is a few dozen lines.
+// runMost are in a run.
+const runMost = 1 << 5
 
 func accountKey(id transfer.AccountID) []byte {
 	return append(append(make([]byte, 0, len(id)+2), keyAccount), id...)
 }
 
-func entryKey(seq uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{keyEntry}, seq)
+func entryKey(seq uint64) []byte { return appendEntryKey(make([]byte, 0, 9), seq) }
+
+func appendEntryKey(b []byte, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(b, keyEntry), seq)
 }
 
 func finishedKey(id transfer.ID) []byte {
@@ -234,39 +241,77 @@ func appendEntry(b []byte, e *bank.Entry) []byte {
 	return wire.AppendText(b, 7, e.Reference)
 }
 
-func decodeEntry(key, value []byte) (e bank.Entry, err error) {
-	var nanos uint64
+// appendEntries writes the record of entries that follow one another in memory, from a Seq on.
+func (j *journal) appendEntries(b []byte, first uint64, entries int) []byte {
+	last := j.entry(first + uint64(entries) - 1)
+	b = appendEntry(b, &last)
+	for i := range entries - 1 {
+		var mark int
+		e := j.entry(first + uint64(i))
+		b, mark = wire.OpenMessage(b, 8)
+		b = appendEntry(b, &e)
+		b = wire.CloseMessage(b, mark)
+	}
+	return b
+}
+
+// decodeEntries appends the entries of a record, in their order: without an error there is at least one.
+func decodeEntries(to []bank.Entry, key, value []byte) ([]bank.Entry, error) {
+	from := len(to)
 	c := wire.NewCursor(value)
-	if len(key) == 9 {
-		e.Seq = binary.BigEndian.Uint64(key[1:])
-	} else {
+	if len(key) != 9 {
 		c.Damage("key of %d bytes", len(key))
 	}
+	last := bank.Entry{At: timeOf(0)}
 	for c.Next() {
-		switch c.Number {
-		case 1:
-			e.Transfer = c.ID()
-		case 2:
-			e.Account = transfer.AccountID(c.Text())
-		case 3:
-			e.Currency = transfer.Currency(c.Text())
-		case 4:
-			e.AmountMinor = c.Sint()
-		case 5:
-			e.BalanceMinor = c.Sint()
-		case 6:
-			nanos = c.Fixed()
-		case 7:
-			e.Reference = c.Text()
-		default:
-			c.Unknown()
+		if c.Number != 8 {
+			readEntryField(&c, &last)
+			continue
+		}
+		before := bank.Entry{At: timeOf(0)}
+		m := c.Message()
+		for m.Next() {
+			readEntryField(&m, &before)
+		}
+		c.Join(&m)
+		to = append(to, before)
+	}
+	to = append(to, last)
+	if c.Err == nil {
+		seq := binary.BigEndian.Uint64(key[1:])
+		first := seq - uint64(len(to)-from-1)
+		if first == 0 || first > seq {
+			c.Damage("%d entries before number %d", len(to)-from-1, seq)
+		}
+		for i := range to[from:] {
+			to[from+i].Seq = first + uint64(i)
 		}
 	}
-	e.At = timeOf(int64(nanos))
 	if c.Err != nil {
-		err = failure(&c, "journal", fmt.Sprintf("%x", key))
+		return to, failure(&c, "journal", fmt.Sprintf("%x", key))
 	}
-	return e, err
+	return to, nil
+}
+
+func readEntryField(c *wire.Cursor, e *bank.Entry) {
+	switch c.Number {
+	case 1:
+		e.Transfer = c.ID()
+	case 2:
+		e.Account = transfer.AccountID(c.Text())
+	case 3:
+		e.Currency = transfer.Currency(c.Text())
+	case 4:
+		e.AmountMinor = c.Sint()
+	case 5:
+		e.BalanceMinor = c.Sint()
+	case 6:
+		e.At = timeOf(int64(c.Fixed()))
+	case 7:
+		e.Reference = c.Text()
+	default:
+		c.Unknown()
+	}
 }
 
 func appendTotal(b []byte, t *bank.Total) []byte {
@@ -337,7 +382,7 @@ func (l *Ledger) decodeMeta(value []byte) error {
 			c.Damage("version 1 has lines from entry %d", j.linesFrom)
 		}
 		j.startLines(j.last + 1)
-	case stateVersionLines, stateVersion:
+	case stateVersionLines, stateVersionHolds, stateVersion:
 		l.written = version
 		if j.linesFrom == 0 || j.linesFrom-1 > j.last {
 			c.Damage("lines from entry %d, the last is %d", j.linesFrom, j.last)

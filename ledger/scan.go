@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
@@ -37,8 +36,9 @@ type scan struct {
 	accounts totals  // as the accounts and the journal give them
 	stored   totals
 
-	lines   uint64 // that entries have
-	reached int64  // the latest time of these entries
+	lines    uint64 // that entries have
+	linesSum uint64 // of their digests
+	reached  int64  // the latest time of these entries
 }
 
 func (s *scan) readMeta() error {
@@ -57,11 +57,11 @@ func (s *scan) readMeta() error {
 }
 
 // each reads all records of one kind.
-func (s *scan) each(prefix byte, fn func(name, value []byte) error) error {
+func (s *scan) each(prefix byte, fn func(key, value []byte) error) error {
 	var damage error
 	err := s.reader.Scan([]byte{prefix}, []byte{prefix + 1}, func(key, value []byte) bool {
 		s.Records++
-		damage = fn(key[1:], value)
+		damage = fn(key, value)
 		return damage == nil
 	})
 	if err != nil {
@@ -71,8 +71,8 @@ func (s *scan) each(prefix byte, fn func(name, value []byte) error) error {
 }
 
 func (s *scan) readAccounts() error {
-	return s.each(keyAccount, func(name, value []byte) error {
-		id := transfer.AccountID(name)
+	return s.each(keyAccount, func(key, value []byte) error {
+		id := transfer.AccountID(key[1:])
 		a, err := decodeAccount(id, value)
 		if err != nil {
 			return err
@@ -96,20 +96,20 @@ func (s *scan) total(c transfer.Currency) *total {
 
 func (s *scan) readEntries() error {
 	seq := uint64(0)
-	err := s.each(keyEntry, func(name, value []byte) error {
-		seq++
-		e, err := decodeEntry(append([]byte{keyEntry}, name...), value)
-		if err != nil {
+	var run []bank.Entry
+	err := s.each(keyEntry, func(key, value []byte) (err error) {
+		if run, err = decodeEntries(run[:0], key, value); err != nil {
 			return err
 		}
-		if e.Seq != seq {
-			return fmt.Errorf("%w: journal entry %d comes where %d should be", wire.ErrDamaged, e.Seq, seq)
+		for i := range run {
+			e := &run[i]
+			if seq++; e.Seq != seq {
+				return fmt.Errorf("%w: journal entry %d comes where %d should be", wire.ErrDamaged, e.Seq, seq)
+			}
+			s.expectLine(e)
+			s.total(e.Currency).entriesMinor += e.AmountMinor
+			s.Computed += digestOfListed(e)
 		}
-		if err := s.readLineOf(&e); err != nil {
-			return err
-		}
-		s.total(e.Currency).entriesMinor += e.AmountMinor
-		s.Computed += digestOfListed(&e)
 		return nil
 	})
 	if err == nil && seq != s.meta.journal.last {
@@ -118,38 +118,38 @@ func (s *scan) readEntries() error {
 	return err
 }
 
-// readLineOf looks for the entry's line in the statement of its account.
-func (s *scan) readLineOf(e *bank.Entry) error {
+// expectLine adds up the line that the entry has in the statement of its account.
+func (s *scan) expectLine(e *bank.Entry) {
 	if e.Seq < s.meta.journal.linesFrom {
-		return nil
+		return
 	}
 	if s.lines++; s.lines == 1 {
 		s.reached = math.MinInt64
 	}
 	s.reached = max(s.reached, e.At.UnixNano())
-	key := lineKey(e.Account, e.Seq)
-	value, ok, err := s.reader.Get(key)
-	if err != nil {
-		return fmt.Errorf("read statement of %s: %w", e.Account, err)
-	}
-	if !ok {
-		return fmt.Errorf("%w: journal entry %d has no line in the statement of %s", wire.ErrDamaged, e.Seq, e.Account)
-	}
-	if _, reached, err := decodeLine(key, value); err != nil || reached != s.reached {
-		return errors.Join(err, fmt.Errorf("%w: the line of journal entry %d says %d instead of %d", wire.ErrDamaged, e.Seq, reached, s.reached))
-	}
-	return nil
+	s.linesSum += digestOfLine(string(e.Account), line{e.Seq, s.reached})
 }
 
-// readLines looks for lines that belong to no entry: all that do have been found.
+// readLines adds up the lines that there are: they lie in another order than the entries do.
 func (s *scan) readLines() error {
-	lines := uint64(0)
-	err := s.each(keyLine, func(_, _ []byte) error {
-		lines++
+	var lines, sum uint64
+	var run []line
+	err := s.each(keyLine, func(key, value []byte) (err error) {
+		if run, err = decodeLines(run[:0], key, value); err != nil {
+			return err
+		}
+		account := accountOfLines(key)
+		for _, one := range run {
+			lines++
+			sum += digestOfLine(account, one)
+		}
 		return nil
 	})
 	if err == nil && lines != s.lines {
 		err = fmt.Errorf("%w: %d lines of statements for %d entries", wire.ErrDamaged, lines, s.lines)
+	}
+	if err == nil && sum != s.linesSum {
+		err = fmt.Errorf("%w: the lines of statements aren't those of the journal's entries: they add up to %016x instead of %016x", wire.ErrDamaged, sum, s.linesSum)
 	}
 	if err == nil && s.lines > 0 && s.reached != s.meta.journal.reachedNanos {
 		err = fmt.Errorf("%w: the journal has reached %d, the bank says %d", wire.ErrDamaged, s.reached, s.meta.journal.reachedNanos)
@@ -158,11 +158,11 @@ func (s *scan) readLines() error {
 }
 
 func (s *scan) readFinished() error {
-	return s.each(keyFinished, func(name, value []byte) error {
-		if len(name) != len(transfer.ID{}) {
-			return fmt.Errorf("%w: finished transfer with a key of %d bytes", wire.ErrDamaged, len(name))
+	return s.each(keyFinished, func(key, value []byte) error {
+		if len(key) != 1+len(transfer.ID{}) {
+			return fmt.Errorf("%w: finished transfer with a key of %d bytes", wire.ErrDamaged, len(key))
 		}
-		f, err := decodeFinished(transfer.ID(name), value)
+		f, err := decodeFinished(transfer.ID(key[1:]), value)
 		if err == nil {
 			s.Computed += digestOfFinished(&f)
 		}
@@ -171,11 +171,11 @@ func (s *scan) readFinished() error {
 }
 
 func (s *scan) readHolds() error {
-	return s.each(keyHold, func(name, value []byte) error {
-		if len(name) != len(transfer.ID{}) {
-			return fmt.Errorf("%w: hold with a key of %d bytes", wire.ErrDamaged, len(name))
+	return s.each(keyHold, func(key, value []byte) error {
+		if len(key) != 1+len(transfer.ID{}) {
+			return fmt.Errorf("%w: hold with a key of %d bytes", wire.ErrDamaged, len(key))
 		}
-		h, legs, err := decodeHold(transfer.ID(name), value)
+		h, legs, err := decodeHold(transfer.ID(key[1:]), value)
 		if err != nil {
 			return err
 		}
@@ -199,8 +199,8 @@ func (s *scan) readHolds() error {
 }
 
 func (s *scan) readTotals() error {
-	return s.each(keyTotal, func(name, value []byte) error {
-		t, err := decodeTotal(transfer.Currency(name), value)
+	return s.each(keyTotal, func(key, value []byte) error {
+		t, err := decodeTotal(transfer.Currency(key[1:]), value)
 		if err == nil {
 			s.stored.add(t)
 		}

@@ -29,6 +29,7 @@ type KV = struct{ Key, Value []byte }
 func New(reader Reader) (*Ledger, error) {
 	l := &Ledger{
 		written:  stateVersionLines,
+		journal:  journal{run: 1},
 		reader:   reader,
 		holds:    holds{byID: map[transfer.ID]*hold{}},
 		finished: barrier{fresh: newGeneration(), sealed: newGeneration()},
@@ -162,7 +163,7 @@ func (l *Ledger) Checkpoint() []KV {
 	}
 	l.stored = l.index
 	l.cache.seal()
-	l.journal.seal()
+	l.journal.seal(l.cache.sealed)
 	l.finished.seal()
 	w := kvWriter{kvs: make([]KV, 0, len(l.holds.gone)+len(l.holds.byID)+len(l.cache.sealed)+len(l.totals)+1)}
 	l.writeHolds(&w)
@@ -178,7 +179,7 @@ func (l *Ledger) Checkpoint() []KV {
 
 // unsealed is how many records of the checkpoint under way Sealed has still to return.
 func (l *Ledger) unsealed() int {
-	return l.finished.sealed.records.length - l.finished.handed + 2*l.journal.sealed.length - l.journal.handed - l.journal.lined
+	return l.finished.sealed.records.length - l.finished.handed + l.journal.unsealed()
 }
 
 // Sealed returns the next records of the checkpoint under way, most of them at most; fewer: that was all.
@@ -189,16 +190,28 @@ func (l *Ledger) Sealed(most int) []KV {
 		w.put(appendFinished(w.key(keyFinished, string(f.id[:])), f))
 	}
 	j := &l.journal
-	for ; j.handed < j.sealed.length && len(w.kvs) < most; j.handed++ {
-		e := j.entry(j.firstInMemory() + uint64(j.handed))
-		w.put(appendEntry(w.key(keyEntry, string(entryKey(e.Seq)[1:])), &e))
+	w.reserve = j.run * chunkReserve / 8
+	for j.handed < j.sealed.length && len(w.kvs) < most {
+		first := j.firstInMemory() + uint64(j.handed)
+		entries := min(j.run, j.sealed.length-j.handed)
+		w.put(j.appendEntries(w.entryKey(first+uint64(entries)-1), first, entries))
+		j.handed += entries
 	}
-	for ; j.lined < j.sealed.length && len(w.kvs) < most; j.lined++ {
-		p := j.sealed.at(j.lined)
-		w.put(appendLine(w.lineKey(p.account.ID, j.firstInMemory()+uint64(j.lined)), p.reachedNanos))
+	for j.walked < len(j.tails) && len(w.kvs) < most {
+		t := &j.tails[j.walked]
+		var lines int
+		w.chunk, t.seq, lines = j.appendLines(w.lineKey(t.account.ID, t.seq), t.seq)
+		w.put(w.chunk)
+		if j.lined += lines; t.seq == 0 {
+			j.walked++
+		}
 	}
 	return w.kvs
 }
+
+// WriteRuns lets the checkpoints from now on have many entries of the journal, and many lines of a statement, in one record. A build before LevelRuns (room
+// directory) can't read them.
+func (l *Ledger) WriteRuns() { l.written, l.journal.run = stateVersion, runMost }
 
 // writeHolds writes the holds that are new and deletes those that ended. One that came and went
 // since the last checkpoint is neither.
@@ -235,11 +248,12 @@ func (l *Ledger) Checkpointed() {
 
 // kvWriter cuts keys and values from large chunks instead of allocating each.
 type kvWriter struct {
-	kvs   []KV
-	chunk []byte
-	size  int // of chunk
-	start int // of the key under way
-	value int // of its value
+	kvs     []KV
+	chunk   []byte
+	size    int // of chunk
+	reserve int // so much room is in a chunk for each record; zero: chunkReserve
+	start   int // of the key under way
+	value   int // of its value
 }
 
 const (
@@ -257,7 +271,7 @@ func (w *kvWriter) key(prefix byte, name string) []byte {
 }
 
 func (w *kvWriter) begin() {
-	if cap(w.chunk)-len(w.chunk) < chunkReserve {
+	if cap(w.chunk)-len(w.chunk) < max(w.reserve, chunkReserve) {
 		w.size = min(max(chunkLeast, 2*w.size), chunkMost)
 		w.chunk = make([]byte, 0, w.size)
 	}
@@ -268,6 +282,14 @@ func (w *kvWriter) begin() {
 func (w *kvWriter) lineKey(id transfer.AccountID, seq uint64) []byte {
 	w.begin()
 	w.chunk = appendLineKey(w.chunk, id, seq)
+	w.value = len(w.chunk)
+	return w.chunk
+}
+
+// entryKey likewise.
+func (w *kvWriter) entryKey(seq uint64) []byte {
+	w.begin()
+	w.chunk = appendEntryKey(w.chunk, seq)
 	w.value = len(w.chunk)
 	return w.chunk
 }

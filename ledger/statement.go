@@ -1,10 +1,10 @@
 package ledger
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/bank"
@@ -14,7 +14,7 @@ import (
 
 // A statement is the journal of one account. Each entry has a line beside it in the store, under the account's name, so that a page
 // costs what it shows and not what the bank has. Banks of the first format have lines only since they were opened by a newer
-// release: what is older is found by reading the journal.
+// release: what is older is found by reading the journal. Lines of one account that come with one checkpoint share records: runs (record.go).
 
 // A line carries the time that the bank had reached with its entry: the latest of any entry so far. Leaders' clocks differ, so
 // entries' own times may go back a little; this one doesn't, and periods that follow one another contain every entry once.
@@ -27,40 +27,101 @@ func lineKey(id transfer.AccountID, seq uint64) []byte {
 	return appendLineKey(make([]byte, 0, len(id)+10), id, seq)
 }
 
+// accountOfLines is whose lines are under a key; "" if nobody's can be.
+func accountOfLines(key []byte) string {
+	if len(key) < 10 || key[0] != keyLine || key[len(key)-9] != 0 {
+		return ""
+	}
+	return string(key[1 : len(key)-9])
+}
+
 func appendLineKey(b []byte, id transfer.AccountID, seq uint64) []byte {
 	b = append(append(append(b, keyLine), id...), 0)
 	return binary.BigEndian.AppendUint64(b, seq)
 }
 
-func appendLine(b []byte, reachedNanos int64) []byte {
-	return wire.AppendFixed(wire.AppendUint(b, 1, lineVersion), 2, uint64(reachedNanos))
+// line is one of a statement: an entry, and the time that the bank had reached with it.
+type line struct {
+	seq          uint64
+	reachedNanos int64
 }
 
-func decodeLine(key, value []byte) (seq uint64, reachedNanos int64, err error) {
+// A record with one line is of the first version, which is all that the builds before runs can read.
+const (
+	lineVersionOne = 1
+	lineVersionRun = 2
+)
+
+// appendLines writes the record of an account's lines that are sealed, as many as are in a run, from a Seq back. older is the next one; zero: that was all.
+func (j *journal) appendLines(b []byte, seq uint64) (record []byte, older uint64, lines int) {
+	first := j.firstInMemory()
+	p := j.sealed.at(int(seq - first))
+	version, lines := uint64(lineVersionOne), 1
+	if j.run > 1 && p.before >= first {
+		version = lineVersionRun
+	}
+	b = wire.AppendFixed(wire.AppendUint(b, 1, version), 2, uint64(p.reachedNanos))
+	if version == lineVersionRun {
+		var mark int
+		b, mark = wire.OpenMessage(b, 3)
+		for ; lines < j.run && p.before >= first; lines++ {
+			q := j.sealed.at(int(p.before - first))
+			b = binary.AppendUvarint(b, seq-p.before)
+			b = binary.AppendUvarint(b, uint64(p.reachedNanos-q.reachedNanos))
+			seq, p = p.before, q
+		}
+		b = wire.CloseMessage(b, mark)
+	}
+	if p.before < first {
+		return b, 0, lines
+	}
+	return b, p.before, lines
+}
+
+// decodeLines appends the lines of a record, in the order of their entries: without an error there is at least one.
+func decodeLines(to []line, key, value []byte) ([]line, error) {
 	var version uint64
+	var at line
+	var before []byte
 	c := wire.NewCursor(value)
 	if len(key) < 8 {
 		c.Damage("key of %d bytes", len(key))
 	} else {
-		seq = binary.BigEndian.Uint64(key[len(key)-8:])
+		at.seq = binary.BigEndian.Uint64(key[len(key)-8:])
 	}
 	for c.Next() {
 		switch c.Number {
 		case 1:
 			version = c.Uint()
 		case 2:
-			reachedNanos = int64(c.Fixed())
+			at.reachedNanos = int64(c.Fixed())
+		case 3:
+			before = c.Bytes()
 		default:
 			c.Unknown()
 		}
 	}
-	if version != lineVersion {
-		c.Damage("version %d, known is %d", version, lineVersion)
+	if version != lineVersionOne && version != lineVersionRun || (version == lineVersionRun) != (len(before) > 0) {
+		c.Damage("version %d, known are %d and %d, with %d bytes of lines before", version, lineVersionOne, lineVersionRun, len(before))
 	}
+	from := len(to)
+	to = append(to, at)
+	for c.Err == nil && len(before) > 0 {
+		seqs, n := binary.Uvarint(before)
+		nanos, m := binary.Uvarint(before[max(n, 0):])
+		if n <= 0 || m <= 0 || seqs == 0 || seqs >= at.seq || nanos > math.MaxInt64 || at.reachedNanos-int64(nanos) > at.reachedNanos {
+			c.Damage("a line %d numbers and %d ns before that of entry %d", seqs, nanos, at.seq)
+			break
+		}
+		before = before[n+m:]
+		at.seq, at.reachedNanos = at.seq-seqs, at.reachedNanos-int64(nanos)
+		to = append(to, at)
+	}
+	slices.Reverse(to[from:])
 	if c.Err != nil {
-		err = failure(&c, "statement", fmt.Sprintf("%x", key))
+		return to, failure(&c, "statement", fmt.Sprintf("%x", key))
 	}
-	return seq, reachedNanos, err
+	return to, nil
 }
 
 // Statement lists up to limit entries of one account whose Seq is above afterSeq, in their order. With a since, from when the
@@ -147,18 +208,24 @@ func (s *statement) lined() error {
 	}
 	var damage error
 	var seqs []uint64
+	var run []line
 	err = l.reader.Scan(lineKey(s.account, from), lineKey(s.account, end), func(key, value []byte) bool {
-		var seq uint64
-		var reached int64
-		if seq, reached, damage = decodeLine(key, value); damage != nil {
+		if run, damage = decodeLines(run[:0], key, value); damage != nil {
 			return false
 		}
-		if reached >= s.until {
-			s.over = true
-			return false
+		for _, one := range run {
+			switch {
+			case one.seq < from:
+				continue
+			case one.reachedNanos >= s.until:
+				s.over = true
+				return false
+			}
+			if seqs = append(seqs, one.seq); len(seqs) > s.limit {
+				return false
+			}
 		}
-		seqs = append(seqs, seq)
-		return len(seqs) <= s.limit
+		return true
 	})
 	if err == nil {
 		err = damage
@@ -192,34 +259,39 @@ func (s *statement) seek(from, end uint64) (uint64, error) {
 	low, high := from, end // no line below low has reached since, every one from high on has
 	for low < high {
 		middle := low + (high-low)/2
-		seq, reached, ok, err := s.lineFrom(middle, end)
+		found, ok, err := s.lineFrom(middle, end)
 		switch {
 		case err != nil:
 			return 0, err
-		case !ok || reached >= s.since:
+		case !ok || found.reachedNanos >= s.since:
 			high = middle
 		default:
-			low = seq + 1
+			low = found.seq + 1
 		}
 	}
 	return low, nil
 }
 
 // lineFrom is the account's first line from a Seq on.
-func (s *statement) lineFrom(from, end uint64) (seq uint64, reached int64, ok bool, err error) {
+func (s *statement) lineFrom(from, end uint64) (found line, ok bool, err error) {
 	var damage error
+	var run []line
 	err = s.ledger.reader.Scan(lineKey(s.account, from), lineKey(s.account, end), func(key, value []byte) bool {
-		seq, reached, damage = decodeLine(key, value)
-		ok = damage == nil
+		run, damage = decodeLines(run, key, value)
 		return false
 	})
 	if err == nil {
 		err = damage
 	}
 	if err != nil {
-		err = fmt.Errorf("read statement of %s: %w", s.account, err)
+		return line{}, false, fmt.Errorf("read statement of %s: %w", s.account, err)
 	}
-	return seq, reached, ok, err
+	for _, one := range run { // the last one has the record's key, which is from or above
+		if one.seq >= from {
+			return one, true, nil
+		}
+	}
+	return line{}, false, nil
 }
 
 // inMemory reads what no durable checkpoint contains. An account with such entries is in the cache.
@@ -247,15 +319,11 @@ func (s *statement) inMemory() error {
 
 // storedEntry reads one entry that has left memory.
 func (l *Ledger) storedEntry(seq uint64) (bank.Entry, error) {
-	key := entryKey(seq)
-	value, ok, err := l.reader.Get(key)
+	entries, err := l.storedEntries(seq-1, 1)
 	if err != nil {
-		return bank.Entry{}, fmt.Errorf("read journal entry %d: %w", seq, err)
+		return bank.Entry{}, err
 	}
-	if !ok {
-		return bank.Entry{}, fmt.Errorf("read journal: %w: entry %d is missing", wire.ErrDamaged, seq)
-	}
-	return decodeEntry(key, value)
+	return entries[0], nil
 }
 
 // lines compares the lines with the journal: none too many, and missing only those that memory stands for.
@@ -264,36 +332,38 @@ func (c *check) lines(entries []bank.Entry) error {
 	if l.reader == nil {
 		return nil
 	}
-	type line struct {
+	type expectation struct {
 		reached int64
 		seen    bool
 	}
 	first := max(1, l.journal.linesFrom)
 	entries = entries[min(uint64(len(entries)), first-1):] // Seq counts from 1 without a gap: c.entries has looked
-	expected := make([]line, len(entries))
+	expected := make([]expectation, len(entries))
 	reached := int64(math.MinInt64)
 	for i := range entries {
 		reached = max(reached, entries[i].At.UnixNano())
 		expected[i].reached = reached
 	}
 	var damage error
-	var own []byte // the key that the line should have
+	var run []line
 	err := l.reader.Scan([]byte{keyLine}, []byte{keyLine + 1}, func(key, value []byte) bool {
-		seq, at, bad := decodeLine(key, value)
-		var want line
-		known := false
-		if i := seq - first; seq >= first && i < uint64(len(entries)) {
-			own = appendLineKey(own[:0], entries[i].Account, seq)
-			want, known = expected[i], bytes.Equal(own, key) && !expected[i].seen
-			expected[i].seen = expected[i].seen || known
+		if run, damage = decodeLines(run[:0], key, value); damage != nil {
+			return false
 		}
-		switch {
-		case bad != nil:
-			damage = bad
-		case !known || want.reached != at:
-			damage = fmt.Errorf("line %x of entry %d says %d, the journal %d (known: %t)", key, seq, at, want.reached, known)
+		account := accountOfLines(key)
+		for _, one := range run {
+			var want expectation
+			known := false
+			if i := one.seq - first; one.seq >= first && i < uint64(len(entries)) {
+				want, known = expected[i], account == string(entries[i].Account) && !expected[i].seen
+				expected[i].seen = expected[i].seen || known
+			}
+			if !known || want.reached != one.reachedNanos {
+				damage = fmt.Errorf("line %x of entry %d says %d, the journal %d (known: %t)", key, one.seq, one.reachedNanos, want.reached, known)
+				return false
+			}
 		}
-		return damage == nil
+		return true
 	})
 	if err == nil {
 		err = damage

@@ -264,6 +264,12 @@ func (c *Cursor) ValidText() string {
 	return s
 }
 
+// Bytes reads bytes, which are the message's own.
+func (c *Cursor) Bytes() []byte {
+	from, to := c.bytes()
+	return c.data[from:to:to]
+}
+
 // ID reads 16 bytes.
 func (c *Cursor) ID() (id [16]byte) {
 	from, to := c.bytes()

@@ -1265,7 +1265,7 @@ func (x *LedgerShortfall) GetNeededMinor() int64 {
 	return 0
 }
 
-// LedgerEntry is one entry of the journal. Its sequence number is its key.
+// LedgerEntry is one entry of the journal. Its sequence number is its key. From version 4 of the state on, those just before it may be in its record.
 type LedgerEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 16 bytes.
@@ -1275,9 +1275,11 @@ type LedgerEntry struct {
 	// A debit is negative.
 	AmountMinor int64 `protobuf:"zigzag64,4,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"`
 	// The account's posted balance after this entry.
-	BalanceMinor  int64  `protobuf:"zigzag64,5,opt,name=balance_minor,json=balanceMinor,proto3" json:"balance_minor,omitempty"`
-	AtUnixNanos   int64  `protobuf:"fixed64,6,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
-	Reference     string `protobuf:"bytes,7,opt,name=reference,proto3" json:"reference,omitempty"`
+	BalanceMinor int64  `protobuf:"zigzag64,5,opt,name=balance_minor,json=balanceMinor,proto3" json:"balance_minor,omitempty"`
+	AtUnixNanos  int64  `protobuf:"fixed64,6,opt,name=at_unix_nanos,json=atUnixNanos,proto3" json:"at_unix_nanos,omitempty"`
+	Reference    string `protobuf:"bytes,7,opt,name=reference,proto3" json:"reference,omitempty"`
+	// In their order, without gaps, and with none before them.
+	Before        []*LedgerEntry `protobuf:"bytes,8,rep,name=before,proto3" json:"before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1361,15 +1363,24 @@ func (x *LedgerEntry) GetReference() string {
 	return ""
 }
 
-// LedgerLine makes an entry a part of its account's statement: both are in its key.
+func (x *LedgerEntry) GetBefore() []*LedgerEntry {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+// LedgerLine makes an entry a part of its account's statement: both are in its key. Those just before it in the same statement may be in its record.
 type LedgerLine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1.
+	// 1; 2 if there are lines before this one.
 	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// The latest time of this entry and all before it: what periods of statements go by.
 	ReachedAtUnixNanos int64 `protobuf:"fixed64,2,opt,name=reached_at_unix_nanos,json=reachedAtUnixNanos,proto3" json:"reached_at_unix_nanos,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// From the newest on, two varints for each: how much lower its sequence number is, and how much earlier it was reached, in nanoseconds, than the one after it.
+	Before        []byte `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LedgerLine) Reset() {
@@ -1414,6 +1425,13 @@ func (x *LedgerLine) GetReachedAtUnixNanos() int64 {
 		return x.ReachedAtUnixNanos
 	}
 	return 0
+}
+
+func (x *LedgerLine) GetBefore() []byte {
+	if x != nil {
+		return x.Before
+	}
+	return nil
 }
 
 // LedgerTotal is the sum over all accounts of one currency. The currency is its key.
@@ -1488,7 +1506,7 @@ func (x *LedgerTotal) GetAccounts() uint64 {
 // LedgerMeta is the one record that says which state the others are.
 type LedgerMeta struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 2: the version of every record of this file. Version 1 had no lines and none of the last two fields.
+	// The version of every record of this file. Version 1 had no lines and none of the last two fields, version 2 no clients' holds, version 3 one entry or line in a record; 4 is the last.
 	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// The last log entry that the state contains.
 	Index uint64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
@@ -1653,7 +1671,7 @@ const file_quorate_store_v1_ledger_proto_rawDesc = "" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1a\n" +
 	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12'\n" +
 	"\x0favailable_minor\x18\x03 \x01(\x12R\x0eavailableMinor\x12!\n" +
-	"\fneeded_minor\x18\x04 \x01(\x03R\vneededMinor\"\xe9\x01\n" +
+	"\fneeded_minor\x18\x04 \x01(\x03R\vneededMinor\"\xa0\x02\n" +
 	"\vLedgerEntry\x12\x1a\n" +
 	"\btransfer\x18\x01 \x01(\fR\btransfer\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1a\n" +
@@ -1661,11 +1679,13 @@ const file_quorate_store_v1_ledger_proto_rawDesc = "" +
 	"\famount_minor\x18\x04 \x01(\x12R\vamountMinor\x12#\n" +
 	"\rbalance_minor\x18\x05 \x01(\x12R\fbalanceMinor\x12\"\n" +
 	"\rat_unix_nanos\x18\x06 \x01(\x10R\vatUnixNanos\x12\x1c\n" +
-	"\treference\x18\a \x01(\tR\treference\"Y\n" +
+	"\treference\x18\a \x01(\tR\treference\x125\n" +
+	"\x06before\x18\b \x03(\v2\x1d.quorate.store.v1.LedgerEntryR\x06before\"q\n" +
 	"\n" +
 	"LedgerLine\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x121\n" +
-	"\x15reached_at_unix_nanos\x18\x02 \x01(\x10R\x12reachedAtUnixNanos\"\x92\x01\n" +
+	"\x15reached_at_unix_nanos\x18\x02 \x01(\x10R\x12reachedAtUnixNanos\x12\x16\n" +
+	"\x06before\x18\x03 \x01(\fR\x06before\"\x92\x01\n" +
 	"\vLedgerTotal\x12!\n" +
 	"\fposted_minor\x18\x01 \x01(\x12R\vpostedMinor\x12\x1d\n" +
 	"\n" +
@@ -1754,11 +1774,12 @@ var file_quorate_store_v1_ledger_proto_depIdxs = []int32{
 	14, // 10: quorate.store.v1.LedgerHold.legs:type_name -> quorate.store.v1.LedgerHoldLeg
 	3,  // 11: quorate.store.v1.LedgerFinished.state:type_name -> quorate.store.v1.LedgerFinishedState
 	16, // 12: quorate.store.v1.LedgerFinished.shortfall:type_name -> quorate.store.v1.LedgerShortfall
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	17, // 13: quorate.store.v1.LedgerEntry.before:type_name -> quorate.store.v1.LedgerEntry
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_quorate_store_v1_ledger_proto_init() }
