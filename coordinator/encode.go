@@ -17,6 +17,7 @@ const (
 	formatVersion  = 1
 	holdsVersion   = 2
 	numbersVersion = 3 // of entries only
+	runsVersion    = 2 // of places only: there are more than one in a record
 )
 
 func versionOf(facts []Fact) uint64 {

@@ -122,16 +122,23 @@ func (l *listing) scan(number uint64, scanMax int) error {
 	}
 	places := make([]place, 0, min(scanMax, 1024))
 	var damage error
+	var run []place
 	err := l.machine.reader.Scan(l.machine.noted.key(number), []byte{keyPlace + 1}, func(key, value []byte) bool {
-		var at uint64
-		var p place
-		if at, p, damage = decodePlace(key, value); damage == nil && at != number-uint64(len(places)) {
-			damage = fmt.Errorf("%w: place %d comes where %d should be", ErrDamaged, at, number-uint64(len(places)))
-		}
-		if damage != nil {
+		var first uint64
+		if first, run, damage = decodePlaces(run[:0], key, value); damage != nil {
 			return false
 		}
-		places = append(places, p)
+		next := number - uint64(len(places))
+		if len(places) == 0 && next >= first && next-first < uint64(len(run)) {
+			run = run[:next-first+1] // what is newer was asked for before, or isn't
+		}
+		if last := first + uint64(len(run)) - 1; last != next {
+			damage = fmt.Errorf("%w: place %d comes where %d should be", ErrDamaged, last, next)
+			return false
+		}
+		for i := len(run) - 1; i >= 0 && len(places) < scanMax; i-- {
+			places = append(places, run[i])
+		}
 		return len(places) < scanMax
 	})
 	if err == nil {

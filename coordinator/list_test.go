@@ -2,9 +2,12 @@ package coordinator_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -234,5 +237,120 @@ func TestGoldenPlaceAndState(t *testing.T) {
 	}
 	if two := id(2); !bytes.Equal(p.GetId(), two[:]) || p.GetVersion() != 1 || !time.Unix(0, p.GetReachedUnixNano()).Equal(at(2)) || len(p.ProtoReflect().GetUnknown()) > 0 {
 		t.Errorf("read as %v", p)
+	}
+}
+
+// A place with those after it is of version 2. One by itself stays as it was.
+func TestGoldenRunOfPlaces(t *testing.T) {
+	disk := memory{}
+	m := newMachine(t, disk)
+	m.WriteRuns()
+	for i, seconds := range []int{1, 9, 5} { // the last one of a leader whose clock is behind
+		facts := []coordinator.Fact{number, stage(payment(i+1, 1))}
+		if i == 1 {
+			facts = append(facts, commit(2))
+		}
+		if _, err := m.Apply(uint64(i+1), coordinator.Encode(at(seconds), facts)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	disk.store(whole(m))
+	m.Checkpointed()
+	first := string(bytes.Repeat([]byte{0xff}, 7)) + "\xfe"
+	if diff := cmp.Diff(golden(t, "place_v2.hex"), disk["p"+first]); diff != "" {
+		t.Errorf("(-golden +now): %x\n%s", disk["p"+first], diff)
+	}
+	p := &storev1.CoordinatorPlace{}
+	if err := proto.Unmarshal(golden(t, "place_v2.hex"), p); err != nil {
+		t.Fatal(err)
+	}
+	one, two, three := id(1), id(2), id(3)
+	after := slices.Concat(two[:], binary.AppendUvarint(nil, uint64(8*time.Second)), three[:], []byte{0})
+	if !bytes.Equal(p.GetId(), one[:]) || p.GetVersion() != 2 || !bytes.Equal(p.GetAfter(), after) || len(p.ProtoReflect().GetUnknown()) > 0 {
+		t.Errorf("read as %v", p)
+	}
+	if err := proto.Unmarshal(disk["d"+first], p); err != nil || p.GetVersion() != 1 || len(p.GetAfter()) > 0 {
+		t.Errorf("a decision by itself is %v, %v", p, err)
+	}
+	if got := mustList(t, newMachine(t, disk), coordinator.Filter{}, 2, 2); !bytes.Equal(got, []byte{3, 2, 1}) {
+		t.Errorf("listed %v", got)
+	}
+}
+
+// TestManyPlacesTakeFewRecords, and each is found by its number and by its time.
+func TestManyPlacesTakeFewRecords(t *testing.T) {
+	const places = 100
+	disk := memory{}
+	m := newMachine(t, disk)
+	m.WriteRuns()
+	for i := range places {
+		if _, err := m.Apply(uint64(i+1), coordinator.Encode(at(i+1), []coordinator.Fact{number, stage(payment(i+1, 1)), commit(i + 1), settle(i + 1)})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	disk.store(append(m.Checkpoint(), m.Sealed(places+2)...)) // as many as asked for: there are more
+	disk.store(m.Sealed(6))
+	disk.store(m.Sealed(1))
+	m.Checkpointed()
+	if records := len(disk); records != 1+places+2*4 {
+		t.Errorf("%d records", records)
+	}
+	m = newMachine(t, disk)
+	for n := range places {
+		if got := mustList(t, m, coordinator.Filter{Since: at(n + 1), Until: at(n + 2)}, 10, 10); !bytes.Equal(got, []byte{byte(n + 1)}) {
+			t.Fatalf("of second %d: %v", n+1, got)
+		}
+		if page, err := m.DecidedAfter(&coordinator.Filter{}, uint64(n), 1, 1); err != nil || len(page.Decided) != 1 || page.Decided[0].Number != uint64(n+1) {
+			t.Fatalf("after decision %d: %+v, %v", n, page, err)
+		}
+	}
+}
+
+func TestADamagedRunOfPlacesIsFound(t *testing.T) {
+	disk := memory{}
+	m := newMachine(t, disk)
+	m.WriteRuns()
+	apply(t, m, 1, number, stage(payment(1, 1)), stage(payment(2, 1)), stage(payment(3, 1)))
+	disk.store(whole(m))
+	m.Checkpointed()
+	key := "p" + string(bytes.Repeat([]byte{0xff}, 7)) + "\xfe"
+	sound := disk[key]
+	one, two, three := id(1), id(2), id(3)
+	place := func(version uint32, after ...[]byte) []byte {
+		value, err := proto.Marshal(&storev1.CoordinatorPlace{Version: version, Id: one[:], ReachedUnixNano: at(1).UnixNano(), After: slices.Concat(after...)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	if !bytes.Equal(place(2, two[:], []byte{0}, three[:], []byte{0}), sound) {
+		t.Fatalf("the sound record is %x", sound)
+	}
+	nobody := transfer.ID{}
+	for name, value := range map[string][]byte{
+		"one is gone":              place(2, two[:], []byte{0}),
+		"one too many":             place(2, two[:], []byte{0}, three[:], []byte{0}, three[:], []byte{0}),
+		"an id cut off":            place(2, two[:], []byte{0}, three[:7]),
+		"a time cut off":           place(2, two[:], []byte{0}, three[:]),
+		"a time too far":           place(2, two[:], []byte{0}, three[:], binary.AppendUvarint(nil, math.MaxInt64)),
+		"a time that goes back":    place(2, two[:], []byte{0}, three[:], binary.AppendUvarint(nil, math.MaxUint64)),
+		"of nobody":                place(2, two[:], []byte{0}, nobody[:], []byte{0}),
+		"of the first version":     place(1, two[:], []byte{0}, three[:], []byte{0}),
+		"none after":               place(2),
+		"of a version to come":     place(3, two[:], []byte{0}, three[:], []byte{0}),
+		"one twice":                place(2, two[:], []byte{0}, two[:], []byte{0}),
+		"another one's":            place(2, three[:], []byte{0}, two[:], []byte{0}),
+		"of a transfer that isn't": place(2, two[:], []byte{0}, bytes.Repeat([]byte{9}, 16), []byte{0}),
+	} {
+		disk[key] = value
+		if s, err := coordinator.Scan(disk); err == nil && s.Recorded == s.Computed {
+			t.Errorf("%s: the scan finds nothing", name)
+		}
+		if name == "one twice" || name == "another one's" || name == "one too many" {
+			continue // a list looks at what it shows
+		}
+		if ids, _, err := numbersOf(newMachine(t, disk), coordinator.Filter{}, 10, 10); !errors.Is(err, coordinator.ErrDamaged) && !errors.Is(err, coordinator.ErrNewerFormat) {
+			t.Errorf("%s: the list is %v, %v", name, ids, err)
+		}
 	}
 }

@@ -37,6 +37,7 @@ type Machine struct {
 	numbered bool  // a Number fact has come: the two orders have all transfers. Before, they have none
 	noted    order // transfers by when the group took note of them …
 	decided  order // … and by when it decided them
+	run      int   // so many places share a stored record at most
 	applied  uint64
 	hash     uint64 // sum of the hashes of records and places
 	staged   int    // undecided
@@ -61,7 +62,7 @@ func (g *generation) add(r *Record) {
 
 // New makes a machine from what the reader shows. Only unsettled records are loaded; finished ones are read when asked for.
 func New(reader Reader) (*Machine, error) {
-	m := &Machine{reader: reader, records: map[transfer.ID]*Record{}, settled: newGeneration(), sealed: newGeneration(), absent: map[transfer.ID]bool{}, noted: newOrder(keyPlace), decided: newOrder(keyDecided)}
+	m := &Machine{reader: reader, records: map[transfer.ID]*Record{}, settled: newGeneration(), sealed: newGeneration(), absent: map[transfer.ID]bool{}, noted: newOrder(keyPlace), decided: newOrder(keyDecided), run: 1}
 	if reader == nil {
 		return m, nil
 	}

@@ -57,20 +57,27 @@ func (o *order) inMemory(number uint64) place {
 
 func (o *order) seal() { o.sealed, o.fresh = o.fresh, o.sealed }
 
-// hand appends what is sealed, while there are fewer than upTo.
-func (o *order) hand(kvs []KV, upTo int) []KV {
+// unhanded is how many records what is sealed still takes.
+func (o *order) unhanded(run int) int { return (len(o.sealed) - o.handed + run - 1) / run }
+
+// hand appends what is sealed, so many places in a record at most, while there are fewer records than upTo.
+func (o *order) hand(kvs []KV, run, upTo int) []KV {
 	first := o.stored() + 1 + uint64(o.handed)
 	part := o.sealed[o.handed:]
-	part = part[:min(len(part), upTo-len(kvs))]
-	all := make([]byte, 0, len(part)*placeBytesMax) // one allocation for all keys and values
-	for i := range part {
-		from := len(all)
-		all = o.appendKey(all, first+uint64(i))
-		value := len(all)
-		all = appendPlace(all, &part[i])
-		kvs = append(kvs, KV{Key: all[from:value:value], Value: all[value:len(all):len(all)]})
+	if most := upTo - len(kvs); most < o.unhanded(run) {
+		part = part[:most*run]
 	}
 	o.handed += len(part)
+	all := make([]byte, 0, len(part)*placeBytesMax) // one allocation for all keys and values
+	for len(part) > 0 {
+		places := part[:min(len(part), run)]
+		from := len(all)
+		all = o.appendKey(all, first)
+		value := len(all)
+		all = appendPlaces(all, places)
+		kvs = append(kvs, KV{Key: all[from:value:value], Value: all[value:len(all):len(all)]})
+		part, first = part[len(places):], first+uint64(len(places))
+	}
 	return kvs
 }
 
@@ -82,8 +89,12 @@ func (o *order) checkpointed() {
 // placesKept: so much room is kept whatever was used of it.
 const placesKept = 1 << 7
 
-// placeBytesMax is what a key and its value take: 9 bytes, and fields of at most 2, 18 and 11.
+// placeBytesMax is what a key and its value take: 9 bytes, and fields of at most 2, 18 and 11. Further places of a record take less, with the tag and the length of their field.
 const placeBytesMax = 40
+
+// A run is places that follow one another in one record, under the key of the oldest: whoever reads on from the key of any of them comes to it first.
+// Much of what a checkpoint costs is its number of keys. runMost are in a run.
+const runMost = 1 << 5
 
 func (o *order) key(number uint64) []byte { return o.appendKey(nil, number) }
 
@@ -92,35 +103,77 @@ func (o *order) appendKey(b []byte, number uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, o.prefix), ^number)
 }
 
-func appendPlace(b []byte, p *place) []byte {
-	b = wire.AppendUint(b, 1, formatVersion)
+// appendPlaces writes a record of places that follow one another. One by itself is of the first version, which is all that a build before runs can read.
+func appendPlaces(b []byte, places []place) []byte {
+	version := uint64(formatVersion)
+	if len(places) > 1 {
+		version = runsVersion
+	}
+	p := &places[0]
+	b = wire.AppendUint(b, 1, version)
 	b = wire.AppendBytes(b, 2, p.id[:])
-	return wire.AppendSint(b, 3, p.reachedNanos)
+	b = wire.AppendSint(b, 3, p.reachedNanos)
+	if len(places) == 1 {
+		return b
+	}
+	b, mark := wire.OpenMessage(b, 4)
+	for i := range places[1:] {
+		after := &places[1+i]
+		b = append(b, after.id[:]...)
+		b = binary.AppendUvarint(b, uint64(after.reachedNanos-p.reachedNanos))
+		p = after
+	}
+	return wire.CloseMessage(b, mark)
 }
 
-func decodePlace(key, value []byte) (number uint64, p place, err error) {
+// decodePlaces appends the places of a record, from its number up: without an error there is at least one.
+func decodePlaces(to []place, key, value []byte) (number uint64, places []place, err error) {
 	c := wire.NewCursor(value)
 	var version uint64
+	var p place
+	var after []byte
 	for c.Next() {
 		switch c.Number {
 		case 1:
-			if version = c.Uint(); version > formatVersion {
-				return 0, place{}, checkVersion(version, formatVersion)
+			if version = c.Uint(); version > runsVersion {
+				return 0, to, checkVersion(version, runsVersion)
 			}
 		case 2:
 			p.id = c.ID()
 		case 3:
 			p.reachedNanos = c.Sint()
+		case 4:
+			after = c.Bytes()
 		default:
 			c.Skip()
 		}
 	}
-	if len(key) != 9 || p.id == (transfer.ID{}) {
+	if (version == runsVersion) != (len(after) > 0) {
+		c.Damage("version %d with %d bytes of further places", version, len(after))
+	}
+	from := len(to)
+	to = append(to, p)
+	for c.Err == nil && len(after) > 0 {
+		nanos, n := binary.Uvarint(after[min(len(after), len(p.id)):])
+		if n <= 0 || p.reachedNanos+int64(nanos) < p.reachedNanos {
+			c.Damage("%d bytes are left of the places after that of %s", len(after), p.id)
+			break
+		}
+		p = place{transfer.ID(after[:len(p.id)]), p.reachedNanos + int64(nanos)}
+		after = after[len(p.id)+n:]
+		to = append(to, p)
+	}
+	for i := range to[from:] {
+		if to[from+i].id == (transfer.ID{}) {
+			c.Damage("a place of nobody")
+		}
+	}
+	if len(key) != 9 {
 		c.Damage("a place of %s under a key of %d bytes", p.id, len(key))
 	} else {
 		number = ^binary.BigEndian.Uint64(key[1:])
 	}
-	return number, p, failure(&c, version, formatVersion)
+	return number, to, failure(&c, version, runsVersion)
 }
 
 // hash is what a place adds to the state hash: replicas that number differently are told apart like those that decided differently.
@@ -253,16 +306,22 @@ func (m *Machine) placeOf(o *order, number uint64) (place, error) {
 	if number > o.stored() {
 		return o.inMemory(number), nil
 	}
-	key := o.key(number)
-	value, ok, err := m.reader.Get(key)
-	if err != nil {
+	var first uint64
+	var places []place
+	var damage error
+	err := m.reader.Scan(o.key(number), []byte{o.prefix + 1}, func(key, value []byte) bool {
+		first, places, damage = decodePlaces(nil, key, value)
+		return false
+	})
+	switch {
+	case err != nil:
 		return place{}, fmt.Errorf("read place %d: %w", number, err)
-	}
-	if !ok {
+	case damage != nil:
+		return place{}, damage
+	case number-first >= uint64(len(places)):
 		return place{}, fmt.Errorf("read place %d: %w: it is missing", number, ErrDamaged)
 	}
-	_, p, err := decodePlace(key, value)
-	return p, err
+	return places[number-first], nil
 }
 
 // reachedBefore is the last number whose place had not reached a time.

@@ -41,19 +41,23 @@ func (s *Scanned) readOrder(reader Reader, o *order, unnumbered bool, transfers 
 	}
 	next, reached := o.last, o.reachedNanos
 	var damage error
+	var places []place
 	err := reader.Scan([]byte{o.prefix}, []byte{o.prefix + 1}, func(key, value []byte) bool {
 		s.Records++
-		number, p, err := decodePlace(key, value)
-		switch {
-		case err != nil:
-			damage = err
-		case unnumbered || number != next || p.reachedNanos > reached || (number == o.last && p.reachedNanos != reached):
-			damage = fmt.Errorf("%w: place %c%d has reached %d; place %d should come, and %d is the latest time", ErrDamaged, o.prefix, number, p.reachedNanos, next, reached)
-		default:
+		var first uint64
+		if first, places, damage = decodePlaces(places[:0], key, value); damage != nil {
+			return false
+		}
+		for i := len(places) - 1; i >= 0 && damage == nil; i-- {
+			p, number := &places[i], first+uint64(i)
+			if unnumbered || number != next || p.reachedNanos > reached || (number == o.last && p.reachedNanos != reached) {
+				damage = fmt.Errorf("%w: place %c%d has reached %d; place %d should come, and %d is the latest time", ErrDamaged, o.prefix, number, p.reachedNanos, next, reached)
+				break
+			}
 			damage = mustHave(reader, p.id)
 			s.Computed += p.hash(o.prefix, number)
+			next, reached = next-1, p.reachedNanos
 		}
-		next, reached = next-1, p.reachedNanos
 		return damage == nil
 	})
 	if err != nil {

@@ -14,7 +14,7 @@ type KV = struct{ Key, Value []byte }
 // The keys of a coordinator's stored state:
 //
 //	'h'        the state: its hash and, once transfers are numbered, the last number and the time reached of both orders, 8 bytes big endian each
-//	'd' + n    the place with number n of the order of decisions, its bits turned over: read when somebody follows them
+//	'd' + n    the place with number n of the order of decisions, its bits turned over, and those just after it: read when somebody follows them
 //	'p' + n    likewise of the order of taking note: read when transfers are listed
 //	'u' + id   an unsettled record: all of them are loaded at start
 //	'r' + id   a settled record: read when asked for
@@ -78,7 +78,7 @@ func (m *Machine) Checkpoint() []KV {
 
 // unsealed is how many records of the checkpoint under way Sealed has still to return.
 func (m *Machine) unsealed() int {
-	return len(m.sealed.list) - m.sealed.handed + len(m.noted.sealed) - m.noted.handed + len(m.decided.sealed) - m.decided.handed
+	return len(m.sealed.list) - m.sealed.handed + m.noted.unhanded(m.run) + m.decided.unhanded(m.run)
 }
 
 // Sealed returns the next records of the checkpoint under way, most of them at most; fewer: that was all.
@@ -91,8 +91,11 @@ func (m *Machine) Sealed(most int) []KV {
 		kvs, chunk = cut(kvs, chunk, keySettled, r, len(part)-i)
 	}
 	m.sealed.handed += len(part)
-	return m.decided.hand(m.noted.hand(kvs, most), most)
+	return m.decided.hand(m.noted.hand(kvs, m.run, most), m.run, most)
 }
+
+// WriteRuns lets the checkpoints from now on have many places of an order in one record. A build before LevelRuns (room directory) can't read them.
+func (m *Machine) WriteRuns() { m.run = runMost }
 
 // Checkpointed says that the reader now shows the last Checkpoint: what has settled before it may be forgotten.
 func (m *Machine) Checkpointed() {

@@ -810,16 +810,19 @@ func (x *CoordinatorRecord) GetCapturedMinor() []int64 {
 	return nil
 }
 
-// CoordinatorPlace is a transfer's place in the order in which its group took note of transfers. Its number is its key.
+// CoordinatorPlace is a transfer's place in an order: that in which its group took note of transfers, or decided them. Its number is its key. Those just after it may be in its record.
 type CoordinatorPlace struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Version uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1; 2 if there are places after this one.
+	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// 16 bytes.
 	Id []byte `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	// The latest time of this transfer and all before it.
 	ReachedUnixNano int64 `protobuf:"zigzag64,3,opt,name=reached_unix_nano,json=reachedUnixNano,proto3" json:"reached_unix_nano,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// In their order, for each the 16 bytes of its id and, as a varint, how much later than the one before it was reached, in nanoseconds.
+	After         []byte `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CoordinatorPlace) Reset() {
@@ -871,6 +874,13 @@ func (x *CoordinatorPlace) GetReachedUnixNano() int64 {
 		return x.ReachedUnixNano
 	}
 	return 0
+}
+
+func (x *CoordinatorPlace) GetAfter() []byte {
+	if x != nil {
+		return x.After
+	}
+	return nil
 }
 
 var File_quorate_store_v1_coordinator_proto protoreflect.FileDescriptor
@@ -941,11 +951,12 @@ const file_quorate_store_v1_coordinator_proto_rawDesc = "" +
 	"\x11decided_unix_nano\x18\n" +
 	" \x01(\x12R\x0fdecidedUnixNano\x12F\n" +
 	"\x10reason_shortfall\x18\v \x01(\v2\x1b.quorate.store.v1.ShortfallR\x0freasonShortfall\x12)\n" +
-	"\x0ecaptured_minor\x18\f \x03(\x03B\x02\x10\x00R\rcapturedMinor\"h\n" +
+	"\x0ecaptured_minor\x18\f \x03(\x03B\x02\x10\x00R\rcapturedMinor\"~\n" +
 	"\x10CoordinatorPlace\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12*\n" +
-	"\x11reached_unix_nano\x18\x03 \x01(\x12R\x0freachedUnixNanoB;Z9github.com/quorate/quorate/proto/quorate/store/v1;storev1b\x06proto3"
+	"\x11reached_unix_nano\x18\x03 \x01(\x12R\x0freachedUnixNano\x12\x14\n" +
+	"\x05after\x18\x04 \x01(\fR\x05afterB;Z9github.com/quorate/quorate/proto/quorate/store/v1;storev1b\x06proto3"
 
 var (
 	file_quorate_store_v1_coordinator_proto_rawDescOnce sync.Once
