@@ -12,8 +12,9 @@ const (
 	LevelFirst Level = 1
 	LevelHolds Level = 2 // transfers that are held until a client captures or voids them
 	LevelLists Level = 2 // transfers that are numbered, and so can be listed and watched
+	LevelRuns  Level = 3 // stored records that hold many places, entries or lines: a snapshot has them
 
-	LevelNewest Level = 2 // what this build can read
+	LevelNewest Level = 3 // what this build can read
 )
 
 // Level is what every node can read. It never goes back.

@@ -104,7 +104,12 @@ func accountAnswer(r *ledger.Result) Answer {
 func (b *bankHost) Hash() uint64 { return b.ledger.Hash() }
 
 // Checkpoint returns what has changed.
-func (b *bankHost) Checkpoint() []replica.KV { return b.ledger.Checkpoint() }
+func (b *bankHost) Checkpoint() []replica.KV {
+	if b.lane.writesRuns() {
+		b.ledger.WriteRuns()
+	}
+	return b.ledger.Checkpoint()
+}
 
 // Sealed returns more of it.
 func (b *bankHost) Sealed(most int) []replica.KV { return b.ledger.Sealed(most) }

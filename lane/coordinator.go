@@ -74,7 +74,12 @@ func (c *coordinatorHost) Apply(e raft.Entry) error {
 func (c *coordinatorHost) Hash() uint64 { return c.machine.Hash() }
 
 // Checkpoint returns what has changed.
-func (c *coordinatorHost) Checkpoint() []replica.KV { return c.machine.Checkpoint() }
+func (c *coordinatorHost) Checkpoint() []replica.KV {
+	if c.lane.writesRuns() {
+		c.machine.WriteRuns()
+	}
+	return c.machine.Checkpoint()
+}
 
 // Sealed returns more of it.
 func (c *coordinatorHost) Sealed(most int) []replica.KV { return c.machine.Sealed(most) }

@@ -81,6 +81,11 @@ func (l *Lane) early(ask Ask) bool {
 	return levelFor(ask) > l.cluster.machine.Level() && !mutant.On(mutant.IgnoreLevel)
 }
 
+// writesRuns says whether checkpoints may have runs: a snapshot takes their records to other nodes.
+func (l *Lane) writesRuns() bool {
+	return l.cluster.machine.Level() >= directory.LevelRuns || mutant.On(mutant.EarlyRuns)
+}
+
 // notYet says who keeps a request from being served.
 func (l *Lane) notYet(ask Ask) error {
 	var older []string

@@ -2,6 +2,7 @@ package lane_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -97,4 +98,53 @@ func TestAHoldWaitsAMomentForTheLevel(t *testing.T) {
 	if err := w.answerOf(early).Err; !errors.Is(err, transfer.ErrTransferNotFound) {
 		t.Errorf("it is answered with %v", err)
 	}
+}
+
+// TestRunsAreStoredOnceEveryNodeCanReadThem: before, a checkpoint has one place, entry or line in a record, for a snapshot takes it to other nodes.
+func TestRunsAreStoredOnceEveryNodeCanReadThem(t *testing.T) {
+	for _, level := range []directory.Level{directory.LevelRuns - 1, directory.LevelRuns} {
+		t.Run(fmt.Sprint("level ", level), func(t *testing.T) {
+			w := newWorld(t, "quorate", fourShards(), lane.DefaultLimits())
+			w.levels = map[raft.NodeID]directory.Level{3: level}
+			w.start(3) // in place of the newer one, which has done nothing yet
+			w.openAccounts("A", "B", "C")
+			w.run(5 * time.Second)
+			if reached := w.level(2); reached != level {
+				t.Fatalf("the level is %d", reached)
+			}
+			var asked []uint64
+			for i := range byte(40) { // to the four shards together
+				asked = append(asked, w.ask(2, lane.Submit{Transfer: w.payment(i)}))
+			}
+			for _, request := range asked {
+				if r := w.mustAnswer(request).Transfer; r.State != transfer.Committed {
+					t.Fatalf("a payment is %v %v", r.State, r.Reason)
+				}
+			}
+			w.run(time.Second)
+			for _, at := range []struct {
+				node      raft.NodeID
+				group     lane.GroupID
+				kinds     string // of records that may be runs …
+				transfers string // … for each one of these
+			}{{1, lane.CoordinatorGroup(0), "pd", "ru"}, {3, lane.CoordinatorGroup(0), "pd", "ru"}, {2, lane.BankGroup("A"), "es", "f"}, {3, lane.BankGroup("B"), "es", "f"}} {
+				w.mustAnswer(w.ask(at.node, lane.SaveReplica{Group: at.group}))
+				stored := w.disks[at.node][at.group]
+				members, records := 2*stored.count(at.transfers), stored.count(at.kinds)
+				if members < 8 || records < 2 || level < directory.LevelRuns && records != members || level == directory.LevelRuns && records > members/2 {
+					t.Errorf("%s at node %d has %d records of the kinds %s for %d members", at.group, at.node, records, at.kinds, members)
+				}
+			}
+		})
+	}
+}
+
+// count is how many records of some kinds there are.
+func (s *shelf) count(kinds string) (n int) {
+	for key := range s.kv {
+		if strings.Contains(kinds, key[:1]) {
+			n++
+		}
+	}
+	return n
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -23,10 +24,10 @@ func TestEveryKindOfFaultHappens(t *testing.T) {
 	}
 }
 
-// TestEverySortOfMischiefHappens in seeds as they are drawn.
+// TestEverySortOfMischiefHappens in seeds as they are drawn. The rarest, a spoiled piece of a snapshot, does in one world of forty: nine of the first four hundred.
 func TestEverySortOfMischiefHappens(t *testing.T) {
 	var met [kinds]int
-	for seed := uint64(1); seed <= 40; seed++ {
+	for seed := uint64(1); seed <= 400 && slices.Contains(met[:], 0); seed++ {
 		for _, one := range Run(Config{Seed: seed, Duration: 4 * time.Second}).happened {
 			met[one.kind]++
 		}

@@ -7,19 +7,24 @@ import (
 	"github.com/quorate/quorate/directory"
 )
 
-// upgrade is a rolling one: the nodes that a world begins with run the version before, and are restarted with the newest one by one. It may
+// upgrade is a rolling one: the nodes that a world begins with run an older version, and are restarted with the newest one by one. It may
 // never come to its end. Who joins later runs the newest version.
 type upgrade struct {
-	w   *world
-	rng *rand.Rand
+	w    *world
+	rng  *rand.Rand
+	from directory.Level // what the older version can read
 }
 
-func newUpgrade(w *world) *upgrade { return &upgrade{w: w, rng: stream(w.cfg.Seed, streamUpgrade)} }
+func newUpgrade(w *world) *upgrade {
+	u := &upgrade{w: w, rng: stream(w.cfg.Seed, streamUpgrade)}
+	u.from = directory.LevelFirst + directory.Level(u.rng.IntN(int(directory.LevelNewest-directory.LevelFirst)))
+	return u
+}
 
 // levelOf is what a node's first build can read.
 func (u *upgrade) levelOf(h *host) directory.Level {
 	if u.w.faults.Upgrade > 0 && int(h.id) <= u.w.shape.nodes {
-		return directory.LevelNewest - 1
+		return u.from
 	}
 	return directory.LevelNewest
 }

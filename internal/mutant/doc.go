@@ -52,4 +52,5 @@ const (
 	NeverInquire
 	WaitOutHolds
 	IgnoreLevel
+	EarlyRuns
 )

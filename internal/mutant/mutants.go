@@ -56,4 +56,5 @@ var All = []Bug{
 	{NeverInquire, "never-inquire", "lane", "banks never ask about old holds", 100},
 	{WaitOutHolds, "wait-out-holds", "ledger", "a bank asks about a client's hold only when its time has passed", 2000},
 	{IgnoreLevel, "ignore-level", "lane", "holds are taken while a node runs a version that doesn't know them", 20},
+	{EarlyRuns, "early-runs", "lane", "checkpoints have runs while a node runs a version that can't read them", 100},
 }
