@@ -77,7 +77,7 @@ func checkRequest(q *bank.Request) transfer.Reason {
 
 // commit answers rule 4: the legs, or what is captured of them, become entries, once.
 func (l *Ledger) commit(q *bank.Request) (bank.Answer, error) {
-	h := l.holds.byID[q.ID]
+	h := l.holds.find(q.ID)
 	if h == nil {
 		f, known, err := l.finished.find(l.reader, q.ID)
 		if err != nil {
@@ -117,7 +117,7 @@ func (l *Ledger) commit(q *bank.Request) (bank.Answer, error) {
 
 // rollback answers rule 5. A refusal becomes a rollback too: from then on that is what a prepare hears.
 func (l *Ledger) rollback(q *bank.Request) (bank.Answer, error) {
-	if h := l.holds.byID[q.ID]; h != nil {
+	if h := l.holds.find(q.ID); h != nil {
 		if !mutant.On(mutant.RollbackKeepsHeld) {
 			h.reserveAll(-1)
 		}

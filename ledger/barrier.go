@@ -45,11 +45,11 @@ type barrier struct {
 	newest transfer.ID
 }
 
-// generation is records in the order in which they came, so that a checkpoint needs no sorting.
+// generation is records in the order in which they came, each id once.
 type generation struct {
-	at      map[transfer.ID]int32
 	records tape[finished]
-	newest  transfer.ID // no other has a higher id: most new ones needn't be looked for
+	at      map[transfer.ID]int32 // of the first records: the others get in when an id is looked for that may be theirs, which is seldom
+	newest  transfer.ID           // no other has a higher id: most new ones needn't be looked for
 }
 
 func newGeneration() generation { return generation{at: map[transfer.ID]int32{}} }
@@ -65,16 +65,24 @@ func (g *generation) place(id transfer.ID) (int32, bool) {
 	if bytes.Compare(id[:], g.newest[:]) > 0 {
 		return 0, false
 	}
+	for i := len(g.at); i < g.records.length; i++ {
+		g.at[g.records.at(i).id] = int32(i)
+	}
 	at, ok := g.at[id]
 	return at, ok
 }
 
+// put takes the place of a record with the same id.
 func (g *generation) put(f finished) {
 	if at, ok := g.place(f.id); ok {
 		*g.records.at(int(at)) = f
 		return
 	}
-	g.at[f.id] = int32(g.records.length)
+	g.add(f)
+}
+
+// add is for an id that isn't there.
+func (g *generation) add(f finished) {
 	g.records.add(f)
 	if bytes.Compare(f.id[:], g.newest[:]) > 0 {
 		g.newest = f.id
@@ -137,11 +145,15 @@ func (b *barrier) findNewest(reader Reader) error {
 	return nil
 }
 
-// finish remembers the end of a transfer.
+// finish remembers the end of a transfer that hadn't ended before, or had by a refusal, which becomes a rollback.
 func (l *Ledger) finish(f finished) {
 	f.index = l.index
 	l.hash += digestOfFinished(&f)
-	l.finished.fresh.put(f)
+	if f.state == rolledBack {
+		l.finished.fresh.put(f)
+	} else {
+		l.finished.fresh.add(f)
+	}
 }
 
 // repeat answers a prepare that comes after the end.

@@ -34,6 +34,7 @@ type holdLeg struct {
 type holds struct {
 	byID           map[transfer.ID]*hold
 	oldest, newest *hold
+	next           *hold         // after the one that ended last: holds end much in the order in which they were prepared
 	forClients     int           // of them, those that a client has to capture
 	gone           []transfer.ID // stored ones that ended since the last Checkpoint
 	spare          []*hold       // empty ones to use again: most holds live for milliseconds
@@ -73,8 +74,17 @@ func (s *holds) add(h *hold) {
 	s.newest = h
 }
 
+// find is for whoever expects that there is one.
+func (s *holds) find(id transfer.ID) *hold {
+	if s.next != nil && s.next.id == id {
+		return s.next
+	}
+	return s.byID[id]
+}
+
 func (s *holds) remove(h *hold) {
 	delete(s.byID, h.id)
+	s.next = h.newer
 	if h.untilNanos != 0 {
 		s.forClients--
 	}

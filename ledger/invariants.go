@@ -144,7 +144,7 @@ func (c *check) finished() error {
 }
 
 func has(g *generation, id transfer.ID) bool {
-	_, ok := g.at[id]
+	_, ok := g.place(id)
 	return ok
 }
 
