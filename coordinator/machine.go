@@ -27,12 +27,15 @@ type Machine struct {
 
 	records map[transfer.ID]*Record // the unsettled ones …
 	dirty   []*Record               // … of which these have changed since the last Checkpoint, in the order of the first change, beside some that have settled since
-	gone    []transfer.ID           // settled since the last Checkpoint, and stored as unsettled
-	settled generation              // since the last Checkpoint
-	sealed  generation              // before it, and not yet reported durable
-	sealing bool                    // a Checkpoint is under way
-	absent  map[transfer.ID]bool    // looked up, and in no record: most are staged next. Not state: forgotten at will
-	newest  transfer.ID             // no settled record that only the reader knows has a higher id: clients number in the order of time, so most new ones needn't be looked for
+	// Transfers are decided, and settle, much in the order in which they were noted: last is the end of a chain of them, and the others are the next in it.
+	last, nextDecided, nextSettled *Record
+
+	gone    []transfer.ID        // settled since the last Checkpoint, and stored as unsettled
+	settled generation           // since the last Checkpoint
+	sealed  generation           // before it, and not yet reported durable
+	sealing bool                 // a Checkpoint is under way
+	absent  map[transfer.ID]bool // looked up, and in no record: most are staged next. Not state: forgotten at will
+	newest  transfer.ID          // no settled record that only the reader knows has a higher id: clients number in the order of time, so most new ones needn't be looked for
 
 	numbered bool  // a Number fact has come: the two orders have all transfers. Before, they have none
 	noted    order // transfers by when the group took note of them …
@@ -160,7 +163,7 @@ func (m *Machine) hold(id transfer.ID) (Applied, error) {
 // decide writes the outcome down, once. An abort of an unknown id makes a tombstone; what was proposed
 // as one yields to a Stage that came first.
 func (m *Machine) decide(d *Decision) (Applied, error) {
-	r, err := m.find(d.ID)
+	r, err := m.follow(&m.nextDecided, d.ID)
 	if err != nil {
 		return Applied{}, err
 	}
@@ -195,7 +198,7 @@ func (m *Machine) decide(d *Decision) (Applied, error) {
 }
 
 func (m *Machine) settle(id transfer.ID) (Applied, error) {
-	r, err := m.find(id)
+	r, err := m.follow(&m.nextSettled, id)
 	if err != nil {
 		return Applied{}, err
 	}
@@ -204,6 +207,7 @@ func (m *Machine) settle(id transfer.ID) (Applied, error) {
 	}
 	if !r.Settled {
 		m.change(r, func() { r.Settled = true })
+		r.next = nil // else it would keep all later ones in memory for whoever keeps it
 		delete(m.records, id)
 		if r.storedAlive {
 			m.gone = append(m.gone, id)
@@ -219,6 +223,7 @@ func (m *Machine) add(r *Record) {
 	} else {
 		m.records[r.Transfer.ID] = r
 		m.touch(r)
+		m.chain(r)
 	}
 	delete(m.absent, r.Transfer.ID)
 	r.digest = r.hash()
@@ -267,6 +272,25 @@ func (m *Machine) find(id transfer.ID) (*Record, error) {
 		return r, nil
 	}
 	return m.readFinished(id)
+}
+
+// chain puts a new record behind the last one. A hold keeps none in memory: it may stay for a month.
+func (m *Machine) chain(r *Record) {
+	if m.last != nil && !m.last.Settled && !m.last.Transfer.IsHold() {
+		m.last.next = r
+	}
+	m.last = r
+}
+
+// follow is find, for whoever goes through records much in the order of the chain. next is where he expects the record, and then where he will expect another.
+func (m *Machine) follow(next **Record, id transfer.ID) (r *Record, err error) {
+	if r = *next; r == nil || r.Transfer.ID != id {
+		if r, err = m.find(id); err != nil || r == nil {
+			return nil, err
+		}
+	}
+	*next = r.next
+	return r, nil
 }
 
 func (m *Machine) inMemory(id transfer.ID) (*Record, bool) {

@@ -3,9 +3,11 @@ package coordinator_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"weak"
 
 	"github.com/quorate/quorate/coordinator"
 	"github.com/quorate/quorate/internal/invariant"
@@ -409,4 +411,40 @@ func newMachineOn(t *testing.T, disk *flaky) *coordinator.Machine {
 	m := newMachine(t, disk)
 	disk.burns = true
 	return m
+}
+
+// TestRecordsThatStayKeepNoOthersInMemory: a hold may stay for a month, and any transfer for as long as a bank is down.
+func TestRecordsThatStayKeepNoOthersInMemory(t *testing.T) {
+	for name, stays := range map[string]*transfer.Transfer{"a hold": holdOf(1, 1), "a payment": payment(1, 1)} {
+		disk := memory{}
+		m := newMachine(t, disk)
+		var passing []weak.Pointer[coordinator.Record]
+		for n := 2; n <= 11; n++ {
+			facts := []coordinator.Fact{stage(payment(n, 1))}
+			if n == 2 {
+				facts = []coordinator.Fact{stage(stays), facts[0]}
+			}
+			apply(t, m, uint64(2*n), facts...)
+			passing = append(passing, weak.Make(lookup(t, m, n)))
+			if n > 6 { // one after the other, and the first five together
+				apply(t, m, uint64(2*n+1), commit(n), settle(n))
+			}
+		}
+		apply(t, m, 200, commit(2), commit(3), commit(4), commit(5), commit(6), settle(6, 5, 4, 3, 2))
+		for range 2 { // the lists of the one before are used again
+			disk.store(whole(m))
+			m.Checkpointed()
+		}
+		runtime.GC()
+		kept := 0
+		for _, p := range passing {
+			if p.Value() != nil {
+				kept++
+			}
+		}
+		if most := 4; kept > most { // the one behind it, the end of the chain, and who is expected to be decided and to settle
+			t.Errorf("%s: %d records that have settled are in memory, want %d at most", name, kept, most)
+		}
+		runtime.KeepAlive(m)
+	}
 }

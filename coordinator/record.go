@@ -23,6 +23,8 @@ type Record struct {
 	digest      uint64 // what hash gave last: its part of the machine's hash
 	dirty       bool   // differs from the last Checkpoint
 	storedAlive bool   // the reader may show it among the unsettled
+
+	next *Record // the one that was noted after it (Machine.follow); nil when it has settled
 }
 
 // IsTombstone says that the id was closed without anybody knowing its content.

@@ -19,7 +19,7 @@ func (d *Driver) Answers(now time.Time, from transfer.BankID, answers []bank.Ans
 	p.heard(now)
 	for i := range answers {
 		a := &answers[i]
-		f := d.flights[a.ID]
+		f := d.flights.follow(&p.next, a.ID)
 		if f == nil {
 			continue
 		}

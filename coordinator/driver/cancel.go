@@ -21,7 +21,7 @@ func (d *Driver) Cancel(now time.Time, w Waiter, id transfer.ID) {
 		d.reply(Reply{Waiter: w, Lost: true})
 		return
 	}
-	if f, ok := d.flights[id]; ok {
+	if f, ok := d.flights.byID[id]; ok {
 		d.giveUp(now, f, cancelledBeforeCommit)
 		d.wait(f, w)
 		return

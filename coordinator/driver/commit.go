@@ -101,7 +101,7 @@ func (d *Driver) onStaged(now time.Time, f *flight, r *coordinator.Record) {
 	if r.Fingerprint != f.fingerprint { // not Holds: it would allocate its arguments each time
 		invariant.Fail("transfer %s is staged with content %x, and its votes are for %x", r.Transfer.ID, r.Fingerprint, f.fingerprint)
 	}
-	f.staged = true
+	f.staged, f.record = true, r
 	for _, w := range f.rivals {
 		d.refuse(w, fmt.Errorf("%w: %s", transfer.ErrIDConflict, f.transfer.ID))
 	}
@@ -221,5 +221,5 @@ func (d *Driver) drop(f *flight) {
 		f.slots[i].stop()
 	}
 	d.deadlines.remove(f)
-	delete(d.flights, f.transfer.ID)
+	d.flights.remove(f)
 }

@@ -72,8 +72,9 @@ type Driver struct {
 	machine   *coordinator.Machine // read only
 	limits    Limits
 	leading   bool
-	flights   map[transfer.ID]*flight
-	held      int // of the flights
+	flights   flights
+	applied   [coordinator.Held + 1]*flight // of which the next fact of a kind is expected
+	held      int                           // of the flights
 	deadlines deadlines
 	banks     map[transfer.BankID]*pipeline
 	bankOrder []*pipeline              // sorted as configured: effects come in a fixed order
@@ -101,7 +102,7 @@ type Counts struct {
 
 // New makes a driver that leads nothing yet.
 func New(cfg Config, machine *coordinator.Machine) *Driver {
-	d := &Driver{machine: machine, limits: cfg.Limits, flights: map[transfer.ID]*flight{}, banks: map[transfer.BankID]*pipeline{}, closings: map[transfer.ID]*closing{}}
+	d := &Driver{machine: machine, limits: cfg.Limits, flights: newFlights(), banks: map[transfer.BankID]*pipeline{}, closings: map[transfer.ID]*closing{}}
 	for i, id := range cfg.Banks {
 		p := newPipeline(id, cfg.Limits, rand.New(rand.NewPCG(cfg.Seed, uint64(i))))
 		d.banks[id] = p
@@ -116,7 +117,7 @@ func (d *Driver) Leading() bool { return d.leading }
 // Counts says what is going on.
 func (d *Driver) Counts() Counts {
 	c := d.counts
-	c.InFlight, c.Held = len(d.flights)-d.held, d.held
+	c.InFlight, c.Held = len(d.flights.byID)-d.held, d.held
 	c.InDoubt = d.machine.StagedCount()
 	return c
 }
@@ -126,12 +127,12 @@ func (d *Driver) Load() (kept, outstanding int) {
 	for _, p := range d.bankOrder {
 		outstanding = max(outstanding, p.outstanding)
 	}
-	return len(d.flights) + len(d.closings), outstanding
+	return len(d.flights.byID) + len(d.closings), outstanding
 }
 
 // Idle says that nothing is under way: no transfer is undecided or unsettled but for those that are held, and no id is being closed.
 func (d *Driver) Idle() bool {
-	return len(d.flights) == d.held && len(d.closings) == 0 && len(d.facts) == 0
+	return len(d.flights.byID) == d.held && len(d.closings) == 0 && len(d.facts) == 0
 }
 
 // Due says that a Tick would give something up: an idle driver needs one for the end of a hold.
@@ -145,7 +146,7 @@ func (d *Driver) Submit(now time.Time, w Waiter, t *transfer.Transfer) {
 		return
 	}
 	fingerprint := t.Fingerprint()
-	if f, ok := d.flights[t.ID]; ok {
+	if f, ok := d.flights.byID[t.ID]; ok {
 		if f.fingerprint == fingerprint {
 			d.wait(f, w)
 		} else {
@@ -216,7 +217,7 @@ func (d *Driver) admit(now time.Time, t *transfer.Transfer) error {
 
 // admitOne says no to more than the driver may keep in mind.
 func (d *Driver) admitOne() error {
-	if n := len(d.flights) - d.held + len(d.closings); n >= d.limits.FlightsMax {
+	if n := len(d.flights.byID) - d.held + len(d.closings); n >= d.limits.FlightsMax {
 		return fmt.Errorf("%w: %d transfers are in flight", transfer.ErrBusy, n)
 	}
 	return nil
@@ -226,14 +227,14 @@ func (d *Driver) admitOne() error {
 // any answer already given (ReadIndex). A transfer that another reign staged may have been answered
 // "committed" before: the answer waits for its outcome.
 func (d *Driver) Get(w Waiter, id transfer.ID) {
-	f, inFlight := d.flights[id]
+	f, inFlight := d.flights.byID[id]
 	switch {
 	case !d.leading:
 		d.reply(Reply{Waiter: w, Lost: true})
 	case inFlight && f.undecided() && !f.mine:
 		d.addWaiter(f, w)
 	case inFlight && (f.staged || !f.undecided()):
-		d.reply(Reply{Waiter: w, Record: f.public(d.machine)})
+		d.reply(Reply{Waiter: w, Record: f.public()})
 	default:
 		d.replyRecord(w, id)
 	}
@@ -258,7 +259,7 @@ func (d *Driver) Applied(now time.Time, results []coordinator.Applied) {
 	}
 	for i := range results {
 		r := &results[i]
-		f := d.flights[r.ID]
+		f := d.flights.follow(&d.applied[r.Kind], r.ID)
 		switch r.Kind {
 		case coordinator.Staged:
 			d.onStaged(now, f, r.Record)
@@ -271,7 +272,9 @@ func (d *Driver) Applied(now time.Time, results []coordinator.Applied) {
 		case coordinator.DecideRefused:
 			d.onTombstoneRefused(now, r.ID)
 		case coordinator.Settled:
-			delete(d.flights, r.ID)
+			if f != nil {
+				d.flights.remove(f)
+			}
 		default:
 			invariant.Fail("unknown kind of applied fact %d", r.Kind)
 		}

@@ -10,7 +10,7 @@ import (
 // Standing says what the driver and its machine know of an id: the state, and beside it what each bank of a flight has said, or
 // what the records of a driver say that doesn't lead.
 func (d *Driver) Standing(id transfer.ID) (state, beside string) {
-	f := d.flights[id]
+	f := d.flights.byID[id]
 	switch {
 	case !d.leading:
 		return "not leading", d.standingOfRecord(id)

@@ -31,10 +31,11 @@ type flight struct {
 	transfer    transfer.Transfer
 	fingerprint transfer.Fingerprint
 	phase       phase
-	mine        bool // staged by this reign: nobody else can have told its client anything
-	staged      bool // the machine has accepted the Stage
-	decided     bool // the decision is applied
-	cancelled   bool // a client's cancel, and not the deadline, has begun the resolving, or came while it became held
+	mine        bool                // staged by this reign: nobody else can have told its client anything
+	staged      bool                // the machine has accepted the Stage …
+	record      *coordinator.Record // … and made this of it: read only
+	decided     bool                // the decision is applied
+	cancelled   bool                // a client's cancel, and not the deadline, has begun the resolving, or came while it became held
 	reason      transfer.Reason
 	decidedAt   time.Time // when this reign knew the outcome
 	captured    []int64   // of a hold: one amount for each leg; nil: all of it
@@ -44,6 +45,9 @@ type flight struct {
 	waiters     []Waiter
 	rivals      []Waiter // asked for other content under the id, before this one was staged
 	timed       bool     // has a deadline that counts
+
+	next *flight // begun after it (flights.follow)
+	over bool    // it is no longer among the driver's flights
 
 	slotRoom   [2]slot // what most transfers need, in one allocation
 	waiterRoom [1]Waiter
@@ -73,7 +77,7 @@ func (d *Driver) newFlight(t *transfer.Transfer, fingerprint transfer.Fingerprin
 			f.slots = append(f.slots, slot{flight: f, pipeline: p})
 		}
 	}
-	d.flights[t.ID] = f
+	d.flights.add(f)
 	return f
 }
 
@@ -115,10 +119,10 @@ func (s *slot) request() bank.Request {
 }
 
 // public is the flight as a client may see it: the record, plus a decision that the log is only about to hold.
-func (f *flight) public(m *coordinator.Machine) transfer.Record {
+func (f *flight) public() transfer.Record {
 	record := transfer.Record{Transfer: f.transfer, State: transfer.Pending}
-	if known, err := m.Lookup(f.transfer.ID); err == nil && known != nil {
-		record = known.Public()
+	if f.record != nil {
+		record = f.record.Public()
 	}
 	if f.phase == committed {
 		record.State, record.CapturedMinor = transfer.Committed, f.captured
@@ -173,7 +177,7 @@ func (d *Driver) wait(f *flight, w Waiter) {
 		d.addWaiter(f, w)
 		return
 	}
-	d.reply(Reply{Waiter: w, Record: f.public(d.machine)})
+	d.reply(Reply{Waiter: w, Record: f.public()})
 }
 
 // tell answers everybody who waits for the outcome.
@@ -181,7 +185,7 @@ func (d *Driver) tell(f *flight) {
 	if len(f.waiters) == 0 {
 		return
 	}
-	record := f.public(d.machine)
+	record := f.public()
 	for _, w := range f.waiters {
 		d.reply(Reply{Waiter: w, Record: record})
 	}

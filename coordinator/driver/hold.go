@@ -84,7 +84,7 @@ func (d *Driver) Capture(now time.Time, w Waiter, id transfer.ID, amountsMinor [
 		d.refuse(w, fmt.Errorf("capture %s: %w", id, err))
 		return
 	}
-	f := d.flights[id]
+	f := d.flights.byID[id]
 	if f != nil && f.phase == held {
 		if !f.due.After(now) {
 			d.giveUp(now, f, d.lateReason(f))
@@ -115,7 +115,7 @@ func (d *Driver) Void(now time.Time, w Waiter, id transfer.ID) {
 	if r == nil {
 		return
 	}
-	f := d.flights[id]
+	f := d.flights.byID[id]
 	if f == nil {
 		d.reply(Reply{Waiter: w, Record: r.Public()})
 		return
@@ -152,7 +152,7 @@ func (d *Driver) holdOf(w Waiter, id transfer.ID) *coordinator.Record {
 		d.refuse(w, fmt.Errorf("%w: %s", transfer.ErrNotAHold, id))
 	case known != nil:
 		return known
-	case d.flights[id] != nil && d.flights[id].transfer.IsHold(): // not staged yet
+	case d.flights.byID[id] != nil && d.flights.byID[id].transfer.IsHold(): // not staged yet
 		d.refuse(w, fmt.Errorf("%w: %s", transfer.ErrNotHeldYet, id))
 	default:
 		d.refuse(w, fmt.Errorf("%w: %s", transfer.ErrTransferNotFound, id))

@@ -23,7 +23,7 @@ func (d *Driver) Inquired(now time.Time, from transfer.BankID, ids []transfer.ID
 	}
 	driven = true
 	for _, id := range ids {
-		if _, inFlight := d.flights[id]; inFlight {
+		if _, inFlight := d.flights.byID[id]; inFlight {
 			continue
 		}
 		driven = false
@@ -121,8 +121,8 @@ func (d *Driver) tellBank(p *pipeline, r *coordinator.Record) {
 }
 
 func (d *Driver) sortedFlights() []*flight {
-	flights := make([]*flight, 0, len(d.flights))
-	for _, f := range d.flights {
+	flights := make([]*flight, 0, len(d.flights.byID))
+	for _, f := range d.flights.byID {
 		flights = append(flights, f)
 	}
 	slices.SortFunc(flights, func(a, b *flight) int { return bytes.Compare(a.transfer.ID[:], b.transfer.ID[:]) })

@@ -21,6 +21,7 @@ type pipeline struct {
 	again       []*slot        // to be sent again: they count as outstanding already, so they wait for nobody
 	sent        []sending      // in the order of sending; answered ones are skipped when they come up
 	asides      []bank.Request // sent once, never repeated
+	next        *flight        // of which an answer is expected
 	outstanding int
 	owed        int           // slots that ask something: queued or under way, not yet answered
 	silence     int           // how often in a row the bank was silent for the whole wait, since it was last heard
@@ -201,7 +202,7 @@ func (p *pipeline) repeatAll() {
 }
 
 func (p *pipeline) reset() {
-	p.queue, p.again, p.sent, p.asides = nil, nil, nil, nil
+	p.queue, p.again, p.sent, p.asides, p.next = nil, nil, nil, nil, nil
 	p.outstanding, p.owed = 0, 0
 	p.reported = false
 	p.heard(time.Time{})

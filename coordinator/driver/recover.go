@@ -12,7 +12,7 @@ import (
 
 // Lead begins a reign: everything that earlier reigns left unfinished is taken up from the records.
 func (d *Driver) Lead(now time.Time) {
-	invariant.Holds(!d.leading, "a reign begins while another one, with %d transfers in flight, has not ended", len(d.flights))
+	invariant.Holds(!d.leading, "a reign begins while another one, with %d transfers in flight, has not ended", len(d.flights.byID))
 	d.leading = true
 	for _, r := range d.machine.Unsettled() {
 		d.recover(now, r)
@@ -21,7 +21,7 @@ func (d *Driver) Lead(now time.Time) {
 
 func (d *Driver) recover(now time.Time, r *coordinator.Record) {
 	f := d.newFlight(&r.Transfer, r.Fingerprint)
-	f.staged = true
+	f.staged, f.record = true, r
 	switch {
 	case r.State == transfer.Committed:
 		f.phase, f.decided, f.captured = committed, true, r.CapturedMinor
@@ -59,7 +59,7 @@ func (d *Driver) Depose() {
 		d.loseRivals(f)
 	}
 	d.loseClosings()
-	d.flights = map[transfer.ID]*flight{}
+	d.flights, d.applied = newFlights(), [coordinator.Held + 1]*flight{}
 	d.deadlines, d.held = deadlines{}, 0
 	d.facts, d.settled = nil, nil
 	for _, p := range d.bankOrder {

@@ -9,8 +9,8 @@ import (
 
 // View is a record as a client may see it: with an outcome that was told already and that the log is only about to hold.
 func (d *Driver) View(r *coordinator.Record) transfer.Record {
-	if f := d.flights[r.Transfer.ID]; f != nil && f.staged {
-		return f.public(d.machine)
+	if f := d.flights.byID[r.Transfer.ID]; f != nil && f.staged {
+		return f.public()
 	}
 	return r.Public()
 }
@@ -39,7 +39,7 @@ func (d *Driver) InDoubt(limit int) []Doubt {
 		if legs += len(doubts[i].Record.Transfer.Legs); legs > doubtLegsMax {
 			return doubts[:max(i, 1)]
 		}
-		f := d.flights[doubts[i].Record.Transfer.ID]
+		f := d.flights.byID[doubts[i].Record.Transfer.ID]
 		if f == nil {
 			continue
 		}
