@@ -29,6 +29,7 @@ func (d *Driver) Answers(now time.Time, from transfer.BankID, answers []bank.Ans
 		}
 		d.onAnswer(now, f, s, a)
 	}
+	p.forgetAnswered()
 }
 
 // isAbout says whether an answer speaks of this content. A late one may speak of what an earlier reign, whose Stage was

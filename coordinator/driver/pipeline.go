@@ -38,6 +38,9 @@ type sending struct {
 	at   time.Time
 }
 
+// waits says whether the answer to this sending is still to come.
+func (s sending) waits() bool { return s.slot.sent && s.slot.sentAt.Equal(s.at) }
+
 // sentKept bounds the room that is kept for what will be sent: there may be thousands of banks.
 const sentKept = 1 << 10
 
@@ -160,7 +163,7 @@ func (p *pipeline) repeatUnanswered(now time.Time) {
 	over := 0
 	for over < len(p.sent) {
 		first := p.sent[over]
-		waiting := first.slot.sent && first.slot.sentAt.Equal(first.at)
+		waiting := first.waits()
 		overdue := quiet && !first.at.Add(p.retryAfter).After(now)
 		lost := p.heardAt.After(first.at) && !first.at.Add(p.limits.RetryAfterMax).After(now)
 		if waiting && !overdue && !lost {
@@ -172,13 +175,29 @@ func (p *pipeline) repeatUnanswered(now time.Time) {
 			first.slot.enqueue()
 		}
 	}
-	p.sent = slices.Delete(p.sent, 0, over)
-	if len(p.sent) == 0 {
-		p.sent = room.Emptied(p.sent, sentKept)
-	}
+	p.forget(over)
 	if silent {
 		p.backOff(now)
 	}
+}
+
+// forgetAnswered keeps the list of what was sent short, while its slots are in the processor's cache.
+func (p *pipeline) forgetAnswered() {
+	over := 0
+	for over < len(p.sent) && !p.sent[over].waits() {
+		over++
+	}
+	p.forget(over)
+}
+
+// forget takes the first of what was sent from the list.
+func (p *pipeline) forget(over int) {
+	if over == len(p.sent) {
+		p.sent = room.Emptied(p.sent, sentKept)
+		return
+	}
+	clear(p.sent[:over])
+	p.sent = p.sent[over:]
 }
 
 func (p *pipeline) backOff(now time.Time) {
@@ -193,8 +212,8 @@ func (p *pipeline) backOff(now time.Time) {
 // said nothing there, it counts as silent.
 func (p *pipeline) repeatAll() {
 	for _, sending := range p.sent {
-		if s := sending.slot; s.sent && s.sentAt.Equal(sending.at) {
-			s.enqueue()
+		if sending.waits() {
+			sending.slot.enqueue()
 		}
 	}
 	p.sent = nil
