@@ -10,7 +10,8 @@
 //  1. Give every committed log entry to Apply, once and in order. An error from it means damaged bytes
 //     or a failing disk: stop.
 //  2. Now and then write what Checkpoint and then Sealed return, all of it atomically with the index applied when Checkpoint
-//     was called, and call Checkpointed once the reader shows it.
+//     was called, and call Checkpointed once the reader shows it. Call WriteRuns before one as soon as every build that may get its records,
+//     in a snapshot, can read them.
 //
 // Invariants (checked in Apply):
 //   - a decision is never replaced

@@ -89,7 +89,7 @@ func (o *order) checkpointed() {
 // placesKept: so much room is kept whatever was used of it.
 const placesKept = 1 << 7
 
-// placeBytesMax is what a key and its value take: 9 bytes, and fields of at most 2, 18 and 11. Further places of a record take less, with the tag and the length of their field.
+// placeBytesMax is what a key and its value take: 9 bytes, and fields of at most 2, 18 and 11. Further places of a record take less, the head of their field included.
 const placeBytesMax = 40
 
 // A run is places that follow one another in one record, under the key of the oldest: whoever reads on from the key of any of them comes to it first.

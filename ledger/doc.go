@@ -12,6 +12,7 @@
 //     state may be half-way. Restart from the last checkpoint.
 //  3. Write what Checkpoint and then Sealed return, together with the index of the last entry applied before Checkpoint, in one
 //     atomic step; when it is durable and the reader shows it, call Checkpointed. One checkpoint at a time.
+//     Call WriteRuns before one as soon as every build that may get its records, in a snapshot, can read them.
 //  4. Ask OldHolds now and then, and inquire about what it names, clients' holds, too. A hold never expires by itself.
 //  5. Check terms with ValidateTerms before they enter the log.
 //  6. Everything is called by one goroutine at a time.

@@ -49,10 +49,8 @@ func accountKey(id transfer.AccountID) []byte {
 	return append(append(make([]byte, 0, len(id)+2), keyAccount), id...)
 }
 
-func entryKey(seq uint64) []byte { return appendEntryKey(make([]byte, 0, 9), seq) }
-
-func appendEntryKey(b []byte, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(append(b, keyEntry), seq)
+func entryKey(seq uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{keyEntry}, seq)
 }
 
 func finishedKey(id transfer.ID) []byte {

@@ -190,11 +190,11 @@ func (l *Ledger) Sealed(most int) []KV {
 		w.put(appendFinished(w.key(keyFinished, string(f.id[:])), f))
 	}
 	j := &l.journal
-	w.reserve = j.run * chunkReserve / 8
 	for j.handed < j.sealed.length && len(w.kvs) < most {
 		first := j.firstInMemory() + uint64(j.handed)
 		entries := min(j.run, j.sealed.length-j.handed)
-		w.put(j.appendEntries(w.entryKey(first+uint64(entries)-1), first, entries))
+		key := entryKey(first + uint64(entries) - 1)
+		w.put(j.appendEntries(w.key(keyEntry, string(key[1:])), first, entries))
 		j.handed += entries
 	}
 	for j.walked < len(j.tails) && len(w.kvs) < most {
@@ -248,18 +248,17 @@ func (l *Ledger) Checkpointed() {
 
 // kvWriter cuts keys and values from large chunks instead of allocating each.
 type kvWriter struct {
-	kvs     []KV
-	chunk   []byte
-	size    int // of chunk
-	reserve int // so much room is in a chunk for each record; zero: chunkReserve
-	start   int // of the key under way
-	value   int // of its value
+	kvs   []KV
+	chunk []byte
+	size  int // of chunk
+	start int // of the key under way
+	value int // of its value
 }
 
 const (
-	chunkLeast   = 4 << 10 // of the first chunk; each further one is twice as large
+	chunkLeast   = 8 << 10 // of the first chunk; each further one is twice as large
 	chunkMost    = 64 << 10
-	chunkReserve = 1 << 10 // few records are longer; those that are let the chunk grow
+	chunkReserve = 4 << 10 // few records are longer; those that are let the chunk grow
 )
 
 // key begins a record; the value is appended to what it returns.
@@ -271,7 +270,7 @@ func (w *kvWriter) key(prefix byte, name string) []byte {
 }
 
 func (w *kvWriter) begin() {
-	if cap(w.chunk)-len(w.chunk) < max(w.reserve, chunkReserve) {
+	if cap(w.chunk)-len(w.chunk) < chunkReserve {
 		w.size = min(max(chunkLeast, 2*w.size), chunkMost)
 		w.chunk = make([]byte, 0, w.size)
 	}
@@ -282,14 +281,6 @@ func (w *kvWriter) begin() {
 func (w *kvWriter) lineKey(id transfer.AccountID, seq uint64) []byte {
 	w.begin()
 	w.chunk = appendLineKey(w.chunk, id, seq)
-	w.value = len(w.chunk)
-	return w.chunk
-}
-
-// entryKey likewise.
-func (w *kvWriter) entryKey(seq uint64) []byte {
-	w.begin()
-	w.chunk = appendEntryKey(w.chunk, seq)
 	w.value = len(w.chunk)
 	return w.chunk
 }
