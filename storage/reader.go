@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"sync"
@@ -18,7 +19,7 @@ type Reader struct {
 	live   atomic.Int32 // the slot; zero: the group isn't loaded
 
 	mu      sync.Mutex       // guards the rest
-	it      *pebble.Iterator // for the next Get, if nothing was committed since; nil: none
+	it      *pebble.Iterator // for the next Get or Scan, if nothing was committed since; nil: none
 	commits uint64           // as of its creation
 	lookups int              // since
 }
@@ -134,36 +135,33 @@ func (r *Reader) Scan(from, to []byte, fn func(key, value []byte) bool) error {
 	if err != nil {
 		return err
 	}
-	if err := scanState(r.store.db, r.prefix, slot, from, to, fn); err != nil {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.refresh(); err != nil {
 		return r.failed(err)
+	}
+	if err := scanState(r.it, r.prefix, slot, from, to, fn); err != nil {
+		return r.failed(errors.Join(err, r.drop()))
 	}
 	return nil
 }
 
 // scanState reads a range of a group's state.
-func scanState(db pebble.Reader, prefix []byte, slot byte, from, to []byte, fn func(key, value []byte) bool) error {
+func scanState(it *pebble.Iterator, prefix []byte, slot byte, from, to []byte, fn func(key, value []byte) bool) error {
 	if len(from) == 0 {
 		from = []byte{0} // past the as-of record
 	}
-	bounds := pebble.IterOptions{LowerBound: appendStateKey(nil, prefix, slot, from), UpperBound: appendKind(nil, prefix, slot+1)}
+	below := appendKind(nil, prefix, slot+1)
 	if to != nil {
-		bounds.UpperBound = appendStateKey(nil, prefix, slot, to)
-	}
-	it, err := db.NewIter(&bounds)
-	if err != nil {
-		return err
+		below = appendStateKey(nil, prefix, slot, to)
 	}
 	strip := len(prefix) + 1
-	for it.First(); it.Valid(); it.Next() {
-		value, verr := it.ValueAndErr()
-		if err = verr; err != nil || !fn(it.Key()[strip:], value) {
-			break
+	for more := it.SeekGE(appendStateKey(nil, prefix, slot, from)); more && bytes.Compare(it.Key(), below) < 0; more = it.Next() {
+		if value, err := it.ValueAndErr(); err != nil || !fn(it.Key()[strip:], value) {
+			return err
 		}
 	}
-	if cerr := it.Close(); err == nil {
-		err = cerr
-	}
-	return err
+	return it.Error()
 }
 
 func (r *Reader) failed(err error) error {

@@ -75,7 +75,11 @@ func (v *View) Scan(from []byte, fn func(key, value []byte) bool) error {
 		return err
 	}
 	defer v.store.leave()
-	if err := scanState(v.pinned, v.prefix, v.slot, from, nil, fn); err != nil {
+	it, err := v.pinned.NewIter(nil)
+	if err == nil {
+		err = errors.Join(scanState(it, v.prefix, v.slot, from, nil, fn), it.Close())
+	}
+	if err != nil {
 		return v.store.Reader(v.group).failed(err)
 	}
 	return nil
