@@ -26,9 +26,10 @@ type Decisions struct {
 func (m *Machine) DecidedAfter(f *Filter, after uint64, limit, scanMax int) (Decisions, error) {
 	d := Decisions{Last: after}
 	legs := 0
+	places := placeReader{reader: m.reader, order: &m.decided}
 	for ; d.Last < m.decided.last && scanMax > 0 && len(d.Decided) < limit && legs < pageLegsMax; scanMax-- {
 		number := d.Last + 1
-		p, err := m.placeOf(&m.decided, number)
+		p, err := places.at(number)
 		if err != nil {
 			return Decisions{}, err
 		}

@@ -301,35 +301,47 @@ func (m *Machine) begin(o *order, all []place) {
 	}
 }
 
-// placeOf finds the place with a number from 1 to the last.
-func (m *Machine) placeOf(o *order, number uint64) (place, error) {
-	if number > o.stored() {
-		return o.inMemory(number), nil
+// placeReader finds places of an order by their numbers. It reads a record once for all that follow one another in it.
+type placeReader struct {
+	reader Reader
+	order  *order
+	first  uint64  // number of the first one of …
+	run    []place // … the record that was read last
+}
+
+// at finds the place with a number from 1 to the last.
+func (r *placeReader) at(number uint64) (place, error) {
+	if number > r.order.stored() {
+		return r.order.inMemory(number), nil
 	}
-	var first uint64
-	var places []place
+	if at := number - r.first; at < uint64(len(r.run)) {
+		return r.run[at], nil
+	}
 	var damage error
-	err := m.reader.Scan(o.key(number), []byte{o.prefix + 1}, func(key, value []byte) bool {
-		first, places, damage = decodePlaces(nil, key, value)
+	r.run = r.run[:0]
+	err := r.reader.Scan(r.order.key(number), []byte{r.order.prefix + 1}, func(key, value []byte) bool {
+		r.first, r.run, damage = decodePlaces(r.run, key, value)
 		return false
 	})
+	at := number - r.first
 	switch {
 	case err != nil:
 		return place{}, fmt.Errorf("read place %d: %w", number, err)
 	case damage != nil:
 		return place{}, damage
-	case number-first >= uint64(len(places)):
+	case at >= uint64(len(r.run)):
 		return place{}, fmt.Errorf("read place %d: %w: it is missing", number, ErrDamaged)
 	}
-	return places[number-first], nil
+	return r.run[at], nil
 }
 
 // reachedBefore is the last number whose place had not reached a time.
 func (m *Machine) reachedBefore(o *order, t time.Time) (uint64, error) {
+	places := placeReader{reader: m.reader, order: o}
 	low, high := uint64(0), o.last // up to low none has reached it, above high every one has
 	for low < high {
 		middle := high - (high-low)/2
-		p, err := m.placeOf(o, middle)
+		p, err := places.at(middle)
 		if err != nil {
 			return 0, err
 		}
