@@ -142,20 +142,13 @@ func (l *Ledger) storedEntries(afterSeq uint64, limit int) ([]bank.Entry, error)
 	var damage error
 	want := min(limit, int(min(end-afterSeq-1, 1<<31)))
 	entries := make([]bank.Entry, 0, min(limit, 1024)) // with room for those in memory
-	var run []bank.Entry
 	err := l.reader.Scan(entryKey(afterSeq+1), entryKey(end), func(key, value []byte) bool {
-		if run, damage = decodeEntries(run[:0], key, value); damage != nil {
-			return false
+		read := len(entries)
+		seq := afterSeq + uint64(read) + 1
+		if entries, damage = decodeEntries(entries, key, value, seq, want-read); damage == nil && entries[read].Seq != seq {
+			damage = fmt.Errorf("read journal: %w: found entry %d instead of %d", wire.ErrDamaged, entries[read].Seq, seq)
 		}
-		if len(entries) == 0 && run[0].Seq <= afterSeq {
-			run = run[afterSeq+1-run[0].Seq:] // the record's key, that of its last entry, is above afterSeq
-		}
-		if seq := afterSeq + uint64(len(entries)) + 1; run[0].Seq != seq {
-			damage = fmt.Errorf("read journal: %w: found entry %d instead of %d", wire.ErrDamaged, run[0].Seq, seq)
-			return false
-		}
-		entries = append(entries, run[:min(len(run), want-len(entries))]...)
-		return len(entries) < want
+		return damage == nil && len(entries) < want
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read journal after entry %d: %w", afterSeq, err)

@@ -253,37 +253,46 @@ func (j *journal) appendEntries(b []byte, first uint64, entries int) []byte {
 	return b
 }
 
-// decodeEntries appends the entries of a record, in their order: without an error there is at least one.
-func decodeEntries(to []bank.Entry, key, value []byte) ([]bank.Entry, error) {
-	from := len(to)
+// decodeEntries appends, in their order, those entries of a record that are numbered from a Seq on, so many at most. The others aren't looked at.
+func decodeEntries(to []bank.Entry, key, value []byte, from uint64, most int) ([]bank.Entry, error) {
 	c := wire.NewCursor(value)
-	if len(key) != 9 {
+	last := bank.Entry{At: timeOf(0)}
+	if len(key) == 9 {
+		last.Seq = binary.BigEndian.Uint64(key[1:])
+	} else {
 		c.Damage("key of %d bytes", len(key))
 	}
-	last := bank.Entry{At: timeOf(0)}
-	for c.Next() {
-		if c.Number != 8 {
-			readEntryField(&c, &last)
-			continue
-		}
-		before := bank.Entry{At: timeOf(0)}
-		m := c.Message()
-		for m.Next() {
-			readEntryField(&m, &before)
-		}
-		c.Join(&m)
-		to = append(to, before)
+	before := uint64(wire.CountMessages(value, 8))
+	if before >= last.Seq {
+		c.Damage("%d entries before number %d", before, last.Seq)
 	}
-	to = append(to, last)
-	if c.Err == nil {
-		seq := binary.BigEndian.Uint64(key[1:])
-		first := seq - uint64(len(to)-from-1)
-		if first == 0 || first > seq {
-			c.Damage("%d entries before number %d", len(to)-from-1, seq)
+	taken := len(to)
+	wanted := last.Seq >= from
+	seq := last.Seq - before // of the next of those before
+	for c.Next() {
+		switch {
+		case c.Number < 8 && wanted:
+			readEntryField(&c, &last)
+		case c.Number == 8 && seq >= from && len(to)-taken < most:
+			e := bank.Entry{Seq: seq, At: timeOf(0)}
+			m := c.Message()
+			for m.Next() {
+				readEntryField(&m, &e)
+			}
+			c.Join(&m)
+			to = append(to, e)
+			seq++
+		case c.Number <= 8:
+			if c.Number == 8 {
+				seq++
+			}
+			c.Skip()
+		default:
+			c.Unknown()
 		}
-		for i := range to[from:] {
-			to[from+i].Seq = first + uint64(i)
-		}
+	}
+	if wanted && len(to)-taken < most {
+		to = append(to, last)
 	}
 	if c.Err != nil {
 		return to, failure(&c, "journal", fmt.Sprintf("%x", key))

@@ -98,7 +98,7 @@ func (s *scan) readEntries() error {
 	seq := uint64(0)
 	var run []bank.Entry
 	err := s.each(keyEntry, func(key, value []byte) (err error) {
-		if run, err = decodeEntries(run[:0], key, value); err != nil {
+		if run, err = decodeEntries(run[:0], key, value, 0, math.MaxInt); err != nil {
 			return err
 		}
 		for i := range run {
