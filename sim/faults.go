@@ -41,7 +41,7 @@ type Faults struct {
 	DamagedChunk float64       // of a piece of a snapshot: one bit of it arrives wrong, and the receiver has to see it
 	Operator     time.Duration // mean time between two changes of the cluster that somebody asks for; zero: none
 	Foreign      float64       // there is a foreign bank, and this is the chance that a batch of requests finds it in a bad mood; zero: there is none
-	Upgrade      time.Duration // the world begins with the version before, and this is the mean time between two nodes' upgrades; zero: all run the newest
+	Upgrade      time.Duration // the world begins with an older version, and this is the mean time between two nodes' upgrades; zero: all run the newest
 	EagerReaders bool          // readers show a checkpoint while its sync is still under way, as the production store may
 }
 
