@@ -34,7 +34,8 @@ type Decision struct {
 type Applied struct {
 	ID   transfer.ID
 	Kind AppliedKind
-	// Record is the transfer as it stands after the fact. It is shared with the machine: read only.
+	// Record is the transfer as it stands after the fact. It is shared with the machine: read only. As long as the transfer hasn't settled it is the
+	// same one for every fact, and changes with the next Apply.
 	Record *Record
 }
 
