@@ -175,7 +175,7 @@ func (d *demoRun) submit(ctx context.Context, batch []transfer.Transfer, begun t
 	return again
 }
 
-// watch looks at the leader and lets the troubles happen, until ctx ends.
+// watch looks at the leader and lets the troubles happen, until ctx ends. What is still broken then is mended at once.
 func (d *demoRun) watch(ctx context.Context) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -188,6 +188,9 @@ func (d *demoRun) watch(ctx context.Context) {
 	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
+			for _, h := range heals {
+				h.do(d)
+			}
 			return
 		case <-tick.C:
 		}
