@@ -18,10 +18,10 @@ func (f *flight) isCommitted() bool { return !f.transfer.IsHold() && f.isPrepare
 
 // isPrepared: staged, and every bank has reserved its part.
 func (f *flight) isPrepared() bool {
-	if mutant.On(mutant.CommitOnOneYes) && f.staged && f.phase == voting && f.slots[0].prepared {
+	if mutant.On(mutant.CommitOnOneYes) && f.staged() && f.phase == voting && f.slots[0].prepared {
 		return true
 	}
-	if !f.staged && !mutant.On(mutant.CommitUnstaged) || (f.phase != voting && f.phase != resolving) {
+	if !f.staged() && !mutant.On(mutant.CommitUnstaged) || (f.phase != voting && f.phase != resolving) {
 		return false
 	}
 	for i := range f.slots {
@@ -47,7 +47,7 @@ func (d *Driver) decideIfCommitted(now time.Time, f *flight) {
 // decide puts the decision on its way into the log. Only what the machine has accepted as staged is decided: a decision
 // names an id, and must never meet another transfer under it.
 func (d *Driver) decide(f *flight, state transfer.State) {
-	invariant.Holds(f.staged || mutant.On(mutant.CommitUnstaged), "transfer %s is decided %s before it is staged", f.transfer.ID, state)
+	invariant.Holds(f.staged() || mutant.On(mutant.CommitUnstaged), "transfer %s is decided %s before it is staged", f.transfer.ID, state)
 	if len(d.decisions) == cap(d.decisions) {
 		d.decisions = make([]coordinator.Decision, 0, decisionsAtOnce)
 	}
@@ -82,7 +82,7 @@ func (d *Driver) proposeAbort(now time.Time, f *flight, reason transfer.Reason) 
 	for i := range f.slots {
 		f.slots[i].stop()
 	}
-	if f.staged {
+	if f.staged() {
 		d.decide(f, transfer.Aborted)
 	}
 	if mutant.On(mutant.AbortOnNoAtOnce) {
@@ -95,13 +95,13 @@ func (d *Driver) proposeAbort(now time.Time, f *flight, reason transfer.Reason) 
 
 // onStaged: the Stage is committed and accepted. Votes that came earlier count from here on.
 func (d *Driver) onStaged(now time.Time, f *flight, r *coordinator.Record) {
-	if f == nil || f.staged {
+	if f == nil || f.staged() {
 		return
 	}
 	if r.Fingerprint != f.fingerprint { // not Holds: it would allocate its arguments each time
 		invariant.Fail("transfer %s is staged with content %x, and its votes are for %x", r.Transfer.ID, r.Fingerprint, f.fingerprint)
 	}
-	f.staged, f.record = true, r
+	f.record = r
 	for _, w := range f.rivals {
 		d.refuse(w, fmt.Errorf("%w: %s", transfer.ErrIDConflict, f.transfer.ID))
 	}
@@ -116,7 +116,7 @@ func (d *Driver) onStaged(now time.Time, f *flight, r *coordinator.Record) {
 // onStageRefused: the id was closed or taken between Submit and the log. What our parallel prepares may have reserved
 // is rolled back, except at banks where the id belongs to the transfer that came first.
 func (d *Driver) onStageRefused(now time.Time, f *flight, known *coordinator.Record) {
-	if f == nil || !f.mine || f.staged {
+	if f == nil || !f.mine || f.staged() {
 		return
 	}
 	waiters := f.waiters
@@ -144,7 +144,7 @@ func (d *Driver) onStageRefused(now time.Time, f *flight, known *coordinator.Rec
 // onDecided: the decision is in the log. This is where aborts become known. A flight that isn't staged yet has met a
 // tombstone; its own Stage comes next in the log and is refused. play: orphan_retry_races_the_tombstone
 func (d *Driver) onDecided(now time.Time, f *flight, r *coordinator.Record) {
-	if f == nil || !f.staged {
+	if f == nil || !f.staged() {
 		d.onTombstone(r)
 		return
 	}

@@ -233,7 +233,7 @@ func (d *Driver) Get(w Waiter, id transfer.ID) {
 		d.reply(Reply{Waiter: w, Lost: true})
 	case inFlight && f.undecided() && !f.mine:
 		d.addWaiter(f, w)
-	case inFlight && (f.staged || !f.undecided()):
+	case inFlight && (f.staged() || !f.undecided()):
 		d.reply(Reply{Waiter: w, Record: f.public()})
 	default:
 		d.replyRecord(w, id)

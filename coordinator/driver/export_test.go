@@ -51,7 +51,7 @@ func (d *Driver) standingOfFlight(f *flight) string {
 		words = append(words, "decided")
 	case !f.mine:
 		words = append(words, "another reign's")
-	case f.staged:
+	case f.staged():
 		words = append(words, "staged")
 	default:
 		words = append(words, "not staged")

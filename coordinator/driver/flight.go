@@ -32,8 +32,7 @@ type flight struct {
 	fingerprint transfer.Fingerprint
 	phase       phase
 	mine        bool                // staged by this reign: nobody else can have told its client anything
-	staged      bool                // the machine has accepted the Stage …
-	record      *coordinator.Record // … and made this of it: read only
+	record      *coordinator.Record // what the machine made of the Stage: read only; nil: it hasn't accepted it yet
 	decided     bool                // the decision is applied
 	cancelled   bool                // a client's cancel, and not the deadline, has begun the resolving, or came while it became held
 	reason      transfer.Reason
@@ -81,6 +80,9 @@ func (d *Driver) newFlight(t *transfer.Transfer, fingerprint transfer.Fingerprin
 	return f
 }
 
+// staged says that the machine has accepted the Stage.
+func (f *flight) staged() bool { return f.record != nil }
+
 // undecided says that this driver has nothing to tell yet: neither the outcome, nor that it is held.
 func (f *flight) undecided() bool {
 	switch f.phase {
@@ -121,7 +123,7 @@ func (s *slot) request() bank.Request {
 // public is the flight as a client may see it: the record, plus a decision that the log is only about to hold.
 func (f *flight) public() transfer.Record {
 	record := transfer.Record{Transfer: f.transfer, State: transfer.Pending}
-	if f.record != nil {
+	if f.staged() {
 		record = f.record.Public()
 	}
 	if f.phase == committed {
@@ -153,7 +155,7 @@ func (d *Driver) queue(waiters []Waiter, w Waiter) []Waiter {
 // contest: the id is taken as soon as a Stage is accepted, and not before. This node may be deposed without knowing it, and the
 // rival's content may be the one that was committed elsewhere. play: duplicate_other_content_at_a_deposed_leader
 func (d *Driver) contest(f *flight, w Waiter) {
-	if f.staged {
+	if f.staged() {
 		d.refuse(w, fmt.Errorf("%w: %s", transfer.ErrIDConflict, f.transfer.ID))
 		return
 	}

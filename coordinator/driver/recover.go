@@ -21,7 +21,7 @@ func (d *Driver) Lead(now time.Time) {
 
 func (d *Driver) recover(now time.Time, r *coordinator.Record) {
 	f := d.newFlight(&r.Transfer, r.Fingerprint)
-	f.staged, f.record = true, r
+	f.record = r
 	switch {
 	case r.State == transfer.Committed:
 		f.phase, f.decided, f.captured = committed, true, r.CapturedMinor

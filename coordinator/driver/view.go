@@ -9,7 +9,7 @@ import (
 
 // View is a record as a client may see it: with an outcome that was told already and that the log is only about to hold.
 func (d *Driver) View(r *coordinator.Record) transfer.Record {
-	if f := d.flights.byID[r.Transfer.ID]; f != nil && f.staged {
+	if f := d.flights.byID[r.Transfer.ID]; f != nil && f.staged() {
 		return f.public()
 	}
 	return r.Public()
