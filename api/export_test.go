@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
 
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
 )
@@ -22,9 +23,17 @@ func HandlerForTest(cfg Config, backend Backend) (handler http.Handler, stop fun
 	return handler, func() { w.busy.Wait(); w.end() }
 }
 
-// TransferServiceForTest is the gRPC service without a network.
-func TransferServiceForTest(backend Backend) quoratev1.TransferServiceServer {
-	return &transferService{desk: &desk{backend: backend, timeouts: DefaultTimeouts(), pace: newPace(0), count: NewMetrics()}}
+// SubmitTransfersForTest is gRPC's SubmitTransfers without a network.
+func SubmitTransfersForTest(backend Backend) func(message []byte) (*quoratev1.SubmitTransfersResponse, error) {
+	s := &transferService{desk: &desk{backend: backend, timeouts: DefaultTimeouts(), pace: newPace(0), count: NewMetrics()}}
+	return func(message []byte) (*quoratev1.SubmitTransfersResponse, error) {
+		return s.submitSealed(context.Background(), message)
+	}
+}
+
+// UnmarshalForTest reads a message as a server does.
+func UnmarshalForTest(wire []byte, into any) error {
+	return readInto(into, func(m any) error { return newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(wire)}, m) })
 }
 
 // Hurry shortens the time that a message may take to be read and an answer to be taken.

@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -56,15 +55,19 @@ func FuzzTransferMessage(f *testing.F) {
 	wire, _ := proto.Marshal(&quoratev1.SubmitTransfersRequest{Transfers: []*quoratev1.TransferSpec{spec(idText), spec(""), {Id: "x"}}})
 	f.Add(wire)
 	fake := newFake()
-	service := api.TransferServiceForTest(fake)
+	submit := api.SubmitTransfersForTest(fake)
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		var r quoratev1.SubmitTransfersRequest
-		if proto.Unmarshal(wire, &r) != nil {
-			return
+		unreadable := proto.Unmarshal(wire, &r)
+		answer, err := submit(wire)
+		if unreadable != nil && err == nil {
+			t.Fatalf("what is no message was read as one: %v", unreadable)
 		}
-		answer, err := service.SubmitTransfers(context.Background(), &r)
 		if err != nil {
 			return
+		}
+		if len(answer.GetResults()) != len(r.GetTransfers()) {
+			t.Fatalf("%d results of %d transfers", len(answer.GetResults()), len(r.GetTransfers()))
 		}
 		for i, result := range answer.GetResults() {
 			if e := result.GetError(); e != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -40,19 +41,45 @@ func (s *transferService) SubmitTransfer(ctx context.Context, r *quoratev1.Submi
 	return &quoratev1.SubmitTransferResponse{Transfer: protoOfRecord(&record)}, nil
 }
 
-func (s *transferService) SubmitTransfers(ctx context.Context, r *quoratev1.SubmitTransfersRequest) (*quoratev1.SubmitTransfersResponse, error) {
-	specs := r.GetTransfers()
-	orders := make([]order, len(specs))
-	for i, spec := range specs {
-		orders[i] = orderOfSpec(spec)
+// transferServiceDesc is the generated one, but for who handles SubmitTransfers.
+func transferServiceDesc() *grpc.ServiceDesc {
+	desc := quoratev1.TransferService_ServiceDesc
+	desc.Methods = slices.Clone(desc.Methods)
+	i := slices.IndexFunc(desc.Methods, func(m grpc.MethodDesc) bool { return m.MethodName == "SubmitTransfers" })
+	desc.Methods[i].Handler = submitTransfers
+	return &desc
+}
+
+// submitTransfers has the message of SubmitTransfers read by hand, as those of a stream are: the generated handler would have generated code read it.
+func submitTransfers(service any, ctx context.Context, from func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
+	message := &sealed{}
+	if err := from(message); err != nil {
+		return nil, err
+	}
+	handle := func(ctx context.Context, m any) (any, error) {
+		return service.(*transferService).submitSealed(ctx, m.(*sealed).bytes)
+	}
+	if interceptor == nil {
+		return handle(ctx, message)
+	}
+	return interceptor(ctx, message, &grpc.UnaryServerInfo{Server: service, FullMethod: quoratev1.TransferService_SubmitTransfers_FullMethodName}, handle)
+}
+
+func (s *transferService) submitSealed(ctx context.Context, message []byte) (*quoratev1.SubmitTransfersResponse, error) {
+	g, err := glance(message)
+	if err != nil {
+		return nil, notOfMethod(err)
+	}
+	orders, err := ordersOf(g.specs)
+	if err != nil {
+		return nil, notOfMethod(err)
 	}
 	records, errs := s.desk.submitAll(ctx, orders)
-	results := make([]*quoratev1.TransferResult, len(specs))
+	results := make([]*quoratev1.TransferResult, len(orders))
+	parts := make([]resultParts, len(orders)) // one allocation for all
 	for i := range results {
-		if r.GetOmitContent() {
-			records[i].Transfer.Legs, records[i].Transfer.Reference = nil, ""
-		}
-		results[i] = resultOf(specs[i], &orders[i], &records[i], errs[i])
+		t := g.told(i, &orders[i], records[i], errs[i])
+		results[i] = t.result(&parts[i])
 	}
 	s.hint(ctx)
 	return &quoratev1.SubmitTransfersResponse{Results: results}, nil
@@ -65,18 +92,6 @@ func (s *transferService) hint(ctx context.Context) {
 	if leader := s.desk.backend.Leader(); leader != "" {
 		_ = grpc.SetTrailer(ctx, metadata.Pairs(leaderTrailer, leader)) // fails only when the stream is gone
 	}
-}
-
-func resultOf(spec *quoratev1.TransferSpec, o *order, record *transfer.Record, err error) *quoratev1.TransferResult {
-	if err == nil {
-		done := protoOfRecord(record)
-		return &quoratev1.TransferResult{Id: done.GetId(), Result: &quoratev1.TransferResult_Transfer{Transfer: done}}
-	}
-	id := spec.GetId()
-	if !o.transfer.ID.IsZero() {
-		id = o.transfer.ID.String()
-	}
-	return &quoratev1.TransferResult{Id: id, Result: &quoratev1.TransferResult_Error{Error: protoOfFailure(err)}}
 }
 
 func (s *transferService) CancelTransfer(ctx context.Context, r *quoratev1.CancelTransferRequest) (*quoratev1.CancelTransferResponse, error) {

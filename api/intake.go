@@ -279,7 +279,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch message := e.message.(type) {
 	case *sealed:
 		message.bytes = data.Materialize()
-	case *quoratev1.SubmitTransferRequest, *quoratev1.SubmitTransfersRequest:
+	case *quoratev1.SubmitTransferRequest:
 		whole := data.MaterializeToBuffer(mem.DefaultBufferPool())
 		defer whole.Free()
 		if _, e.err = glance(whole.ReadOnlyData()); e.err == nil {

@@ -49,8 +49,8 @@ func refusalOfEach(first uint64, specs [][]byte, refusal *quoratev1.Error) ([]to
 // Numbers of fields, as in the proto.
 const (
 	transfersField = 1 // of StreamTransfersRequest, SubmitTransfersRequest and SubmitTransferRequest
-	omitField      = 2 // of StreamTransfersRequest
-	togetherField  = 3
+	omitField      = 2 // of StreamTransfersRequest and SubmitTransfersRequest
+	togetherField  = 3 // of StreamTransfersRequest
 	idField        = 1 // of TransferSpec
 	legsField      = 2
 	referenceField = 4
@@ -59,7 +59,7 @@ const (
 // glimpse is what is seen of a request with transfers before they are read.
 type glimpse struct {
 	specs          [][]byte // as they were sent
-	omit, together bool     // of StreamTransfersRequest
+	omit, together bool
 }
 
 // glance reads of a request with transfers only what is needed to refuse it. A request of too many is none: empty transfers and legs take two bytes each as they
@@ -119,6 +119,9 @@ func eachField(message []byte, do func(number protowire.Number, kind protowire.T
 		number, kind, size := protowire.ConsumeTag(message)
 		if size < 0 {
 			return protowire.ParseError(size)
+		}
+		if !number.IsValid() { // what ConsumeTag gives may be too large
+			return fmt.Errorf("a field has the number %d", number)
 		}
 		message = message[size:]
 		if size = protowire.ConsumeFieldValue(number, kind, message); size < 0 {

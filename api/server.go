@@ -171,7 +171,7 @@ func (s *Server) openGRPC(cfg *Config, d *desk) {
 
 // register offers the services of ours.
 func (s *Server) register(r grpc.ServiceRegistrar, cfg *Config, d *desk) {
-	quoratev1.RegisterTransferServiceServer(r, &transferService{desk: d, guard: s.guard, door: s.door, draining: s.draining})
+	r.RegisterService(transferServiceDesc(), &transferService{desk: d, guard: s.guard, door: s.door, draining: s.draining})
 	quoratev1.RegisterAccountServiceServer(r, &accountService{desk: d})
 	quoratev1.RegisterStatusServiceServer(r, &statusService{desk: d})
 	if cfg.Admin != nil {

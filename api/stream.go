@@ -49,7 +49,7 @@ type flow struct {
 
 // told is one result on its way to the client.
 type told struct {
-	number      uint64
+	number      uint64 // on a stream
 	id          transfer.ID
 	idText      string // as it was sent, if it is no id
 	omitContent bool
@@ -57,6 +57,15 @@ type told struct {
 	err         error
 	refusal     *quoratev1.Error // instead of err: what a whole request was turned away with
 	together    int              // if not zero: the refusal is that of so many transfers, the first of which has the number
+}
+
+// told is the result of the i-th transfer of a request.
+func (g *glimpse) told(i int, o *order, record transfer.Record, err error) told {
+	t := told{id: o.transfer.ID, omitContent: g.omit, record: record, err: err}
+	if t.id.IsZero() {
+		t.idText, _ = idOfSpec(g.specs[i]) // it has been read: it can be
+	}
+	return t
 }
 
 // read takes requests until the client has sent its last, the stream breaks, or a handler's panic was survived.
@@ -134,10 +143,8 @@ func (f *flow) submit(ctx context.Context, first uint64, g glimpse, orders []ord
 	f.mu.Unlock()
 	left := len(orders) // under mu
 	forget := f.desk.submitEach(ctx, orders, func(i int, record transfer.Record, err error) {
-		t := told{number: first + uint64(i), id: orders[i].transfer.ID, omitContent: g.omit, record: record, err: err}
-		if t.id.IsZero() {
-			t.idText, _ = idOfSpec(g.specs[i]) // it has been read: it can be
-		}
+		t := g.told(i, &orders[i], record, err)
+		t.number = first + uint64(i)
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.ready = append(f.ready, t)
