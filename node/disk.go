@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 
 	"github.com/quorate/quorate/lane"
@@ -65,6 +66,9 @@ func (d *disk) close() {
 func (d *disk) run() {
 	defer d.keeping.close()
 	for range d.wake {
+		// Messages of the same step leave first, and so does what clients hear: a sync keeps the processor that it begins on, and what waits there
+		// with it.
+		runtime.Gosched()
 		d.mu.Lock()
 		writes, closed := d.pending, d.closed
 		d.pending = nil

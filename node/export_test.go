@@ -29,6 +29,18 @@ func (n *Node) SnapshotPause() int { return int(n.snapshots.pause) }
 // Keeping is what makes checkpoints durable, without a node around it.
 type Keeping struct{ *disk }
 
+// NewDisk makes a disk that runs until stop, without a node around it. persisted hears of each commit.
+func NewDisk(store *storage.Store, persisted func()) (write func(...lane.GroupWrite), stop func()) {
+	limits := lane.DefaultLimits()
+	d := newDisk(store, &limits)
+	d.send = func([]lane.Send) {}
+	d.persisted = func([]lane.Event) { persisted() }
+	d.failed = func(err error) { panic(err) }
+	done := make(chan struct{})
+	go func() { defer close(done); d.run() }()
+	return func(w ...lane.GroupWrite) { d.write(w) }, func() { d.close(); <-done }
+}
+
 // NewKeeping makes one that tells what a node's loop would hear.
 func NewKeeping(store *storage.Store, lagMax, pause int, persisted func([]lane.Event), failed func(error)) Keeping {
 	d := newDisk(store, &lane.Limits{CheckpointLagMax: lagMax, CheckpointPause: pause})
