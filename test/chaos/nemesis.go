@@ -12,6 +12,9 @@ import (
 // startPatience is how long a node may take to answer before a spell goes by without effect.
 const startPatience = 5 * time.Second
 
+// askAgain is how long a spell waits before it looks again for a node without troubles.
+const askAgain = 100 * time.Millisecond
+
 // nemesis carries out storms.
 type nemesis struct {
 	c *cluster
@@ -136,6 +139,20 @@ func (n *nemesis) take(s spell) int {
 	return -1
 }
 
+// await chooses one as take does. While all have troubles it waits, for as long as the spell lasts: it is cast for the rest of its time.
+func (n *nemesis) await(s spell, over <-chan struct{}) int {
+	for {
+		if at := n.take(s); at >= 0 {
+			return at
+		}
+		select {
+		case <-time.After(askAgain):
+		case <-over:
+			return -1
+		}
+	}
+}
+
 func (n *nemesis) release(at int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -144,13 +161,13 @@ func (n *nemesis) release(at int) {
 
 // one does something to a node and undoes it.
 func (n *nemesis) one(s spell, over <-chan struct{}, do, undo func(*server) error) bool {
-	at := n.take(s)
+	at := n.await(s, over)
 	if at < 0 {
 		return false
 	}
 	defer n.release(at)
 	who := n.c.servers[at]
-	n.j.note("%s: node %d, for %.1fs", s.kind, who.id, s.length.Seconds())
+	n.j.note("%s: node %d, for %.1fs at most", s.kind, who.id, s.length.Seconds())
 	if err := do(who); err != nil {
 		n.j.note("%s: node %d, not done: %v", s.kind, who.id, err)
 		return false

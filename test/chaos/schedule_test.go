@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"testing"
@@ -52,5 +54,33 @@ func TestAKindThatNeverHitsIsNamed(t *testing.T) {
 	n := &nemesis{injected: map[string]int{"kill": 1}, missed: map[string]int{"kill": 9, "full-disk": missedMost, "pause": missedMost - 1}}
 	if names := n.neverHit(); !slices.Equal(names, []string{"full-disk"}) {
 		t.Errorf("named are %q", names)
+	}
+}
+
+// A spell whose turn comes while all nodes have troubles hits the first whose troubles end before it is over itself.
+func TestASpellWaitsForSomebodyToHit(t *testing.T) {
+	j, err := newJournal(io.Discard, filepath.Join(t.TempDir(), "log"), func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &nemesis{c: &cluster{servers: []*server{{id: 1}, {id: 2}, {id: 3}}}, j: j, busy: [nodes]bool{true, true, true}}
+	anybody := spell{kind: "pause", pick: 1 << 8} // whoever leads
+	cast := func(over chan struct{}) (hit uint64) {
+		n.one(anybody, over, func(who *server) error {
+			hit = who.id
+			close(over)
+			return nil
+		}, func(*server) error { return nil })
+		return hit
+	}
+	time.AfterFunc(2*askAgain, func() { n.release(1) })
+	if hit := cast(make(chan struct{})); hit != 2 {
+		t.Errorf("node %d was hit, and node 2 had no troubles any more", hit)
+	}
+	n.busy[1] = true
+	over := make(chan struct{})
+	close(over)
+	if hit := cast(over); hit != 0 {
+		t.Errorf("node %d was hit by a spell that was over", hit)
 	}
 }
