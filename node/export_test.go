@@ -26,9 +26,6 @@ var (
 // SnapshotPause is how many times as long as a chunk took the next one waits.
 func (n *Node) SnapshotPause() int { return int(n.snapshots.pause) }
 
-// Keeping is what makes checkpoints durable, without a node around it.
-type Keeping struct{ *disk }
-
 // NewDisk makes a disk that runs until stop, without a node around it. persisted hears of each commit.
 func NewDisk(store *storage.Store, persisted func()) (write func(...lane.GroupWrite), stop func()) {
 	limits := lane.DefaultLimits()
@@ -40,6 +37,9 @@ func NewDisk(store *storage.Store, persisted func()) (write func(...lane.GroupWr
 	go func() { defer close(done); d.run() }()
 	return func(w ...lane.GroupWrite) { d.write(w) }, func() { d.close(); <-done }
 }
+
+// Keeping is what makes checkpoints durable, without a node around it.
+type Keeping struct{ *disk }
 
 // NewKeeping makes one that tells what a node's loop would hear.
 func NewKeeping(store *storage.Store, lagMax, pause int, persisted func([]lane.Event), failed func(error)) Keeping {

@@ -125,9 +125,8 @@ func (n *nemesis) aim(s spell) int {
 	return at
 }
 
-// take chooses a node that has no trouble of its own yet. -1: there is none.
-func (n *nemesis) take(s spell) int {
-	first := n.aim(s)
+// take chooses a node that has no trouble of its own yet, the first from one on. -1: there is none.
+func (n *nemesis) take(first int) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for i := range nodes {
@@ -139,10 +138,10 @@ func (n *nemesis) take(s spell) int {
 	return -1
 }
 
-// await chooses one as take does. While all have troubles it waits, for as long as the spell lasts: it is cast for the rest of its time.
-func (n *nemesis) await(s spell, over <-chan struct{}) int {
+// await is take, but while all have troubles it waits, for as long as the spell lasts: it is cast for the rest of its time.
+func (n *nemesis) await(first int, over <-chan struct{}) int {
 	for {
-		if at := n.take(s); at >= 0 {
+		if at := n.take(first); at >= 0 {
 			return at
 		}
 		select {
@@ -161,7 +160,7 @@ func (n *nemesis) release(at int) {
 
 // one does something to a node and undoes it.
 func (n *nemesis) one(s spell, over <-chan struct{}, do, undo func(*server) error) bool {
-	at := n.await(s, over)
+	at := n.await(n.aim(s), over)
 	if at < 0 {
 		return false
 	}
@@ -190,7 +189,7 @@ func (n *nemesis) killOne(s spell, over <-chan struct{}) bool {
 func (n *nemesis) killAll(s spell, over <-chan struct{}) bool {
 	var hit []int
 	for {
-		at := n.take(s)
+		at := n.take(0)
 		if at < 0 {
 			break
 		}
