@@ -162,10 +162,11 @@ type statement struct {
 	over    bool   // the time ends here
 }
 
-// take puts an entry on the page if there is room.
+// take puts an entry on the page if there is room. A full page ends with its last entry wherever that was read, so that what
+// it says doesn't depend on how much of the journal has left memory.
 func (s *statement) take(e bank.Entry) {
 	if len(s.entries) == s.limit {
-		s.full = true
+		s.full, s.at = true, s.entries[s.limit-1].Seq
 		return
 	}
 	s.entries = append(s.entries, e)

@@ -144,6 +144,27 @@ func TestStatementOfNobody(t *testing.T) {
 	}
 }
 
+// A page that stored entries fill exactly goes on after its last entry, too, though all of the account's that are stored are on it.
+func TestPagesEndAlikeInStoreAndMemory(t *testing.T) {
+	for stored := range 4 {
+		b := newBook(t, newDisk())
+		b.open(czk("@cash"), czk("alice"), czk("bob"))
+		pay := func(rounds int) {
+			for range rounds {
+				b.pay("alice", 1)
+				b.pay("bob", 1)
+			}
+		}
+		pay(stored)
+		b.save()
+		pay(3 - stored)
+		entries, last, more, err := b.Statement("alice", 0, time.Time{}, time.Time{}, 1)
+		if err != nil || len(entries) != 1 || !more || last != entries[0].Seq {
+			t.Errorf("with %d of 3 stored: entries %v, last %d, more %t, error %v", stored, seqsOf(entries), last, more, err)
+		}
+	}
+}
+
 // TestLinesAreNumberedAsTheirEntries also while a checkpoint is gathered in parts and the journal grows beside it.
 func TestLinesAreNumberedAsTheirEntries(t *testing.T) {
 	b := newBook(t, newDisk())
