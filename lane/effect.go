@@ -33,6 +33,12 @@ type Send struct {
 	Message Message
 }
 
+// Deferrable says whether nobody waits for the message, see raft.Message.
+func (s *Send) Deferrable() bool {
+	m, ok := s.Message.(RaftMessage)
+	return ok && m.Message.Deferrable
+}
+
 // GroupWrite is one group's atomic write, and what may leave once it is durable.
 type GroupWrite struct {
 	Group   GroupID

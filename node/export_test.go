@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/lane"
+	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/storage"
 )
 
@@ -75,3 +76,12 @@ var CheckpointAhead = checkpointAhead
 
 // Run returns after Close or Kill, or at the first failure.
 func (k Keeping) Run() { k.keep() }
+
+// Parcels is how many messages go to each peer at once, and whether they may be held back.
+func Parcels(sends []lane.Send) (messages map[raft.NodeID]int, deferrable map[raft.NodeID]bool) {
+	messages, deferrable = map[raft.NodeID]int{}, map[raft.NodeID]bool{}
+	for to, p := range parcels(sends) {
+		messages[to], deferrable[to] = len(p.envelopes), p.deferrable
+	}
+	return messages, deferrable
+}

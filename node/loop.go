@@ -108,15 +108,32 @@ func (n *Node) carryOut(e *lane.Effects) {
 
 // send groups messages by destination, keeping their order, and hands each peer its own.
 func (n *Node) send(sends []lane.Send) {
-	if len(sends) == 0 {
-		return
+	for to, p := range parcels(sends) {
+		if p.deferrable {
+			n.transport.SendDeferrable(to, p.envelopes)
+		} else {
+			n.transport.Send(to, p.envelopes)
+		}
 	}
-	byPeer := map[raft.NodeID][]*peerv1.Envelope{}
+}
+
+// parcel is what goes to one peer at once; deferrable if all of it is.
+type parcel struct {
+	envelopes  []*peerv1.Envelope
+	deferrable bool
+}
+
+func parcels(sends []lane.Send) map[raft.NodeID]parcel {
+	if len(sends) == 0 {
+		return nil
+	}
+	byPeer := map[raft.NodeID]parcel{}
 	for i := range sends {
 		s := &sends[i]
-		byPeer[s.To] = append(byPeer[s.To], messageToProto(s.Message))
+		p, more := byPeer[s.To]
+		p.envelopes = append(p.envelopes, messageToProto(s.Message))
+		p.deferrable = s.Deferrable() && (p.deferrable || !more)
+		byPeer[s.To] = p
 	}
-	for to, envelopes := range byPeer {
-		n.transport.Send(to, envelopes)
-	}
+	return byPeer
 }

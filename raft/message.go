@@ -113,6 +113,9 @@ type Message struct {
 	Round    uint64 // Heartbeat and its reply: the leader's own number of this round, for ReadIndex
 	Compact  Index  // Append, Heartbeat: everybody's log may be dropped up to here
 	Snapshot *SnapshotChunk
+
+	// Deferrable: nobody waits for this one, so whoever carries it may hold it back for a moment, to send it with others. It doesn't travel.
+	Deferrable bool
 }
 
 // SnapshotChunk is one piece of a state machine's snapshot on its way to a member that is behind the compacted log.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/raft/progress"
+	"github.com/quorate/quorate/raft/quorum"
 )
 
 // becomeLeader begins a reign. The no-op is needed because entries of older terms are committed
@@ -77,6 +78,19 @@ func (r *Raft) flush() {
 	}
 }
 
+// decidesWithout says whether those who decided later than a peer are a majority: then entries are committed without it as a rule, and it may
+// hear of them a moment later. EPaxos sends nothing to who isn't needed ("thrifty": Moraru, Andersen, Kaminsky, SOSP 2013); here a majority that is slow for
+// once costs that moment at most, since the peer's answer counts like any other ("hedged requests": Dean, Barroso, The Tail at Scale, CACM 56(2), 2013).
+func (r *Raft) decidesWithout(p *peer) bool {
+	if !r.voters.Has(p.id) {
+		return true
+	}
+	return r.voters.Vote(func(id NodeID) (decides, said bool) {
+		q := r.peer(id)
+		return id == r.id || q != nil && q.State == progress.Replicate && q.Deciding > p.Deciding, true
+	}) == quorum.Won
+}
+
 // replicate sends a peer all that it may be sent now.
 func (r *Raft) replicate(p *peer) {
 	last := r.log.last()
@@ -90,7 +104,7 @@ func (r *Raft) replicate(p *peer) {
 		// No entries took the commit along, and there are none whose commit will be news, too: while there are, it goes with the next append or
 		// beat. Round zero wants no answer.
 		p.SentCommit = news
-		r.send(Message{Kind: Heartbeat, To: p.id, Commit: news, Compact: r.compact})
+		r.send(Message{Kind: Heartbeat, To: p.id, Commit: news, Compact: r.compact, Deferrable: true})
 	}
 }
 
@@ -111,7 +125,7 @@ func (r *Raft) sendAppend(p *peer, to Index) {
 	}
 	r.send(Message{
 		Kind: Append, To: p.id, Index: prev, LogTerm: prevTerm, Entries: entries[:n:n],
-		Commit: r.log.commit, Compact: r.compact,
+		Commit: r.log.commit, Compact: r.compact, Deferrable: n == len(entries) && r.decidesWithout(p),
 	})
 	last := prev + Index(n)
 	p.SentCommit = max(p.SentCommit, min(r.log.commit, last))
@@ -129,6 +143,9 @@ func (r *Raft) handleAppendReply(p *peer, m *Message) error {
 		return fmt.Errorf("%w: node %d acknowledges entry %d, the log ends at %d", ErrBadMessage, p.id, m.Index, r.log.last())
 	}
 	news := p.Acked(m.Index)
+	if news && m.Index > r.log.commit {
+		p.Deciding = m.Index
+	}
 	if p.State == progress.Snapshot && p.Match >= r.log.compacted.Index {
 		p.Streaming() // it can follow the log again, by the snapshot or by an append that was faster
 	}

@@ -3,6 +3,7 @@ package transport
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -12,13 +13,16 @@ import (
 // queue is what waits for one peer: bounded, in order, open only while the peer is connected.
 type queue struct {
 	bytesMax int
-	ready    chan struct{} // holds a token whenever waiting isn't empty
+	ready    chan struct{} // holds a token, or will within deferMax, whenever waiting isn't empty
 
 	mu      sync.Mutex // guards all below
 	open    bool
 	waiting []item
 	bytes   int
 	dropped uint64
+
+	deferred *time.Timer // signals for what has been held back long enough; nil: nothing ever was
+	armed    bool        // deferred runs
 }
 
 type item struct {
@@ -32,7 +36,8 @@ func newQueue(bytesMax int) *queue {
 
 // put appends a batch or drops it whole: half a batch would let a later message overtake its forerunner.
 // Into an empty queue any batch fits. It returns an error if an envelope can't ever travel.
-func (q *queue) put(batch []*peerv1.Envelope) error {
+// A deferrable batch waits for the next one that isn't, or for deferMax.
+func (q *queue) put(batch []*peerv1.Envelope, deferrable bool) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.open {
@@ -52,7 +57,15 @@ func (q *queue) put(batch []*peerv1.Envelope) error {
 		q.waiting = append(q.waiting, item{e, size})
 	}
 	q.bytes += bytes
-	q.signal()
+	switch {
+	case !deferrable:
+		q.signal()
+	case q.deferred == nil:
+		q.deferred, q.armed = time.AfterFunc(deferMax, q.signal), true
+	case !q.armed:
+		q.deferred.Reset(deferMax)
+		q.armed = true
+	}
 	return nil
 }
 
@@ -67,6 +80,10 @@ func tooLarge(size int) error {
 func (q *queue) take(into []*peerv1.Envelope, bytesMax int) []*peerv1.Envelope {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.armed {
+		q.deferred.Stop()
+		q.armed = false
+	}
 	clear(into)
 	into = into[:0]
 	bytes := 0

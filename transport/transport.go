@@ -28,6 +28,10 @@ const (
 	queueBytesMaxDefault = 32 << 20
 )
 
+// deferMax is how long deferrable envelopes are held back: a few syncs of a fast disk, so that the receiver writes several at once, and
+// little beside a stall of the members that should have been faster.
+const deferMax = time.Millisecond
+
 // Config is what a Transport is built from.
 type Config struct {
 	Cluster  string                 // name of the cluster: nodes of another one are refused
@@ -194,12 +198,19 @@ func (t *Transport) SetPeers(known map[raft.NodeID]Peer) error {
 
 // Send hands envelopes to a peer and never blocks. They are dropped, all of them, when the peer isn't
 // connected, when too much waits for it already, or when nobody knows it. Send may be called by any goroutine, also after Stop.
-func (t *Transport) Send(to raft.NodeID, envelopes []*peerv1.Envelope) {
+func (t *Transport) Send(to raft.NodeID, envelopes []*peerv1.Envelope) { t.put(to, envelopes, false) }
+
+// SendDeferrable is Send for what nobody waits for: it leaves with whatever is sent to the peer next, in its order, or after a millisecond.
+func (t *Transport) SendDeferrable(to raft.NodeID, envelopes []*peerv1.Envelope) {
+	t.put(to, envelopes, true)
+}
+
+func (t *Transport) put(to raft.NodeID, envelopes []*peerv1.Envelope, deferrable bool) {
 	p, known := (*t.peers.Load())[to]
 	if !known || len(envelopes) == 0 || t.alone.Load() {
 		return
 	}
-	if err := p.queue.put(envelopes); err != nil {
+	if err := p.queue.put(envelopes, deferrable); err != nil {
 		t.cfg.Report(Event{Kind: Dropped, Peer: to, Address: p.address, Envelopes: p.queue.takeDropped(), Err: err})
 	}
 }
