@@ -30,7 +30,7 @@ const (
 
 // deferMax is how long deferrable envelopes are held back: a few syncs of a fast disk, so that the receiver writes several at once, and
 // little beside a stall of the members that should have been faster.
-const deferMax = time.Millisecond
+const deferMax = 4 * time.Millisecond
 
 // Config is what a Transport is built from.
 type Config struct {
@@ -200,7 +200,7 @@ func (t *Transport) SetPeers(known map[raft.NodeID]Peer) error {
 // connected, when too much waits for it already, or when nobody knows it. Send may be called by any goroutine, also after Stop.
 func (t *Transport) Send(to raft.NodeID, envelopes []*peerv1.Envelope) { t.put(to, envelopes, false) }
 
-// SendDeferrable is Send for what nobody waits for: it leaves with whatever is sent to the peer next, in its order, or after a millisecond.
+// SendDeferrable is Send for what nobody waits for: it leaves with whatever is sent to the peer next, in its order, or after 4 ms.
 func (t *Transport) SendDeferrable(to raft.NodeID, envelopes []*peerv1.Envelope) {
 	t.put(to, envelopes, true)
 }
