@@ -28,8 +28,8 @@ const (
 	queueBytesMaxDefault = 32 << 20
 )
 
-// deferMax is how long deferrable envelopes are held back: a few syncs of a fast disk, so that the receiver writes several at once, and
-// little beside a stall of the members that should have been faster.
+// deferMax is how long deferrable envelopes are held back: many syncs of a fast disk, whose entries the receiver writes at once, and little beside the
+// stall of a disk after which they are needed after all.
 const deferMax = 4 * time.Millisecond
 
 // Config is what a Transport is built from.
