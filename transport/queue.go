@@ -20,9 +20,7 @@ type queue struct {
 	waiting []item
 	bytes   int
 	dropped uint64
-
-	deferred *time.Timer // signals for what has been held back long enough; nil: nothing ever was
-	armed    bool        // deferred runs
+	held    *time.Timer // signals when what waits has been held back long enough; nil: nothing is held back
 }
 
 type item struct {
@@ -60,11 +58,8 @@ func (q *queue) put(batch []*peerv1.Envelope, deferrable bool) error {
 	switch {
 	case !deferrable:
 		q.signal()
-	case q.deferred == nil:
-		q.deferred, q.armed = time.AfterFunc(deferMax, q.signal), true
-	case !q.armed:
-		q.deferred.Reset(deferMax)
-		q.armed = true
+	case q.held == nil:
+		q.held = time.AfterFunc(deferMax, q.signal)
 	}
 	return nil
 }
@@ -80,9 +75,9 @@ func tooLarge(size int) error {
 func (q *queue) take(into []*peerv1.Envelope, bytesMax int) []*peerv1.Envelope {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.armed {
-		q.deferred.Stop()
-		q.armed = false
+	if q.held != nil {
+		q.held.Stop()
+		q.held = nil
 	}
 	clear(into)
 	into = into[:0]
