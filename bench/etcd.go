@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 )
 
 // etcdCluster is three etcd servers; its clients put one value each time. That is agreement on a log and nothing else: no transfer,
@@ -30,6 +31,8 @@ const (
 	// The connections that clients share, as the unary ones of `quorate bench` do.
 	callsPerConnection = 100
 	connectionsMost    = 8
+
+	windowBytes = 4 << 20 // fixed, as theirs
 )
 
 func (e *etcdCluster) start(ctx context.Context) error {
@@ -75,7 +78,9 @@ func (e *etcdCluster) start(ctx context.Context) error {
 }
 
 func (e *etcdCluster) connect() (*clientv3.Client, error) {
-	return clientv3.New(clientv3.Config{Endpoints: e.endpoints, DialTimeout: patience})
+	return clientv3.New(clientv3.Config{Endpoints: e.endpoints, DialTimeout: patience, DialOptions: []grpc.DialOption{
+		grpc.WithStaticStreamWindowSize(windowBytes), grpc.WithStaticConnWindowSize(windowBytes),
+	}})
 }
 
 func (e *etcdCluster) measure(ctx context.Context, clients int) (measurement, error) {

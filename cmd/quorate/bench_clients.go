@@ -112,9 +112,9 @@ func rotate(list []string, first int) {
 func dialPayer(o *benchOptions, grpcs, https []string) (payer, error) {
 	switch o.how {
 	case "unary":
-		conn, err := grpc.NewClient("passthrough:///"+grpcs[0], grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry())
+		conn, err := dialBare(grpcs[0])
 		if err != nil {
-			return nil, misconfigured(err)
+			return nil, err
 		}
 		return &unaryPayer{conn: conn, service: quoratev1.NewTransferServiceClient(conn)}, nil
 	case "stream":
@@ -128,6 +128,22 @@ func dialPayer(o *benchOptions, grpcs, https []string) (payer, error) {
 		return nil, misconfigured(err)
 	}
 	return &sdkPayer{client: c}, nil
+}
+
+const (
+	benchMessageMax = 16 << 20 // above anything that a server answers
+	benchWindow     = 4 << 20  // as the SDK's
+)
+
+// dialBare connects as a program without the SDK does. Its windows are fixed: gRPC pings the server after each answer to find out how large they should be.
+func dialBare(address string) (*grpc.ClientConn, error) {
+	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry(),
+		grpc.WithStaticStreamWindowSize(benchWindow), grpc.WithStaticConnWindowSize(benchWindow),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(benchMessageMax)))
+	if err != nil {
+		return nil, misconfigured(err)
+	}
+	return conn, nil
 }
 
 // sdkPayer calls the Go SDK.

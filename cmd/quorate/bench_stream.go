@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
 	"github.com/quorate/quorate/transfer"
@@ -23,9 +22,6 @@ type streamPayer struct {
 	open   map[uint64]*streamCall // by the number of each transfer
 }
 
-// benchMessageMax is above anything that a server answers.
-const benchMessageMax = 16 << 20
-
 // streamCall is one pay that waits for its results.
 type streamCall struct {
 	first    uint64 // number of the first transfer
@@ -35,10 +31,9 @@ type streamCall struct {
 }
 
 func dialStream(address string) (*streamPayer, error) {
-	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry(),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(benchMessageMax)))
+	conn, err := dialBare(address)
 	if err != nil {
-		return nil, misconfigured(err)
+		return nil, err
 	}
 	return &streamPayer{conn: conn, service: quoratev1.NewTransferServiceClient(conn), open: map[uint64]*streamCall{}}, nil
 }
