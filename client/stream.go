@@ -59,7 +59,7 @@ func (s *stream) leave() {
 	}
 }
 
-// submit makes one attempt over the stream of the current node; nil if the submission has its record.
+// submitByStream makes one attempt over the stream of the current node; nil if the submission has its record.
 func (c *Client) submitByStream(ctx context.Context, a *attempts, open *submission) *failure {
 	a.made++
 	at, began := c.current.Load(), time.Now()

@@ -214,7 +214,7 @@ func (c *clusterHost) mayPromote(node raft.NodeID) error {
 // lagOf says how far a replica was behind a moment ago.
 func (c *clusterHost) lagOf(id GroupID, node raft.NodeID) (entries uint64, known bool) {
 	l, told := c.lags[lagOf{id, node}]
-	return l.entries, told && c.lane.now.Sub(l.at) < 4*c.lane.limits.ReportEvery && c.lane.alive(node)
+	return l.entries, told && c.lane.now.Sub(l.at) < reportsCount*c.lane.limits.ReportEvery && c.lane.alive(node)
 }
 
 // mayRemove wants every group that the node leaves to have a majority that answers.

@@ -59,7 +59,7 @@ type openRead struct {
 	ask    Ask
 }
 
-// machineHost is what a group is for: a coordinator shard or a bank.
+// machineHost is what a group is for: a coordinator shard, a bank or the cluster's members.
 type machineHost interface {
 	replica.Machine
 	lead()           // this node leads now and has applied everything of earlier reigns

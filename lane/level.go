@@ -24,6 +24,9 @@ type told struct {
 // levelPatience is how many report times a request waits for the level that it needs: a cluster that was just started, or upgraded, agrees on it within them.
 const levelPatience = 4
 
+// reportsCount is for how many report times what a node said of itself counts.
+const reportsCount = 4
+
 // tellLevel has every other node hear what this one can read, as long as not all can.
 func (l *Lane) tellLevel() {
 	if l.cfg.Level <= l.cluster.machine.Level() || l.now.Sub(l.toldLevel) < l.limits.ReportEvery {
@@ -38,7 +41,7 @@ func (l *Lane) levelOf(node raft.NodeID) directory.Level {
 	if node == l.node {
 		return l.cfg.Level
 	}
-	if t := l.levels[node]; t.level > 0 && l.now.Sub(t.at) < 4*l.limits.ReportEvery {
+	if t := l.levels[node]; t.level > 0 && l.now.Sub(t.at) < reportsCount*l.limits.ReportEvery {
 		return t.level
 	}
 	return directory.LevelFirst

@@ -19,7 +19,8 @@
 //  8. Answer Ready.Offer with SendChunk from the last checkpoint, or SnapshotFailed. Keep Ready.Chunks aside until Install.
 //  9. After a restart give New what the disk has, unchanged. Entries after State.Applied are handed out again.
 //  10. Step returns ErrBadMessage for nonsense: count it, go on. ErrUnsafe means that safety is already lost: stop.
-//  11. A node id belongs to one disk for ever. A node whose disk is lost joins under a new id.
+//  11. A node id belongs to one disk for ever. A node whose disk is lost joins under a new id, or under its own with State.Lost at the last term in which it
+//     may have promised something, which it must know for certain.
 //  12. With leases (Config.LeaseTicks): deliver the ticks that are due, by a clock read after the read came, before ReadIndex.
 //
 // # What it promises

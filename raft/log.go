@@ -158,7 +158,7 @@ func (l *log) oldest() *write {
 	return &l.writes[l.first]
 }
 
-// has says whether there is a Membership entry after from up to to.
+// hasMembership says whether there is a Membership entry after from up to to.
 func (l *log) hasMembership(from, to Index) bool {
 	entries := l.slice(from, to)
 	for i := range entries {

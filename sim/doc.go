@@ -4,13 +4,11 @@
 // host of package lane, beside package node: it runs the production lanes and repeats node's duties over a
 // simulated network (network.go), disk (disk.go) and clock (clock.go).
 //
-// Each judge is one file: check_money.go, check_answers.go, check_bank.go, check_raft.go, check_end.go. A run ends with the first promise
-// that is found broken, or, after faults have ended and everything has settled, with none.
+// Each judge is one file, check_*.go. A run ends with the first promise that is found broken, or, after faults have ended and everything has
+// settled, with none.
 //
 // The faults stand in faults.go, with their names and strengths; the nemesis brings those that are no matter of single messages. A run
 // that breaks a promise can be shrunk to fewer faults (shrink.go) and kept as a schedule (schedule.go). docs/simulator.md shows how.
-//
-// What it doesn't do yet: membership changes, mixed versions, foreign banks.
 //
 // Sources: the method is that of FoundationDB (Zhou et al., "FoundationDB: A Distributed Unbundled Transactional Key
 // Value Store", SIGMOD 2021, §4).

@@ -1,5 +1,5 @@
-// Package wire writes and reads protobuf messages by hand: the log entries and state records of the state machines. Generated code spends more on
-// one of them than the machine itself does, and promises nobody the same bytes tomorrow. The .proto files still describe the formats, and
+// Package wire writes and reads protobuf messages by hand: log entries and state records of the state machines, what nodes say to each other, and
+// transfers of clients. Generated code spends more on one of them than a machine itself does, and promises nobody the same bytes tomorrow. The .proto files still describe the formats, and
 // tests read what is written here with the generated code.
 package wire
 
