@@ -9,6 +9,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/quorate/quorate/bank"
+	"github.com/quorate/quorate/coordinator"
+	"github.com/quorate/quorate/coordinator/driver"
 	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/node"
@@ -28,6 +30,7 @@ func someMessages() []lane.Message {
 	reason := transfer.Reason{Code: "insufficient_funds", Bank: "north", Detail: "no", Shortfall: &transfer.Shortfall{Account: "alice", Currency: "EUR", AvailableMinor: -1, NeededMinor: 5}}
 	terms := bank.Terms{ID: "alice", Currency: "EUR", OverdraftMinor: 7}
 	at := time.Unix(7, 0).UTC()
+	record := transfer.Record{Transfer: t, State: transfer.Aborted, Reason: reason, CreatedAt: at, DecidedAt: at}
 	messages := []lane.Message{
 		lane.RaftMessage{Group: "cluster", Message: raft.Message{Kind: raft.Append, From: 2, To: 1, Term: 3, Entries: []raft.Entry{{Index: 1, Term: 3, Data: []byte("x")}}}},
 		lane.RaftMessage{Group: "bank/north", Message: raft.Message{Kind: raft.Vote, From: 2, To: 1, Term: 9, LogTerm: 1, Index: 9}},
@@ -44,11 +47,16 @@ func someMessages() []lane.Message {
 		lane.WhoIsThere{Applied: 7},
 		lane.Introduction{Applied: 9, Nodes: []directory.Node{{ID: 4, Role: directory.Member, Coordinator: true, Disk: directory.Disk{4}, Addresses: directory.Addresses{Peer: "127.0.0.1:7104"}}}},
 		lane.ForwardReply{Request: 1, NotLeader: true, LeaderHint: 3},
-		lane.ForwardReply{Request: 2, Answer: lane.Answer{Transfer: transfer.Record{Transfer: t, State: transfer.Aborted, Reason: reason, CreatedAt: at, DecidedAt: at}}},
+		lane.ForwardReply{Request: 2, Answer: lane.Answer{Transfer: record}},
 		lane.ForwardReply{Request: 3, Answer: lane.Answer{
 			Accounts: []bank.Account{{Terms: terms, PostedMinor: -3, Status: bank.Open}}, Entries: []bank.Entry{{Seq: 1, Transfer: id, Account: "alice", AmountMinor: -5, At: at}},
 			Members: []lane.MemberStatus{{Node: directory.Node{ID: 2, Role: directory.Member}, Alive: true, Groups: []lane.GroupID{"cluster"}}}, LastSeq: 9, More: true,
 		}},
+		lane.ForwardReply{Request: 4, Answer: lane.Answer{Audit: bank.Audit{Totals: []bank.Total{{Currency: "EUR", PostedMinor: -3}}, OpenHolds: 1, LastEntry: 4}}},
+		lane.ForwardReply{Request: 5, Answer: lane.Answer{Tokens: []directory.Token{{Name: "a", Roles: []string{"read"}, Created: 7, Expires: 9}}}},
+		lane.ForwardReply{Request: 6, Answer: lane.Answer{Listing: &lane.Listing{Page: coordinator.Page{Listed: []coordinator.Listed{{Record: record, Number: 8, ReachedAt: at}}, Last: 6, ReachedAt: at, More: true}}}},
+		lane.ForwardReply{Request: 7, Answer: lane.Answer{Listing: &lane.Listing{Decisions: coordinator.Decisions{Decided: []coordinator.Numbered{{Record: record, Number: 8}}, Last: 9}}}},
+		lane.ForwardReply{Request: 8, Answer: lane.Answer{Listing: &lane.Listing{Doubts: []driver.Doubt{{Record: record, Waiting: []transfer.BankID{"south"}}}}}},
 	}
 	for _, ask := range []lane.Ask{
 		lane.Submit{Transfer: &t}, lane.CancelTransfer{ID: id}, lane.GetTransfer{ID: id}, lane.CaptureTransfer{ID: id, AmountsMinor: []int64{1, 1}}, lane.VoidTransfer{ID: id},
@@ -57,10 +65,12 @@ func someMessages() []lane.Message {
 		lane.GetStatement{Bank: "north", Account: "alice", AfterSeq: 1, Limit: 2, Since: at}, lane.AuditBank{Bank: "north"}, lane.ListMembers{},
 		lane.AddMember{Node: 4, Addresses: directory.Addresses{Peer: "h:1"}}, lane.PromoteMember{Node: 4}, lane.RemoveMember{Node: 2}, lane.PlaceGroup{Group: "bank/north", Members: []raft.NodeID{1, 2}},
 		lane.TransferLeader{Group: "coordinator/0", To: 1}, lane.ListTokens{}, lane.AddToken{Token: directory.Token{Name: "a", Roles: []string{"read"}}}, lane.RevokeToken{Name: "a"},
+		lane.ListTransfers{Group: "coordinator/0", Below: 9, Limit: 7, Filter: coordinator.Filter{State: transfer.Committed, Bank: "north", Account: "alice", Reference: "rent", Since: at, Until: at.Add(1)}},
+		lane.ListInDoubt{Group: "coordinator/0", Limit: 5}, lane.ReadDecisions{Group: "coordinator/0", After: 9, Limit: 7, Filter: coordinator.Filter{State: transfer.Aborted}},
 	} {
 		group := lane.GroupID("bank/north")
 		switch ask.(type) {
-		case lane.Submit, lane.CancelTransfer, lane.GetTransfer, lane.CaptureTransfer, lane.VoidTransfer, lane.TransferLeader:
+		case lane.Submit, lane.CancelTransfer, lane.GetTransfer, lane.CaptureTransfer, lane.VoidTransfer, lane.TransferLeader, lane.ListTransfers, lane.ListInDoubt, lane.ReadDecisions:
 			group = "coordinator/0"
 		case lane.ListMembers, lane.AddMember, lane.PromoteMember, lane.RemoveMember, lane.PlaceGroup, lane.ListTokens, lane.AddToken, lane.RevokeToken:
 			group = "cluster"
