@@ -28,6 +28,16 @@ func (w *world) reserved(t *transfer.Transfer) (holds, entries uint64) {
 	return holds, entries
 }
 
+// counted is what the coordinators have in flight, and held.
+func (w *world) counted() (inFlight, held int) {
+	w.t.Helper()
+	for _, id := range w.nodes() {
+		c := w.mustAnswer(w.ask(id, lane.GetStatus{})).Status.Counts
+		inFlight, held = inFlight+c.InFlight, held+c.Held
+	}
+	return inFlight, held
+}
+
 // TestAHoldEndsThoughAllIsAtRest: a coordinator with nothing to do but to wait for a client rests, and wakes in time.
 func TestAHoldEndsThoughAllIsAtRest(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, engine string) {
@@ -45,10 +55,16 @@ func TestAHoldEndsThoughAllIsAtRest(t *testing.T) {
 		if holds, entries := w.reserved(p); holds != 2 || entries != 0 {
 			t.Errorf("%d holds and %d entries while it is held", holds, entries)
 		}
+		if inFlight, held := w.counted(); inFlight != 0 || held != 1 {
+			t.Errorf("%d are in flight and %d held, while one is held", inFlight, held)
+		}
 		w.mustRest()
 		w.run(2 * time.Minute)
 		if holds, entries := w.reserved(p); holds != 0 || entries != 0 {
 			t.Errorf("%d holds and %d entries after it has ended", holds, entries)
+		}
+		if inFlight, held := w.counted(); inFlight != 0 || held != 0 {
+			t.Errorf("%d are in flight and %d held after all has ended", inFlight, held)
 		}
 		if r := w.mustAnswer(w.ask(2, lane.GetTransfer{ID: p.ID})).Transfer; r.State != transfer.Aborted || r.Reason.Code != transfer.ErrHoldExpired.Code {
 			t.Errorf("it is %v %v", r.State, r.Reason)

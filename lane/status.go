@@ -63,6 +63,7 @@ func (l *Lane) status() Status {
 			s.Counts.Committed += counts.Committed
 			s.Counts.Aborted += counts.Aborted
 			s.Counts.InFlight += counts.InFlight
+			s.Counts.Held += counts.Held
 			s.Counts.InDoubt += counts.InDoubt
 		}
 	}

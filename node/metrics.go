@@ -74,7 +74,7 @@ func nodeLabel(id raft.NodeID) string { return strconv.FormatUint(uint64(id), 10
 // gauges are asked for at each scrape.
 var gauges = struct {
 	answers, leads, term, commit, applied                         *prometheus.Desc
-	inFlight, inDoubt, bankUp, bankBreaker                        *prometheus.Desc
+	inFlight, held, inDoubt, bankUp, bankBreaker                  *prometheus.Desc
 	peerUp, queue                                                 *prometheus.Desc
 	sync, entries, walBytes, flushBytes, ingestBytes, compactions *prometheus.Desc
 	stored, free, full, stalls, slow                              *prometheus.Desc
@@ -85,7 +85,8 @@ var gauges = struct {
 	commit:  describe("quorate_raft_commit_index", "The last entry of the group that this node knows to be committed.", "group"),
 	applied: describe("quorate_raft_applied_index", "The last entry of the group that this node has applied.", "group"),
 
-	inFlight:    describe("quorate_transfers_in_flight", "Transfers that the coordinators led by this node have begun and not settled."),
+	inFlight:    describe("quorate_transfers_in_flight", "Transfers that the coordinators led by this node have begun and not settled, without holds that wait for their clients."),
+	held:        describe("quorate_transfers_held", "Holds, at the coordinators led by this node, that wait for their clients to capture or void them."),
 	inDoubt:     describe("quorate_in_doubt", "Transfers in flight (quorate_transfers_in_flight) that are staged and have no outcome yet."),
 	bankUp:      describe("quorate_bank_up", "1 if the bank answers, as far as the coordinators led by this node have asked.", "bank"),
 	bankBreaker: describe("quorate_bank_breaker_state", "0 closed; 1 half open; 2 open: the bank is silent and gets no new transfers.", "bank"),
@@ -119,7 +120,7 @@ type collector struct{ node *Node }
 func (c collector) Describe(into chan<- *prometheus.Desc) {
 	g := &gauges
 	for _, d := range []*prometheus.Desc{
-		g.answers, g.leads, g.term, g.commit, g.applied, g.inFlight, g.inDoubt, g.bankUp, g.bankBreaker, g.peerUp, g.queue,
+		g.answers, g.leads, g.term, g.commit, g.applied, g.inFlight, g.held, g.inDoubt, g.bankUp, g.bankBreaker, g.peerUp, g.queue,
 		g.sync, g.entries, g.walBytes, g.flushBytes, g.ingestBytes, g.compactions, g.stored, g.free, g.full, g.stalls, g.slow,
 	} {
 		into <- d
@@ -179,6 +180,7 @@ func (s scrape) status(at *lane.Status) {
 		s.gauge(gauges.bankBreaker, float64(b.Breaker), string(b.Bank))
 	}
 	s.gauge(gauges.inFlight, float64(at.Counts.InFlight))
+	s.gauge(gauges.held, float64(at.Counts.Held))
 	s.gauge(gauges.inDoubt, float64(at.Counts.InDoubt))
 	s.gauge(gauges.full, oneIf(at.LowSpace))
 }
