@@ -39,10 +39,10 @@ func newInbox(max int) *inbox {
 }
 
 // add puts events in at once, whatever the bound: for what the node itself has caused and must hear.
-func (b *inbox) add(events ...lane.Event) bool {
+func (b *inbox) add(events ...lane.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.put(&b.events, events)
+	b.put(&b.events, events)
 }
 
 // ask puts in what a client asks, if there is room. A step takes asksPerStep of it at most: what peers and the disk say is about work that was begun, and

@@ -20,7 +20,6 @@ func (r *Raft) offerSnapshot(p *peer) {
 
 func (r *Raft) askForChunk(p *peer) {
 	s := &p.Sending
-	s.Waiting = true
 	r.offers = append(r.offers, Offer{To: p.id, Last: EntryID{s.Last, Term(s.Term)}, Offset: s.Offset})
 }
 

@@ -20,8 +20,6 @@ type Metrics struct {
 
 	DiskBytes     uint64 // what the store occupies
 	DiskFreeBytes uint64 // what the file system has left; zero if it doesn't say
-	CacheHits     int64
-	CacheMisses   int64
 	SlowDisk      uint64 // operations that took longer than 5 seconds
 	Stalls        uint64 // times that commits had to wait for compactions
 }
@@ -108,8 +106,7 @@ func (s *Store) Metrics() (Metrics, error) {
 		Commits: s.meter.commits.Load(), Entries: s.meter.entries.Load(), CommitBytes: s.meter.bytes.Load(), CommitTime: s.meter.latency(),
 		WALBytes:  p.WAL.BytesWritten,
 		DiskBytes: p.DiskSpaceUsage(),
-		CacheHits: p.BlockCache.Hits, CacheMisses: p.BlockCache.Misses,
-		SlowDisk: s.meter.slow.Load(), Stalls: s.meter.stalls.Load(),
+		SlowDisk:  s.meter.slow.Load(), Stalls: s.meter.stalls.Load(),
 	}
 	for i := range p.Levels { // not Metrics.Total, which counts the write-ahead log as flushed
 		m.FlushBytes += p.Levels[i].TableBytesFlushed + p.Levels[i].BlobBytesFlushed

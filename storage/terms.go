@@ -34,7 +34,6 @@ import (
 //	retired "group" 7                  the replica, last in this term, was ended for ever
 //	damaged "why"                      the store must not be used any more
 type terms struct {
-	fs   vfs.FS // guarded
 	path string
 
 	mu      sync.Mutex // guards the rest
@@ -147,7 +146,7 @@ func (t *terms) take(body string) error {
 func (t *terms) begin(fs vfs.FS, dir string, id Identity) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.fs, t.owner, t.sum = fs, id, 0
+	t.owner, t.sum = id, 0
 	fresh := t.path + ".new"
 	f, err := fs.Create(fresh, vfs.WriteCategoryUnspecified)
 	if err != nil {

@@ -21,7 +21,6 @@ const demoCoordinators = 3
 // demoCluster is a whole cluster in this process, with real disks and loopback sockets: three coordinator nodes, and
 // nodes for the banks.
 type demoCluster struct {
-	banks   []transfer.BankID
 	members []*member
 }
 
@@ -51,7 +50,7 @@ func startDemoCluster(dir string, banks []transfer.BankID, bankNodes int, logger
 		home := places[demoCoordinators+i%bankNodes].ID
 		shape.Banks = append(shape.Banks, node.BankConfig{ID: string(b), Nodes: []uint64{home}})
 	}
-	c := &demoCluster{banks: banks}
+	c := &demoCluster{}
 	for _, place := range places {
 		config := shape
 		config.Node = place.ID

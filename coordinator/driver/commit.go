@@ -41,7 +41,7 @@ func (d *Driver) decideIfCommitted(now time.Time, f *flight) {
 	}
 	f.decidedAt = now
 	d.decide(f, transfer.Committed)
-	d.becomeCommitted(now, f)
+	d.becomeCommitted(f)
 }
 
 // decide puts the decision on its way into the log. Only what the machine has accepted as staged is decided: a decision
@@ -58,7 +58,7 @@ func (d *Driver) decide(f *flight, state transfer.State) {
 // decisionsAtOnce is for how many decisions room is made.
 const decisionsAtOnce = 1 << 5
 
-func (d *Driver) becomeCommitted(now time.Time, f *flight) {
+func (d *Driver) becomeCommitted(f *flight) {
 	f.phase = committed
 	d.deadlines.remove(f)
 	d.counts.Committed++
@@ -156,7 +156,7 @@ func (d *Driver) onDecided(now time.Time, f *flight, r *coordinator.Record) {
 	case transfer.Committed:
 		f.captured = r.CapturedMinor
 		if f.phase != committed {
-			d.becomeCommitted(now, f)
+			d.becomeCommitted(f)
 		}
 	case transfer.Aborted:
 		invariant.Holds(f.phase != committed, "transfer %s was told to be committed and is aborted in the log: %s", r.Transfer.ID, r.Reason.Code)
@@ -185,7 +185,7 @@ func (d *Driver) giveUp(now time.Time, f *flight, why transfer.Reason) {
 		d.proposeAbort(now, f, why)
 	default:
 		f.cancelled = why.Code == transfer.ErrCancelled.Code
-		d.resolve(now, f)
+		d.resolve(f)
 	}
 }
 

@@ -37,13 +37,13 @@ func (d *Driver) recover(now time.Time, r *coordinator.Record) {
 	case mutant.On(mutant.AbortOnGuess):
 		d.proposeAbort(now, f, d.lateReason(f))
 	default:
-		d.resolve(now, f)
+		d.resolve(f)
 	}
 }
 
 // resolve asks every bank that has not said yes what it holds; what it never prepared it refuses from then on. A bank that
 // doesn't answer keeps the transfer in doubt: the earlier leader may have told the client "committed".
-func (d *Driver) resolve(now time.Time, f *flight) {
+func (d *Driver) resolve(f *flight) {
 	f.phase = resolving
 	d.deadlines.remove(f)
 	d.ask(f, bank.Resolve)

@@ -59,11 +59,10 @@ type Progress struct {
 
 // Transfer is a snapshot on its way to the peer, one chunk at a time.
 type Transfer struct {
-	Last    Index  // the last entry in the snapshot; zero: the host has not offered a chunk yet
-	Term    uint64 // of that entry
-	Offset  uint64 // the peer has the bytes before it
-	Waiting bool   // a chunk is out, or the host has been asked for one
-	Since   uint64 // the tick of the last step forward
+	Last   Index  // the last entry in the snapshot; zero: the host has not offered a chunk yet
+	Term   uint64 // of that entry
+	Offset uint64 // the peer has the bytes before it
+	Since  uint64 // the tick of the last step forward
 }
 
 // Reset starts again for a new leader's term: nothing is known of the peer.

@@ -19,7 +19,6 @@ type weather struct {
 
 // link is one way of the network: whoever dials it speaks to target, as the weather allows.
 type link struct {
-	name     string
 	target   string
 	listener net.Listener
 	conns    sync.WaitGroup
@@ -36,7 +35,7 @@ func openLink(name, target string) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("link %s: %w", name, err)
 	}
-	l := &link{name: name, target: target, listener: listener, changed: make(chan struct{}), open: map[net.Conn]struct{}{}}
+	l := &link{target: target, listener: listener, changed: make(chan struct{}), open: map[net.Conn]struct{}{}}
 	l.conns.Go(l.accept) // ended by close
 	return l, nil
 }

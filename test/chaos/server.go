@@ -27,7 +27,6 @@ type server struct {
 	cmd      *exec.Cmd     // nil: not running
 	gone     chan struct{} // closed when cmd has ended and its log is written
 	expected string        // why this process may end; empty: it may not
-	exit     error         // of the last process
 	starts   int
 	rssPeak  int64
 	lastLog  []string
@@ -82,7 +81,7 @@ func (s *server) watch(cmd *exec.Cmd, words io.Reader, log *os.File, gone chan<-
 	_ = log.Close() // it is for people
 	s.mu.Lock()
 	expected := s.expected
-	s.cmd, s.exit = nil, err
+	s.cmd = nil
 	s.mu.Unlock()
 	if verdict := judgeExit(err, expected, silent); verdict != "" {
 		s.j.fail(promiseProcess, "node %d: %s\n%s", s.id, verdict, strings.Join(s.lastWords(), "\n"))
