@@ -126,7 +126,7 @@ func (c *coordinatorHost) propose() {
 	if len(c.facts) == 0 || !c.group.replica.CanPropose() {
 		return
 	}
-	if !waited && c.lane.limits.RideMax > 0 && c.mayRide() {
+	if !waited && c.mayRide() {
 		c.wait()
 		return
 	}
@@ -183,7 +183,7 @@ func (c *coordinatorHost) carryOut() {
 
 // call passes requests on to a bank, together with those that wait for company; commits alone may wait themselves.
 func (c *coordinatorHost) call(call *driver.Call) {
-	if c.lane.limits.RideMax > 0 && c.riding.board(call.Bank, call.Requests) {
+	if c.riding.board(call.Bank, call.Requests) {
 		c.wait()
 		return
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/quorate/quorate/coordinator/driver"
 )
 
-// Limits is where every bound of a node has its name.
+// Limits is where every bound of a lane has its name.
 type Limits struct {
 	TickInterval   time.Duration // one tick of every engine
 	ElectionTicks  int           // a follower waits 1 to 2 times as many for its leader

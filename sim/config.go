@@ -228,5 +228,8 @@ func drawLimits(seed uint64) lane.Limits {
 	l.QuiesceTicks = rng.IntN(60)
 	l.CaughtUpEntries = rng.Uint64N(64)
 	tiny(&l.ReadsMax, 2, 16)
+	if rng.IntN(3) == 0 { // decisions and commits hardly wait for company, or until a leader is likely to be lost first
+		l.RideMax = time.Duration(1+rng.IntN(100)) * time.Millisecond
+	}
 	return l
 }
