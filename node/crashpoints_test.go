@@ -108,7 +108,7 @@ func newCrashWorld(t *testing.T, rng *rand.Rand) *crashWorld {
 func crashLimits(rng *rand.Rand) lane.Limits {
 	l := lane.DefaultLimits()
 	l.TickInterval = 25 * time.Millisecond
-	l.CheckpointLength = 5 + rng.IntN(100)
+	l.CheckpointEntries = 5 + rng.IntN(100)
 	l.OrphanAfter, l.InquireEvery = 200*time.Millisecond, 50*time.Millisecond
 	l.Driver.RetryAfter, l.Driver.RetryAfterMax = 50*time.Millisecond, 200*time.Millisecond
 	return l

@@ -23,10 +23,10 @@ type inbox struct {
 	max    int
 }
 
-// asksPerStep keeps a step short, and asksMax what waits for one: whoever finds so many before him is turned away. A batch that finds fewer is let in whole.
+// asksPerStep keeps a step short, and waitingAsksMax what waits for one: whoever finds so many before him is turned away. A batch that finds fewer is let in whole.
 const (
-	asksPerStep = 1 << 10
-	asksMax     = 1 << 13
+	asksPerStep    = 1 << 10
+	waitingAsksMax = 1 << 13
 )
 
 // forwardsMax bounds what waits for a step with what comes from other nodes' clients.
@@ -50,7 +50,7 @@ func (b *inbox) add(events ...lane.Event) {
 func (b *inbox) ask(events []lane.Event) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.own >= asksMax && !isStatus(events) {
+	if b.own >= waitingAsksMax && !isStatus(events) {
 		return fmt.Errorf("%w: %d requests wait to be looked at", transfer.ErrBusy, b.own)
 	}
 	if !b.put(&b.asks, events) {

@@ -63,7 +63,7 @@ func TestWhoFindsAFullInboxIsTurnedAway(t *testing.T) {
 	b := newInbox(inboxMax)
 	timer := time.NewTimer(10 * time.Second) // a step that finds nothing
 	defer timer.Stop()
-	for _, batch := range [][]lane.Event{asked(1, asksMax-1), asked(asksMax, 2*asksMax)} {
+	for _, batch := range [][]lane.Event{asked(1, waitingAsksMax-1), asked(waitingAsksMax, 2*waitingAsksMax)} {
 		if err := b.ask(batch); err != nil {
 			t.Fatalf("a batch of %d: %v", len(batch), err)
 		}
@@ -77,7 +77,7 @@ func TestWhoFindsAFullInboxIsTurnedAway(t *testing.T) {
 	if err := b.ask([]lane.Event{lane.Asked{Ask: lane.GetStatus{}}, lane.Asked{Ask: lane.ListMembers{}}}); !errors.Is(err, transfer.ErrBusy) {
 		t.Errorf("who asks more than how the node is hears %v", err)
 	}
-	for len(b.asks) >= asksMax {
+	for len(b.asks) >= waitingAsksMax {
 		b.take(timer, nil)
 	}
 	if err := b.ask(asked(1, 1)); err != nil {
@@ -95,7 +95,7 @@ func TestWhoFindsAFullInboxIsTurnedAway(t *testing.T) {
 func TestOthersDoNotFillTheInboxForClients(t *testing.T) {
 	b := newInbox(inboxMax)
 	var forwards []lane.Event
-	for i := range asksMax {
+	for i := range waitingAsksMax {
 		forwards = append(forwards, lane.Received{From: 2, Message: lane.Forward{Request: uint64(i)}})
 		b.takeBack(uint64(i))
 	}

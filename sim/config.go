@@ -214,7 +214,7 @@ func drawLimits(seed uint64) lane.Limits {
 	if rng.IntN(2) == 0 { // reigns come and go quickly
 		l.TickInterval, l.ElectionTicks, l.HeartbeatTicks = 20*time.Millisecond, 5+rng.IntN(6), 1+rng.IntN(2)
 	}
-	l.CheckpointLength = 8 + rng.IntN(300)
+	l.CheckpointEntries = 8 + rng.IntN(300)
 	tiny(&l.CheckpointStep, 1, 20)
 	l.OrphanAfter = time.Duration(50+rng.IntN(1000)) * time.Millisecond
 	l.InquireEvery = time.Duration(20+rng.IntN(400)) * time.Millisecond
