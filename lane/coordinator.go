@@ -209,10 +209,8 @@ func (c *coordinatorHost) pass(at transfer.BankID, requests []bank.Request) {
 }
 
 func (c *coordinatorHost) bankMoved(id GroupID) {
-	for _, b := range c.lane.cfg.Directory.Banks {
-		if c.lane.banks[b.Bank] == id {
-			c.driver.BankMoved(b.Bank)
-		}
+	if bank := BankOf(id); bank != "" {
+		c.driver.BankMoved(bank)
 	}
 }
 

@@ -28,6 +28,9 @@ const (
 // BankGroup names the group of a bank.
 func BankGroup(bank transfer.BankID) GroupID { return GroupID(bankPrefix + bank) }
 
+// IsCoordinator says whether a group is a coordinator's shard.
+func IsCoordinator(id GroupID) bool { return strings.HasPrefix(string(id), coordinatorPrefix) }
+
 // BankOf is the bank that a group is; "" if it is none.
 func BankOf(id GroupID) transfer.BankID {
 	bank, ok := strings.CutPrefix(string(id), bankPrefix)

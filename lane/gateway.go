@@ -3,7 +3,6 @@ package lane
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/quorate/quorate/coordinator/driver"
@@ -82,7 +81,7 @@ func (l *Lane) admit(a *openAsk) error {
 }
 
 func (l *Lane) unknown(id GroupID) error {
-	if bank, ok := strings.CutPrefix(string(id), "bank/"); ok {
+	if bank := BankOf(id); bank != "" {
 		return fmt.Errorf("%w: %q", transfer.ErrUnknownBank, bank)
 	}
 	return fmt.Errorf("%w: %s", transfer.ErrUnknownGroup, id)

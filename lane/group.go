@@ -134,9 +134,9 @@ func (l *Lane) begin(g *group, state raft.State) error {
 		l.report(ReplicaIncomplete{Group: g.id, Until: state.Lost})
 	}
 	appliedTerm, logBytes := logUpTo(&state)
-	checkpointLength := l.limits.CheckpointLength
+	checkpointEntries := l.limits.CheckpointEntries
 	if g.id == ClusterGroup {
-		checkpointLength = 1 // what it says of the disks has to be known before the first peer is heard, after a restart of all nodes, too
+		checkpointEntries = 1 // what it says of the disks has to be known before the first peer is heard, after a restart of all nodes, too
 	}
 	g.replica = replica.New(replica.Config{
 		Engine:            engine,
@@ -146,7 +146,7 @@ func (l *Lane) begin(g *group, state raft.State) error {
 		LogBytes:          logBytes,
 		CheckpointBytes:   l.limits.CheckpointBytes,
 		CheckpointAhead:   l.limits.CheckpointAhead,
-		CheckpointEntries: checkpointLength,
+		CheckpointEntries: checkpointEntries,
 		CheckpointStep:    l.limits.CheckpointStep,
 		LogBytesMax:       uint64(l.limits.LogBytesMax),
 		CatchupBytesMax:   uint64(l.limits.CatchupBytesMax),
@@ -263,16 +263,21 @@ func (l *Lane) callLeader(g *group) {
 	}
 }
 
+// endReign has whoever waits for this node as the group's leader ask the next one.
+func (l *Lane) endReign(g *group) {
+	g.leading = false
+	g.host.depose()
+	l.loseAllReads(g)
+	l.loseCuts(g)
+	l.loseHandovers(g)
+}
+
 // watchLeadership tells the host of the machine, the waiting clients and the operator who leads.
 func (l *Lane) watchLeadership(g *group) {
 	engine := g.replica.Engine()
 	ready, term := engine.LeaderReady() || mutant.On(mutant.LeadTooSoon) && engine.Role() == raft.Leader, engine.Term()
 	if g.leading && (!ready || term != g.term) {
-		g.leading = false
-		g.host.depose()
-		l.loseAllReads(g)
-		l.loseCuts(g)
-		l.loseHandovers(g)
+		l.endReign(g)
 	}
 	if !g.leading && ready {
 		g.leading, g.term = true, term

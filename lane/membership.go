@@ -54,12 +54,8 @@ func (l *Lane) follow() {
 // retire ends a replica: its group has agreed to go on without it.
 func (l *Lane) retire(g *group) {
 	if g.leading {
-		g.leading = false
-		g.host.depose()
-		l.loseAllReads(g)
-		l.loseHandovers(g)
+		l.endReign(g)
 	}
-	l.loseCuts(g)
 	l.loseHashes(g)
 	g.retired = true
 	delete(l.groups, g.id)

@@ -3,7 +3,6 @@ package lane
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/quorate/quorate/coordinator"
 	"github.com/quorate/quorate/internal/wire"
@@ -31,7 +30,7 @@ func Scan(group GroupID, reader Reader) (Scanned, error) {
 		var l ledger.Scanned
 		l, err = ledger.Scan(reader)
 		s = Scanned{Records: l.Records, Recorded: l.Recorded, Computed: l.Computed}
-	case strings.HasPrefix(string(group), "coordinator/"):
+	case IsCoordinator(group):
 		var c coordinator.Scanned
 		c, err = coordinator.Scan(reader)
 		s = Scanned{Records: c.Records, Recorded: c.Recorded, Computed: c.Computed}

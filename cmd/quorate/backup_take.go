@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -212,7 +211,7 @@ func (nodes backupNodes) leaders(ctx context.Context) (*leadership, error) {
 		}
 		for _, g := range view.GetGroups() {
 			name := g.GetGroup()
-			coordinates := strings.HasPrefix(name, "coordinator/")
+			coordinates := lane.IsCoordinator(lane.GroupID(name))
 			if !coordinates && lane.BankOf(lane.GroupID(name)) == "" {
 				continue // what the cluster is made of is in the configuration of a new one
 			}

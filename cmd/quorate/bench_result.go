@@ -11,6 +11,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/quorate/quorate/client"
+	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -94,7 +95,7 @@ func (o *benchOptions) setup(banks []transfer.BankID, status client.Status) setu
 		Banks: len(banks), Accounts: o.accounts, Skew: o.skew, Legs: o.legs, Seed: o.seed, Procs: o.procs,
 	}
 	for _, g := range status.Groups {
-		if len(g.Group) > 12 && g.Group[:12] == "coordinator/" {
+		if lane.IsCoordinator(lane.GroupID(g.Group)) {
 			s.Shards++
 		}
 	}

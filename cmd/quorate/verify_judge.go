@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/quorate/quorate/lane"
 	adminv1 "github.com/quorate/quorate/proto/quorate/admin/v1"
 	"github.com/quorate/quorate/transfer"
 )
@@ -120,7 +121,7 @@ func (s *sight) judgeTransfer(id transfer.ID, onItsWay amounts) (findings []find
 			committedBy = cmp.Or(committedBy, "bank "+string(bank))
 			if t.state == transfer.Aborted {
 				findings = append(findings, finding{
-					Kind: "outcome", Group: "bank/" + string(bank), Transfer: id.String(),
+					Kind: "outcome", Group: string(lane.BankGroup(bank)), Transfer: id.String(),
 					Detail: fmt.Sprintf("bank %s has committed it, and %s says it is aborted", bank, t.coordinator),
 				})
 			}
@@ -138,7 +139,7 @@ func (s *sight) judgeTransfer(id transfer.ID, onItsWay amounts) (findings []find
 			}
 		default:
 			findings = append(findings, finding{
-				Kind: "lost_hold", Group: "bank/" + string(bank), Transfer: id.String(),
+				Kind: "lost_hold", Group: string(lane.BankGroup(bank)), Transfer: id.String(),
 				Detail: fmt.Sprintf("%s has committed it, and bank %s %s", committedBy, bank, insteadOfAHold[known]),
 			})
 		}
@@ -153,12 +154,12 @@ func (s *sight) judgeHeld(id transfer.ID, t *openTransfer, banks []transfer.Bank
 		case adminv1.BankKnowledge_BANK_KNOWLEDGE_PREPARED:
 		case adminv1.BankKnowledge_BANK_KNOWLEDGE_COMMITTED:
 			findings = append(findings, finding{
-				Kind: "outcome", Group: "bank/" + string(bank), Transfer: id.String(),
+				Kind: "outcome", Group: string(lane.BankGroup(bank)), Transfer: id.String(),
 				Detail: fmt.Sprintf("bank %s has committed it, and %s says it is still held", bank, t.coordinator),
 			})
 		default:
 			findings = append(findings, finding{
-				Kind: "lost_hold", Group: "bank/" + string(bank), Transfer: id.String(),
+				Kind: "lost_hold", Group: string(lane.BankGroup(bank)), Transfer: id.String(),
 				Detail: fmt.Sprintf("%s holds it for its client, and bank %s %s", t.coordinator, bank, insteadOfAHold[known]),
 			})
 		}
@@ -206,7 +207,7 @@ func (v *lookResult) stillStray(before map[strayHold]heldTransfer) map[strayHold
 func strayFindings(stray map[strayHold]heldTransfer) (findings []finding) {
 	for key, h := range stray {
 		findings = append(findings, finding{
-			Kind: "stray_hold", Group: "bank/" + string(key.bank), Transfer: key.id.String(),
+			Kind: "stray_hold", Group: string(lane.BankGroup(key.bank)), Transfer: key.id.String(),
 			Detail: fmt.Sprintf("bank %s has held it since %s, and no coordinator has such a transfer open", key.bank, timeText(h.preparedAt)),
 		})
 	}

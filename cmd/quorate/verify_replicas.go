@@ -7,8 +7,10 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/quorate/quorate/lane"
 	adminv1 "github.com/quorate/quorate/proto/quorate/admin/v1"
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
+	"github.com/quorate/quorate/transfer"
 )
 
 // verifiedGroup is how the replicas of a group compare.
@@ -73,11 +75,12 @@ func groupsOf(nodes backupNodes, views []*quoratev1.Status) []*verifiedGroup {
 			}
 		}
 		for _, b := range view.GetBanks() { // also of one that nobody who answers has a replica of
-			if name := "bank/" + b.GetId(); groups[name] == nil {
+			name := string(lane.BankGroup(transfer.BankID(b.GetId())))
+			if groups[name] == nil {
 				groups[name] = &seen{at: map[uint64]bool{}}
 			}
 			for _, m := range b.GetNodes() {
-				groups["bank/"+b.GetId()].at[m] = true
+				groups[name].at[m] = true
 			}
 		}
 	}
@@ -256,7 +259,8 @@ func scanAll(ctx context.Context, groups []*verifiedGroup, say func(string)) (fa
 
 // hasState says whether a group's replicas keep more than their log.
 func hasState(group string) bool {
-	return strings.HasPrefix(group, "coordinator/") || strings.HasPrefix(group, "bank/")
+	id := lane.GroupID(group)
+	return lane.IsCoordinator(id) || lane.BankOf(id) != ""
 }
 
 func (r *verifiedReplica) scan(ctx context.Context, group string) error {
