@@ -6,15 +6,15 @@ import (
 	"github.com/quorate/quorate/raft/membership"
 )
 
-// inspect says what is wrong with a peer's message, before anything looks at its content. Everything
-// is checked that the rest of the package relies on.
-func (r *Raft) inspect(m *Message) error {
+// Inspect says what is wrong (ErrBadMessage) with a peer's message to a node, before anything looks at its content. Everything is checked that an engine
+// relies on; Step does it.
+func (m *Message) Inspect(to NodeID) error {
 	switch {
 	case m.Kind < PreVote || m.Kind > TimeoutNow:
 		return fmt.Errorf("%w: unknown kind %d", ErrBadMessage, m.Kind)
-	case m.To != r.id:
-		return fmt.Errorf("%w: for node %d, this is node %d", ErrBadMessage, m.To, r.id)
-	case m.From == 0 || m.From == r.id:
+	case m.To != to:
+		return fmt.Errorf("%w: for node %d, this is node %d", ErrBadMessage, m.To, to)
+	case m.From == 0 || m.From == to:
 		return fmt.Errorf("%w: from node %d to node %d", ErrBadMessage, m.From, m.To)
 	case m.Term == 0 || m.Term > maxTerm:
 		return fmt.Errorf("%w: term %d", ErrBadMessage, m.Term)

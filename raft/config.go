@@ -58,8 +58,8 @@ func orDefault[T int | uint64](v *T, def T) {
 	}
 }
 
-// complete puts in the defaults and says what is wrong (ErrBadConfig).
-func (c *Config) complete() error {
+// Complete puts in the defaults and says what is wrong (ErrBadConfig); New does it.
+func (c *Config) Complete() error {
 	orDefault(&c.ElectionTicks, 10)
 	orDefault(&c.HeartbeatTicks, 1)
 	orDefault(&c.MaxAppendBytes, 1<<20)

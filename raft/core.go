@@ -102,7 +102,7 @@ type peer struct {
 
 // New makes a member of a group from what its disk remembered (ErrBadConfig, ErrBadState).
 func New(cfg Config) (*Raft, error) {
-	if err := cfg.complete(); err != nil {
+	if err := cfg.Complete(); err != nil {
 		return nil, err
 	}
 	if err := cfg.State.verify(); err != nil {
@@ -162,7 +162,7 @@ func (r *Raft) Tick() {
 // Step takes one message of a peer. Whatever its bytes, the answer to nonsense is an error and no change: ErrBadMessage, or
 // ErrUnsafe, after which the host must stop. It keeps m.Entries and m.Snapshot, nobody may write into them any more.
 func (r *Raft) Step(m Message) error {
-	if err := r.inspect(&m); err != nil {
+	if err := m.Inspect(r.id); err != nil {
 		return err
 	}
 	err := r.step(&m)

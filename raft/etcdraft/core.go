@@ -69,25 +69,11 @@ type reign struct {
 	leader raft.NodeID
 }
 
-// The defaults of raft.Config, which raft.New fills into a copy of its own.
-func complete(cfg *raft.Config) {
-	orDefault(&cfg.ElectionTicks, 10)
-	orDefault(&cfg.HeartbeatTicks, 1)
-	orDefault(&cfg.MaxAppendBytes, 1<<20)
-	orDefault(&cfg.MaxInflightMessages, 256)
-	orDefault(&cfg.MaxInflightBytes, 16<<20)
-	orDefault(&cfg.MaxUncommittedBytes, 64<<20)
-	orDefault(&cfg.DiskStallTicks, 2*cfg.ElectionTicks)
-}
-
-func orDefault[T int | uint64](v *T, def T) {
-	if *v == 0 {
-		*v = def
-	}
-}
-
 // New makes a member of a group from what its disk remembered (raft.ErrBadConfig, raft.ErrBadState).
 func New(cfg raft.Config) (*Raft, error) {
+	if err := cfg.Complete(); err != nil {
+		return nil, err
+	}
 	judge, err := raft.New(cfg) // refuses what the other engine refuses, and decodes the membership
 	if err != nil {
 		return nil, err
@@ -95,7 +81,6 @@ func New(cfg raft.Config) (*Raft, error) {
 	if err := checkID(cfg.ID); err != nil {
 		return nil, err
 	}
-	complete(&cfg)
 	s := &cfg.State
 	hs := s.HardState
 	r := &Raft{
