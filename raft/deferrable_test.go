@@ -125,6 +125,53 @@ func TestWhoeverDecidesHearsAtOnce(t *testing.T) {
 	f.answer(propose("when only node 2 answers", 3))
 }
 
+// TestABeatLetsAllTryAgain: who decided late for once isn't held back for ever.
+func TestABeatLetsAllTryAgain(t *testing.T) {
+	f := leading(t, raft.Config{Voters: []raft.NodeID{1, 2, 3}})
+	for range 3 {
+		f.answer(f.propose())
+	}
+	f.leader.Tick()
+	f.answer(work(f.leader))
+	appends := f.propose()
+	if got := deferrable(appends); got != nil {
+		t.Errorf("after a beat nodes %v may hear later", got)
+	}
+	f.answer(appends)
+	if got := deferrable(f.propose()); !slices.Equal(got, []raft.NodeID{3}) {
+		t.Errorf("then nodes %v may hear later, want 3", got)
+	}
+}
+
+// TestNothingIsHeldBackFromASuccessor: no proposals are taken until the successor has the last entry.
+func TestNothingIsHeldBackFromASuccessor(t *testing.T) {
+	f := leading(t, raft.Config{Voters: []raft.NodeID{1, 2, 3}})
+	for range 3 {
+		f.answer(f.propose())
+	}
+	f.propose() // on its way, held back for node 3
+	if err := f.leader.TransferLeadership(3); err != nil {
+		t.Fatal(err)
+	}
+	if messages := work(f.leader); len(messages) != 1 || messages[0].To != 3 || messages[0].Deferrable {
+		t.Errorf("%+v, want one message to node 3 that takes along what is held back", messages)
+	}
+
+	f = leading(t, raft.Config{Voters: []raft.NodeID{1, 2, 3}})
+	for range 3 {
+		f.answer(f.propose())
+	}
+	if _, err := f.leader.Propose(0, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.leader.TransferLeadership(3); err != nil {
+		t.Fatal(err)
+	}
+	if got := deferrable(work(f.leader)); got != nil {
+		t.Errorf("nodes %v may hear later of what their leader-to-be needs", got)
+	}
+}
+
 // TestWhatIsBehindIsNotHeldBack: who lacks more than one message holds hears at once, and so does everybody who is needed while another one is away.
 func TestWhatIsBehindIsNotHeldBack(t *testing.T) {
 	f := leading(t, raft.Config{Voters: []raft.NodeID{1, 2, 3}, MaxAppendBytes: 64})

@@ -111,12 +111,24 @@ func (r *Raft) handleVote(m *Message) {
 	switch {
 	case !free || !upToDate || r.Incomplete():
 		r.refuseVote(m)
+		if m.Kind == PreVote && m.Term > r.term && !upToDate {
+			r.hurry()
+		}
 	case m.Kind == PreVote:
 		r.send(Message{Kind: PreVoteReply, To: m.From, Term: m.Term})
 	default:
 		r.vote = m.From
 		r.sinceHeard = 0
 		r.send(Message{Kind: VoteReply, To: m.From})
+	}
+}
+
+// hurry has a follower campaign at the next tick: somebody with less of the log has found that there is no leader, and this node has found it, too, or it wouldn't
+// have listened. A leader holds entries back from whom it doesn't need (Message.Deferrable), so of three nodes it leaves behind often just one can be
+// elected, and the other one may be the first to ask.
+func (r *Raft) hurry() {
+	if r.role == Follower {
+		r.sinceHeard = max(r.sinceHeard, r.timeout-1)
 	}
 }
 

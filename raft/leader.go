@@ -92,6 +92,7 @@ func (r *Raft) beat() {
 			continue
 		}
 		r.sendHeartbeat(p)
+		p.Deciding = 0 // whoever was slow for once may be the first again
 		if p.HeartbeatDue() {
 			p.Doubt = true
 		}

@@ -114,7 +114,8 @@ type Message struct {
 	Compact  Index  // Append, Heartbeat: everybody's log may be dropped up to here
 	Snapshot *SnapshotChunk
 
-	// Deferrable: nobody waits for this one, so whoever carries it may hold it back for a moment, to send it with others. It doesn't travel.
+	// Deferrable: as a rule nobody waits for this one, so whoever carries it may hold it back for a moment, to send it with others; but nothing to the same
+	// node may overtake it. It doesn't travel.
 	Deferrable bool
 }
 

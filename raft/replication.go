@@ -80,8 +80,12 @@ func (r *Raft) flush() {
 
 // decidesWithout says whether those who decided later than a peer are a majority: then entries are committed without it as a rule, and it may
 // hear of them a moment later. EPaxos sends nothing to who isn't needed ("thrifty": Moraru, Andersen, Kaminsky, SOSP 2013); here a majority that is slow for
-// once costs that moment at most, since the peer's answer counts like any other ("hedged requests": Dean, Barroso, The Tail at Scale, CACM 56(2), 2013).
+// once costs that moment, since the peer's answer counts like any other ("hedged requests": Dean, Barroso, The Tail at Scale, CACM 56(2), 2013), and each beat lets all try
+// again who is first.
 func (r *Raft) decidesWithout(p *peer) bool {
+	if p.id == r.transferTo {
+		return false
+	}
 	if !r.voters.Has(p.id) {
 		return true
 	}
@@ -125,7 +129,7 @@ func (r *Raft) sendAppend(p *peer, to Index) {
 	}
 	r.send(Message{
 		Kind: Append, To: p.id, Index: prev, LogTerm: prevTerm, Entries: entries[:n:n],
-		Commit: r.log.commit, Compact: r.compact, Deferrable: n == len(entries) && r.decidesWithout(p),
+		Commit: r.log.commit, Compact: r.compact, Deferrable: n > 0 && n == len(entries) && r.decidesWithout(p),
 	})
 	last := prev + Index(n)
 	p.SentCommit = max(p.SentCommit, min(r.log.commit, last))

@@ -19,7 +19,11 @@ func (r *Raft) TransferLeadership(to NodeID) error {
 		return fmt.Errorf("%w: to node %d", ErrTransferring, r.transferTo)
 	}
 	r.transferTo, r.transferSince = to, r.ticks
-	r.continueTransfer(r.peer(to))
+	p := r.peer(to)
+	if p.Match < r.log.last() {
+		r.sendHeartbeat(p) // takes along what is held back: nothing is proposed until the target has it
+	}
+	r.continueTransfer(p)
 	return nil
 }
 

@@ -20,8 +20,14 @@ func (c *Config) SetIdle(d time.Duration) { c.idle = d }
 // Idle is how long a connection without a stream is kept.
 func (t *Transport) Idle() time.Duration { return t.cfg.idle }
 
-// DeferMax is how long deferrable envelopes are held back.
-const DeferMax = deferMax
+// DeferMax is how long deferrable envelopes are held back, and DeferMost how many are.
+const (
+	DeferMax  = deferMax
+	DeferMost = deferMost
+)
+
+// QueueBytesMax bounds what waits for a peer.
+const QueueBytesMax = queueBytesMaxDefault
 
 // Queue is what waits for one peer, without a peer.
 type Queue struct{ *queue }

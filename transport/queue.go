@@ -20,7 +20,7 @@ type queue struct {
 	waiting []item
 	bytes   int
 	dropped uint64
-	held    *time.Timer // signals when what waits has been held back long enough; nil: nothing is held back
+	held    *time.Timer // signals when what waits has been held back long enough, and stays until the next take; nil: nothing is held back
 }
 
 type item struct {
@@ -28,13 +28,16 @@ type item struct {
 	bytes    int
 }
 
+// nearlyEmpty is a queue that is full to this part of its bound.
+const nearlyEmpty = 32
+
 func newQueue(bytesMax int) *queue {
 	return &queue{bytesMax: bytesMax, ready: make(chan struct{}, 1)}
 }
 
 // put appends a batch or drops it whole: half a batch would let a later message overtake its forerunner.
-// Into an empty queue any batch fits. It returns an error if an envelope can't ever travel.
-// A deferrable batch waits for the next one that isn't, or for deferMax.
+// Into a queue that is nearly empty any batch fits, for what is held back is mostly there. It returns an error if an envelope can't ever travel.
+// A deferrable batch waits for the next one that isn't, for deferMax, or until deferMost envelopes wait.
 func (q *queue) put(batch []*peerv1.Envelope, deferrable bool) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -46,7 +49,7 @@ func (q *queue) put(batch []*peerv1.Envelope, deferrable bool) error {
 	for _, e := range batch {
 		size := proto.Size(e)
 		bytes += size
-		full := before > 0 && q.bytes+bytes > q.bytesMax
+		full := q.bytes > q.bytesMax/nearlyEmpty && q.bytes+bytes > q.bytesMax
 		if full || size > EnvelopeBytesMax {
 			q.forget(before)
 			q.dropped += uint64(len(batch))
@@ -56,7 +59,7 @@ func (q *queue) put(batch []*peerv1.Envelope, deferrable bool) error {
 	}
 	q.bytes += bytes
 	switch {
-	case !deferrable:
+	case !deferrable || len(q.waiting) >= deferMost:
 		q.signal()
 	case q.held == nil:
 		q.held = time.AfterFunc(deferMax, q.signal)

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	peerv1 "github.com/quorate/quorate/proto/quorate/peer/v1"
 	"github.com/quorate/quorate/transport"
 )
 
@@ -52,8 +53,43 @@ func TestDeferrableEnvelopesWaitForOthers(t *testing.T) {
 
 			put(false, 6)
 			leaves("at once", 6)
+
+			all := make([]uint64, transport.DeferMost)
+			put(true, all[1:]...)
+			leaves("one too few")
+			put(true, all[0])
+			leaves("so many at once", all...)
+			time.Sleep(transport.DeferMax * 2)
+			leaves("when that has left")
 		}
 	})
+}
+
+// TestALargeBatchFitsWhileLittleIsHeldBack: what a member lacks that has come back may be more than the bound; it has always fitted into an empty queue.
+func TestALargeBatchFitsWhileLittleIsHeldBack(t *testing.T) {
+	q := transport.NewQueue()
+	if err := q.Put(beat(1, 2, 1), true); err != nil {
+		t.Fatal(err)
+	}
+	var large []*peerv1.Envelope
+	for range transport.QueueBytesMax>>20 + 1 {
+		large = append(large, entry(1, 2, 1<<20)...)
+	}
+	if err := q.Put(large, false); err != nil {
+		t.Fatal(err)
+	}
+	left := len(q.Take())
+	if err := q.Put(large, false); err != nil {
+		t.Fatal(err)
+	}
+	for more := 0; ; left += more {
+		if more = len(q.Take()); more == 0 {
+			break
+		}
+	}
+	if left != 1+len(large) {
+		t.Errorf("%d envelopes left, want %d: one batch above the bound, and no second one", left, 1+len(large))
+	}
 }
 
 func TestDeferrableEnvelopesArrive(t *testing.T) {

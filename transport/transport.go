@@ -32,6 +32,9 @@ const (
 // stall of a disk after which they are needed after all.
 const deferMax = 4 * time.Millisecond
 
+// deferMost is how many envelopes are: on the fastest disks 4 ms are so many entries that their receiver would seem to lag (lane.Limits.CaughtUpEntries).
+const deferMost = 32
+
 // Config is what a Transport is built from.
 type Config struct {
 	Cluster  string                 // name of the cluster: nodes of another one are refused

@@ -41,7 +41,7 @@ type Progress struct {
 	Match Index // the peer has, durably, the leader's log up to here
 	Next  Index // the next entry to send
 
-	Deciding   Index  // the last entry that the peer acknowledged before it was committed
+	Deciding   Index  // the last entry that the peer acknowledged before it was committed, since the last beat
 	SentCommit Index  // the commit that the peer was last told of
 	Paused     bool   // Probe: an append is out, wait for its answer or a heartbeat's
 	Doubt      bool   // Replicate: no step since the last heartbeat, an append may be lost
