@@ -55,7 +55,7 @@ func FuzzImport(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		if err := rejected.close(); err != nil {
+		if err := rejected.close(true); err != nil {
 			t.Fatal(err)
 		}
 		if count == 0 {

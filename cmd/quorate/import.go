@@ -45,8 +45,9 @@ a decimal such as 10.50; id and reference may be left out. JSONL: one transfer a
 
 The same file can be imported again, after an interruption or to be sure: nothing is repeated. A row without an id gets one that follows
 from the name of the batch, the row's content and how many rows with the same content came before it. So the rows of another
-file are new transfers only if its batch has another name: that is the file's name, or --batch. The rejects file is such a file: imported, its
-rows without an id are submitted anew; those whose outcome isn't known have theirs there, and rows with an id of their own keep it.
+file are new transfers only if its batch has another name: that is the file's name, or --batch; how many were committed before is said at the end. The
+rejects file is such a file. A row that is aborted for ever has no id there, unless it had one of its own, and is submitted anew; any other that was submitted has its id
+there, so that importing both files in any order can't move its money twice.
 
 Exit codes: 0 every row is committed, 4 some were rejected, 8 the outcome of some isn't known: import again.`,
 		Example: `  quorate transfer import march.csv
@@ -61,7 +62,7 @@ Exit codes: 0 every row is committed, 4 some were rejected, 8 the outcome of som
 	flags := cmd.Flags()
 	flags.StringVar(&o.format, "format", "", "csv or jsonl (default: the file's ending)")
 	flags.StringVar(&o.batch, "batch", "", "name that the ids of rows without one follow from (default: the file's name)")
-	flags.StringVar(&o.rejects, "rejects", "", "where to write what was not committed (default: FILE with .rejects before its ending)")
+	flags.StringVar(&o.rejects, "rejects", "", "where to write what was not committed (default: FILE with .rejects before its ending, with --dry-run .dry-run.rejects); a file of that name is replaced, or removed if all rows are committed")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "read and check the file, submit nothing")
 	return cmd
 }
@@ -97,7 +98,7 @@ func (o *importOptions) run(cmd *cobra.Command) error {
 	stopProgress := run.tally.show(cmd.ErrOrStderr(), o.file)
 	err = run.all(cmd.Context())
 	stopProgress()
-	if err = errors.Join(err, run.rejects.close()); err != nil {
+	if err = errors.Join(err, run.rejects.close(err == nil && cmd.Context().Err() == nil)); err != nil {
 		err = fmt.Errorf("import %s: %w", o.file, err)
 	}
 	rejects := ""
@@ -109,6 +110,7 @@ func (o *importOptions) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
+	fmt.Fprint(cmd.ErrOrStderr(), run.tally.remark(o.batch))
 	return run.conclude(cmd.Context(), err, rejects)
 }
 
@@ -140,6 +142,9 @@ func (o *importOptions) complete() error {
 	}
 	if o.rejects == "" {
 		o.rejects = strings.TrimSuffix(o.file, ending) + ".rejects." + o.format
+		if o.dryRun { // what an import has rejected stays
+			o.rejects = strings.TrimSuffix(o.file, ending) + ".dry-run.rejects." + o.format
+		}
 	}
 	return nil
 }
@@ -271,7 +276,7 @@ func (r *importRun) carryOut(ctx context.Context, batch []importRow) {
 		row := &batch[i]
 		outcome := importOutcome{err: row.err}
 		if row.err == nil && results != nil {
-			outcome = outcomeOf(&results[0])
+			outcome = r.tally.outcomeOf(&results[0])
 			results = results[1:]
 		}
 		r.tally.add(outcome)

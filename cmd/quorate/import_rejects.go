@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -14,9 +15,10 @@ import (
 )
 
 // rejects is the file of rows that are not committed, in the form of the file they came from: mended, it can be imported itself.
-// It is made with the first of them, in place of what an earlier import of the same file left.
+// When it is whole it takes the place of what an earlier import of the same file left.
 type rejects struct {
 	name   string
+	beside string   // where it is written until it is whole
 	header []string // of the file the rows come from; nil: JSONL
 	out    []string // columns of this one, without those of rejectColumns
 
@@ -27,7 +29,10 @@ type rejects struct {
 }
 
 func newRejects(name string, header []string) *rejects {
-	r := &rejects{name: name, header: header}
+	r := &rejects{name: name, beside: name + ".new", header: header}
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		r.beside = name // a device or a pipe
+	}
 	for _, column := range append(slices.Clone(importColumns), "state") {
 		if column == "id" || slices.Contains(header, column) {
 			r.out = append(r.out, column)
@@ -36,8 +41,8 @@ func newRejects(name string, header []string) *rejects {
 	return r
 }
 
-// add writes one row. What may have happened gets the id that it was submitted with: imported again from whatever file, it
-// must not be another transfer.
+// add writes one row, with the id that it was submitted with: imported again from whatever file it must not be another transfer, for what was refused today the
+// file it came from may carry out tomorrow. Only an id that is aborted for ever is left out, so that the row gets another one.
 func (r *rejects) add(row *importRow, o importOutcome) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -48,11 +53,11 @@ func (r *rejects) add(row *importRow, o importOutcome) error {
 	code, _ := api.Judge(o.err)
 	why := rejection{Line: row.line, Code: string(code), Detail: o.err.Error()}
 	id := ""
-	if o.unknown {
+	if row.err == nil && !o.closed {
 		id = row.transfer.ID.String()
 	}
 	if r.csv == nil {
-		return r.addJSON(row.object, id, why)
+		return r.addJSON(row, id, why)
 	}
 	return r.addCSV(row.fields, id, why)
 }
@@ -62,7 +67,7 @@ func (r *rejects) open() error {
 		return nil
 	}
 	var err error
-	if r.file, err = os.Create(r.name); err != nil {
+	if r.file, err = os.Create(r.beside); err != nil {
 		return fmt.Errorf("write the rejected rows: %w", err)
 	}
 	if r.header == nil {
@@ -72,19 +77,39 @@ func (r *rejects) open() error {
 	return r.csv.Write(slices.Concat(r.out, rejectColumns))
 }
 
-func (r *rejects) addJSON(object *importJSON, id string, why rejection) error {
-	if object == nil {
-		object = &importJSON{}
+// addJSON repeats the line with what is wrong with it: as the object that it is, so that it can be mended in its place, or as text.
+func (r *rejects) addJSON(row *importRow, id string, why rejection) error {
+	object := map[string]json.RawMessage{}
+	if row.object == nil && (json.Unmarshal(row.raw, &object) != nil || object == nil) {
+		object, why.Text = map[string]json.RawMessage{}, string(row.raw)
 	}
-	object.rejection = why
-	if id != "" {
-		object.ID = id
+	var line []byte
+	var err error
+	if row.object != nil {
+		row.object.rejection = why
+		if id != "" {
+			row.object.ID = id
+		}
+		line, err = json.Marshal(row.object)
+	} else {
+		line, err = why.beside(object)
 	}
-	line, err := json.Marshal(object)
 	if err == nil {
 		_, err = r.file.Write(append(line, '\n'))
 	}
 	return err
+}
+
+// beside is an object with what is wrong with it as more of its members.
+func (r rejection) beside(object map[string]json.RawMessage) ([]byte, error) {
+	why, err := json.Marshal(r)
+	if err == nil {
+		err = json.Unmarshal(why, &object)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(object)
 }
 
 func (r *rejects) addCSV(fields []string, id string, why rejection) error {
@@ -102,18 +127,32 @@ func (r *rejects) addCSV(fields []string, id string, why rejection) error {
 	return r.csv.Write(append(out, strconv.Itoa(why.Line), why.Code, why.Detail))
 }
 
-// close ends the file, if there is one.
-func (r *rejects) close() error {
+// close ends the file and puts it in its place. If every row was read, and none was rejected, there is none there any more.
+func (r *rejects) close(everyRow bool) error {
 	if r.file == nil {
-		return nil
+		return r.remove(everyRow)
 	}
 	var err error
 	if r.csv != nil {
 		r.csv.Flush()
 		err = r.csv.Error()
 	}
-	if err = errors.Join(err, r.file.Close()); err != nil {
+	if err = errors.Join(err, r.file.Close()); err == nil && r.beside != r.name {
+		err = os.Rename(r.beside, r.name)
+	}
+	if err != nil {
 		return fmt.Errorf("write the rejected rows: %w", err)
+	}
+	return nil
+}
+
+// remove removes what an earlier import has left, unless this one ended early: then that may still be true.
+func (r *rejects) remove(everyRow bool) error {
+	if !everyRow || r.beside == r.name {
+		return nil
+	}
+	if err := os.Remove(r.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the rejected rows of an earlier import: %w", err)
 	}
 	return nil
 }

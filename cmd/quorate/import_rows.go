@@ -22,6 +22,7 @@ type importRow struct {
 	line     int         // where it begins, counted from 1
 	fields   []string    // of CSV, as the file has them: what the rejects file repeats
 	object   *importJSON // of JSONL; nil: the line is no such object
+	raw      []byte      // the line then
 	transfer transfer.Transfer
 	err      error
 }
@@ -166,6 +167,7 @@ type rejection struct {
 	Line   int    `json:"rejected_line,omitempty"`
 	Code   string `json:"rejected_code,omitempty"`
 	Detail string `json:"rejected_detail,omitempty"`
+	Text   string `json:"rejected_text,omitempty"` // the line, if it is no object
 }
 
 func parseImportJSON(line []byte) (*importJSON, error) {
@@ -193,7 +195,9 @@ func (j *jsonRows) next() (importRow, error) {
 			continue
 		}
 		row := importRow{line: j.line}
-		if row.object, row.err = parseImportJSON(line); row.err == nil {
+		if row.object, row.err = parseImportJSON(line); row.err != nil {
+			row.raw = bytes.Clone(line)
+		} else {
 			row.transfer, row.err = j.transfer(row.object)
 		}
 		return row, nil

@@ -17,13 +17,16 @@ import (
 
 // importOutcome is what became of one row: committed, or the error that says why not.
 type importOutcome struct {
-	err     error
-	unknown bool
+	err      error
+	unknown  bool
+	closed   bool // its id is aborted for ever
+	repeated bool // it was committed before this import began
 }
 
-func outcomeOf(r *client.Result) importOutcome {
+func (t *importTally) outcomeOf(r *client.Result) importOutcome {
 	if r.Err == nil {
-		return importOutcome{err: api.RecordError(r.Record)}
+		err := api.RecordError(r.Record)
+		return importOutcome{err: err, closed: err != nil, repeated: err == nil && r.Record.CreatedAt.Before(t.started)}
 	}
 	return importOutcome{err: r.Err, unknown: errors.Is(r.Err, transfer.ErrOutcomeUnknown)}
 }
@@ -36,6 +39,7 @@ type importTally struct {
 	read    atomic.Int64
 
 	committed, rejected, unknown atomic.Int64
+	repeated                     atomic.Int64 // of those that are committed
 }
 
 func newImportTally(size int64, dryRun bool) *importTally {
@@ -50,6 +54,9 @@ func (t *importTally) add(o importOutcome) {
 		t.rejected.Add(1)
 	default:
 		t.committed.Add(1)
+		if o.repeated {
+			t.repeated.Add(1)
+		}
 	}
 }
 
@@ -120,6 +127,7 @@ type importJSONResult struct {
 	DryRun    bool   `json:"dry_run,omitempty"`
 	Valid     int64  `json:"valid,omitempty"` // in place of committed, if nothing was submitted
 	Committed int64  `json:"committed"`
+	Repeated  int64  `json:"repeated"` // of those: by an earlier import
 	Rejected  int64  `json:"rejected"`
 	Unknown   int64  `json:"unknown"`
 	Seconds   string `json:"seconds"`
@@ -127,7 +135,7 @@ type importJSONResult struct {
 }
 
 func (t *importTally) json(rejects string) importJSONResult {
-	r := importJSONResult{Committed: t.committed.Load(), Rejected: t.rejected.Load(), Unknown: t.unknown.Load(), Rejects: rejects}
+	r := importJSONResult{Committed: t.committed.Load(), Repeated: t.repeated.Load(), Rejected: t.rejected.Load(), Unknown: t.unknown.Load(), Rejects: rejects}
 	r.Rows = r.Committed + r.Rejected + r.Unknown
 	if r.DryRun = t.dryRun; r.DryRun {
 		r.Valid, r.Committed = r.Committed, 0
@@ -159,6 +167,14 @@ func (e *importError) Unwrap() error { return e.code }
 
 // errImportRejected has the kind of a bank's no; the reasons are in the rejects file.
 var errImportRejected = &transfer.Error{Code: "rows_rejected", Kind: transfer.KindRejected, Meaning: "some rows were rejected"}
+
+// remark says that rows were committed before, for an equal row of another file with the same name is that row.
+func (t *importTally) remark(batch string) string {
+	if n := t.repeated.Load(); n > 0 {
+		return fmt.Sprintf("%d of the committed rows were committed before this import, and not again. If they are new payments: --batch with another name than %s\n", n, batch)
+	}
+	return ""
+}
 
 func (t *importTally) verdict(ctx context.Context, rejects string) error {
 	unknown, rejected := t.unknown.Load(), t.rejected.Load()

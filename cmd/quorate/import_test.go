@@ -76,7 +76,7 @@ func TestARejectedRowOfUnknownOutcomeKeepsItsID(t *testing.T) {
 	if err := run.all(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := run.rejects.close(); err != nil {
+	if err := run.rejects.close(true); err != nil {
 		t.Fatal(err)
 	}
 	file, err := os.ReadFile(run.rejects.name)
