@@ -67,12 +67,19 @@ changed.`,
 				return err
 			}
 			return changeAccount(cmd, args[0], func(c *client.Client, ctx context.Context, at transfer.BankID, id transfer.AccountID) (client.Account, error) {
+				a, err := c.Account(ctx, at, id) // its currency never changes
+				if err == nil && currency != "" && currency != string(a.Currency) {
+					err = fmt.Errorf("%w: %s/%s has %s, not %s", transfer.ErrCurrencyMismatch, at, id, a.Currency, currency)
+				}
+				if err != nil {
+					return a, err
+				}
 				return c.SetLimit(ctx, at, id, limit)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&overdraft, "overdraft", "", "the limit, as a decimal")
-	cmd.Flags().StringVar(&currency, "currency", "", "the account's ISO 4217 code, to read the limit by: EUR")
+	cmd.Flags().StringVar(&currency, "currency", "", "the account's currency, as its ISO 4217 code: EUR")
 	cmd.Flags().BoolVar(&unlimited, "unlimited", false, "no overdraft limit at all")
 	return cmd
 }
