@@ -18,6 +18,10 @@ type Watching struct {
 
 	Position      string // of the last event that was received; empty: from now on …
 	FromBeginning bool   // … or from the first decision on
+
+	// Moved, if it is set, is called with each later position, of events and between them: a node tells where it is about every 10 seconds. It is called by
+	// whoever ranges over Watch.
+	Moved func(position string)
 }
 
 // Event is a transfer that has its outcome.
@@ -35,7 +39,7 @@ func (c *Client) Watch(ctx context.Context, w Watching) iter.Seq2[Event, error] 
 			Position: w.Position, FromBeginning: w.FromBeginning,
 			State: quoratev1.TransferState(w.State), Bank: string(w.Bank), Account: string(w.Account), Reference: w.Reference,
 		}
-		follow := follower{client: c, request: request, yield: yield}
+		follow := follower{client: c, request: request, moved: w.Moved, yield: yield}
 		a := c.attempts()
 		for {
 			came, f := follow.once(ctx, a)
@@ -61,6 +65,7 @@ func (c *Client) Watch(ctx context.Context, w Watching) iter.Seq2[Event, error] 
 type follower struct {
 	client  *Client
 	request *quoratev1.WatchTransfersRequest
+	moved   func(string)
 	yield   func(Event, error) bool
 	enough  bool
 }
@@ -111,5 +116,8 @@ func (w *follower) eventOf(m *quoratev1.WatchTransfersResponse) (event Event, er
 		}
 	}
 	w.request.Position, event.Position = m.GetPosition(), m.GetPosition()
+	if w.moved != nil && event.Position != "" {
+		w.moved(event.Position)
+	}
 	return event, nil
 }

@@ -95,14 +95,17 @@ func TestAWatchEnds(t *testing.T) {
 	ctx, c := dial(t, n.address)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	last := error(nil)
-	for _, err := range c.Watch(ctx, client.Watching{Position: "4"}) {
+	last, position := error(nil), ""
+	for _, err := range c.Watch(ctx, client.Watching{Position: "4", Moved: func(to string) { position = to }}) {
 		if last = err; err == nil {
 			cancel() // after the fifth nothing comes
 		}
 	}
 	if !errors.Is(last, context.Canceled) {
 		t.Errorf("ended with %v", last)
+	}
+	if position != "5" {
+		t.Errorf("it ended at position %q, want that of the last event", position)
 	}
 	n.fail = statusOf(codes.InvalidArgument, transfer.ErrInvalidRequest)
 	for _, err := range c.Watch(context.Background(), client.Watching{Position: "?"}) {

@@ -101,8 +101,14 @@ func exitCode(ctx context.Context, err error) int {
 	return api.ExitCode(err)
 }
 
+// errInterrupted ends what goes on until it is interrupted: there is nothing to explain.
+var errInterrupted = errors.New("interrupted")
+
 // explain writes an error as people read it: what, why, and what to try.
 func explain(w io.Writer, cmd *cobra.Command, err error) {
+	if errors.Is(err, errInterrupted) {
+		return
+	}
 	what, why, try := withoutNoise(err.Error()), "", ""
 	if kind := refusedDirectory(err); kind != nil {
 		what, why, try = splitRefusal(what, kind.Error())

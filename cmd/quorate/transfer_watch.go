@@ -76,18 +76,23 @@ func (o *watchOptions) run(cmd *cobra.Command) error {
 	watching := client.Watching{
 		State: filter.State, Bank: filter.Bank, Account: filter.Account, Reference: filter.Reference, Position: o.position, FromBeginning: o.begin,
 	}
-	position, err := o.follow(p, c.Watch(ctx, watching))
+	position := o.position
+	watching.Moved = func(to string) { position = to }
+	err = o.follow(p, c.Watch(ctx, watching))
 	if position != "" {
 		fmt.Fprintf(cmd.ErrOrStderr(), "to go on: --position %s\n", position)
 	}
-	if errors.Is(err, context.DeadlineExceeded) && cmd.Context().Err() == nil {
+	switch {
+	case cmd.Context().Err() != nil:
+		return errInterrupted
+	case errors.Is(err, context.DeadlineExceeded):
 		return nil // --timeout said how long
 	}
 	return err
 }
 
-// follow prints what comes, and returns where it has ended.
-func (o *watchOptions) follow(p *printer, events func(func(client.Event, error) bool)) (position string, err error) {
+// follow prints what comes.
+func (o *watchOptions) follow(p *printer, events func(func(client.Event, error) bool)) (err error) {
 	const layout = "%-36s  %-9s  %-24s  %s\n"
 	if p.format == "table" && !p.quiet && !p.noHeaders {
 		fmt.Fprintf(p.out, layout, "ID", "STATE", "DECIDED", "WHAT")
@@ -95,7 +100,7 @@ func (o *watchOptions) follow(p *printer, events func(func(client.Event, error) 
 	seen := 0
 	for e, failed := range events {
 		if failed != nil {
-			return position, failed
+			return failed
 		}
 		r := &e.Record
 		switch {
@@ -107,14 +112,13 @@ func (o *watchOptions) follow(p *printer, events func(func(client.Event, error) 
 			_, err = fmt.Fprintf(p.out, layout, r.Transfer.ID, r.State, timeText(r.DecidedAt), printable(summaryOf(r)))
 		}
 		if err != nil {
-			return position, err
+			return err
 		}
-		position = e.Position
 		if seen++; seen == o.count {
-			return position, nil
+			return nil
 		}
 	}
-	return position, nil
+	return nil
 }
 
 // summaryOf says in a few words what was to move, and why it didn't.
