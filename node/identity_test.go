@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,10 +12,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/directory"
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/node"
 	"github.com/quorate/quorate/storage"
+	"github.com/quorate/quorate/transfer"
 )
 
 // mustKnowDisks waits until the directory names the data directory of every node, at all of them.
@@ -240,5 +243,37 @@ func TestADiskThatIsWipedInTheFirstMomentIsRefused(t *testing.T) {
 		if m.Node.ID == 2 && m.Node.Disk != (directory.Disk{}) {
 			t.Errorf("the empty directory is registered: %x", m.Node.Disk)
 		}
+	}
+}
+
+// TestANodeWithAnotherBeginningDecidesNothing: by its file a transfer's group is another one, so it could give an id a second outcome. The others go on.
+func TestANodeWithAnotherBeginningDecidesNothing(t *testing.T) {
+	c := newCluster(t, 3, "quorate")
+	c.configs[2].Coordinators = 2
+	log := &logged{}
+	c.logger = log.logger()
+	for i := range c.nodes {
+		c.start(i)
+	}
+	for id := 1; id <= 3; id++ {
+		text := fmt.Sprintf("by node %d's configuration the cluster began otherwise", id)
+		eventually(t, 30*time.Second, "nobody hears: "+text, func() bool { return id == 2 || log.says(text) })
+	}
+	for _, id := range []transfer.BankID{"A", "B"} {
+		for _, account := range []transfer.AccountID{"alice", "bob"} {
+			c.mustAsk(0, lane.OpenAccount{Bank: id, Terms: bank.Terms{ID: account, Currency: "EUR", Unlimited: true}})
+		}
+	}
+	p := payment(newID(t), "A", "B", 1)
+	if r := c.mustAsk(1, lane.Submit{Transfer: p}).Transfer; r.State != transfer.Committed {
+		t.Errorf("the others: %v %v", r.State, r.Reason)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if a := c.nodes[2].Do(ctx, lane.CancelTransfer{ID: newID(t)})[0]; a.Err == nil {
+		t.Errorf("node 3 says %v of what it can't decide", a.Transfer.State)
+	}
+	if up := c.peersUp(0); up["2"] != 1 || up["3"] != 0 {
+		t.Errorf("node 1 has streams to %v", up)
 	}
 }

@@ -191,6 +191,7 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 		Meet:     func(id raft.NodeID, disk [16]byte) error { return store.Meet(id, disk) },
 		Origin:   n.config.origin(store.Origin()),
 		Restored: store.Origin() != "",
+		Founding: n.config.founding(),
 		Listener: listener,
 		Keys:     opts.Keys,
 		Deliver:  n.deliver,

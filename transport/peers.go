@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
 	"time"
@@ -18,12 +19,13 @@ import (
 
 // What a stream says about its two ends. The receiver answers with headerNode when it accepts.
 const (
-	headerCluster = "quorate-cluster"
-	headerNode    = "quorate-node" // who speaks
-	headerTo      = "quorate-to"   // whom the speaker believes to speak to
-	headerDisk    = "quorate-disk"
-	headerOrigin  = "quorate-origin"
-	headerProcess = "quorate-process"
+	headerCluster  = "quorate-cluster"
+	headerNode     = "quorate-node" // who speaks
+	headerTo       = "quorate-to"   // whom the speaker believes to speak to
+	headerDisk     = "quorate-disk"
+	headerOrigin   = "quorate-origin"
+	headerFounding = "quorate-founding"
+	headerProcess  = "quorate-process"
 )
 
 // A connection whose other end is gone without a word is given up after keepaliveTimeout if something is under way,
@@ -80,7 +82,7 @@ func serverOptions(cfg *Config) []grpc.ServerOption {
 func introduce(ctx context.Context, cfg *Config, to raft.NodeID) context.Context {
 	return metadata.AppendToOutgoingContext(ctx,
 		headerCluster, cfg.Cluster, headerNode, formatNode(cfg.Node), headerTo, formatNode(to),
-		headerDisk, hex.EncodeToString(cfg.Disk[:]), headerOrigin, cfg.Origin, headerProcess, cfg.process)
+		headerDisk, hex.EncodeToString(cfg.Disk[:]), headerOrigin, cfg.Origin, headerFounding, digest(cfg.Founding), headerProcess, cfg.process)
 }
 
 // diskIn is the data directory that a stream says its other end has; zero for anything that isn't a name of one.
@@ -113,6 +115,9 @@ func recognize(ctx context.Context, cfg *Config, peers map[raft.NodeID]Peer) (ra
 		return from, otherDisk(from)
 	case cfg.Origin != "" && first(md, headerOrigin) != "" && cfg.Origin != first(md, headerOrigin):
 		return from, otherOrigin(cfg, from, first(md, headerOrigin))
+	case cfg.Founding != "" && first(md, headerFounding) != "" && first(md, headerFounding) != digest(cfg.Founding):
+		return from, refuse("by node %d's configuration the cluster began otherwise. why: which group has a transfer follows from that, so two nodes could give one id two outcomes. "+
+			"try: the same nodes, coordinators, coordinator_nodes and banks in every file; node %d has %s", from, cfg.Node, clipTo(cfg.Founding, 500))
 	case to != cfg.Node:
 		return from, refuse("this is node %d, not node %q: check the addresses of the peers", cfg.Node, clip(first(md, headerTo)))
 	}
@@ -120,6 +125,15 @@ func recognize(ctx context.Context, cfg *Config, peers map[raft.NodeID]Peer) (ra
 		return from, err
 	}
 	return from, nil
+}
+
+// digest stands for words that may be too long for a header.
+func digest(words string) string {
+	if words == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(words))
+	return hex.EncodeToString(sum[:16])
 }
 
 // otherOrigin: nodes of one cluster begin with the same data. A restored one knows that the other must not run, and not the other way round.
@@ -160,8 +174,9 @@ func parseNode(s string) raft.NodeID {
 }
 
 // clip keeps a stranger's string short enough for a message.
-func clip(s string) string {
-	const longest = 64
+func clip(s string) string { return clipTo(s, 64) }
+
+func clipTo(s string, longest int) string {
 	if len(s) > longest {
 		return s[:longest] + "…"
 	}

@@ -43,6 +43,7 @@ type Config struct {
 	Disk     [16]byte               // names this node's data directory
 	Origin   string                 // what the directory began with, in words; nodes with another one are refused. Empty: nothing is said or asked
 	Restored bool                   // Origin is a backup: whoever began otherwise must not run
+	Founding string                 // how the cluster began, in words; nodes with another one are refused. Empty: nothing is said or asked
 	Listener net.Listener           // already bound; the Transport closes it
 
 	// QueueBytesMax bounds what waits for one peer. Zero: 32 MiB.

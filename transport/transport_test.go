@@ -357,6 +357,36 @@ func TestNodesThatBeganWithDifferentDataDontSpeak(t *testing.T) {
 	}
 }
 
+// TestNodesOfClustersThatBeganDifferentlyDontSpeak: they would look for one transfer in different groups. Who says nothing is of an older version.
+func TestNodesOfClustersThatBeganDifferentlyDontSpeak(t *testing.T) {
+	const one, two = "nodes [1 2], coordinators [1 2]", "nodes [1 2], coordinators [1 2] [1 2]"
+	for name, c := range map[string]struct {
+		mine, theirs string
+		connects     bool
+	}{
+		"the same":        {one, one, true},
+		"another one":     {one, two, false},
+		"an older node":   {one, "", true},
+		"to an older one": {"", two, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			la, lb := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+			peers := map[raft.NodeID]string{1: la.Addr().String(), 2: "127.0.0.1:1"} // only node 2 opens streams
+			a := start(t, 1, la, peers, func(cfg *transport.Config) { cfg.Founding = c.mine })
+			defer a.Stop()
+			b := start(t, 2, lb, map[raft.NodeID]string{1: peers[1]}, func(cfg *transport.Config) { cfg.Founding = c.theirs })
+			defer b.Stop()
+			if c.connects {
+				b.awaits(transport.Connected)
+				return
+			}
+			if e := b.awaits(transport.Refused); !strings.Contains(e.Err.Error(), "by node 2's configuration the cluster began otherwise") || !strings.Contains(e.Err.Error(), "node 1 has "+one) {
+				t.Errorf("got %v", e.Err)
+			}
+		})
+	}
+}
+
 func TestMessagesOutOfPlaceAreDropped(t *testing.T) {
 	a, b := pair(t, nil)
 	defer a.Stop()
