@@ -210,7 +210,7 @@ func (d *Driver) admit(now time.Time, t *transfer.Transfer) error {
 		}
 	}
 	if !t.Deadline.After(now) {
-		return fmt.Errorf("%w: it passed before the transfer was begun", transfer.ErrInvalidDeadline)
+		return fmt.Errorf("%w: its time was over before it was begun", transfer.ErrBusy)
 	}
 	return nil
 }
