@@ -155,6 +155,20 @@ func TestIdempotencyKeys(t *testing.T) {
 			t.Errorf("key %q: %d %s", bad, r.status, r.body)
 		}
 	}
+	for _, keys := range [][]string{{"one", "two"}, {"", "one"}, {""}} {
+		r, err := http.NewRequest("POST", w.url+"/v1/transfers", strings.NewReader("{"+legs+"}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header["Idempotency-Key"] = keys
+		answer, err := w.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = answer.Body.Close(); answer.StatusCode != 400 {
+			t.Errorf("the keys %q: %d", keys, answer.StatusCode)
+		}
+	}
 	if hashed[6]>>4 != 8 || hashed[8]>>6 != 2 {
 		t.Errorf("%s is no UUIDv8", hashed)
 	}

@@ -6,14 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // UnmarshalStrict reads one JSON value and nothing after it. A field that is unknown, written in other
-// letters, or there twice is refused, and so are bytes that aren't UTF-8: in a request about money nothing may be read past, or as something else.
+// letters, or there twice is refused, and so is what isn't UTF-8, or half of a character in escapes: in a request about money nothing may be read past, or as something else.
 func UnmarshalStrict(data []byte, into any) error {
 	if !utf8.Valid(data) {
 		return errors.New("the JSON isn't UTF-8")
+	}
+	if half := halfOfACharacter(data); half != "" {
+		return fmt.Errorf("%s is half of a character", half)
 	}
 	if err := checkFields(data); err != nil {
 		return err
@@ -21,6 +26,37 @@ func UnmarshalStrict(data []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	return decoder.Decode(into)
+}
+
+// halfOfACharacter finds an escaped UTF-16 surrogate without the other one of its pair. encoding/json would read any of them as the same character.
+func halfOfACharacter(data []byte) string {
+	for i := 0; i < len(data); i++ {
+		if data[i] != '\\' {
+			continue
+		}
+		first, is := escaped(data[i:])
+		if !is || !utf16.IsSurrogate(first) {
+			i++ // what is escaped
+			continue
+		}
+		second, _ := escaped(data[i+escapeBytes:])
+		if utf16.DecodeRune(first, second) == utf8.RuneError {
+			return string(data[i : i+escapeBytes])
+		}
+		i += 2*escapeBytes - 1
+	}
+	return ""
+}
+
+const escapeBytes = len(`\u0000`)
+
+// escaped reads the escape of one UTF-16 code unit that text begins with.
+func escaped(text []byte) (unit rune, is bool) {
+	if len(text) < escapeBytes || text[0] != '\\' || text[1] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(text[2:escapeBytes]), 16, 16)
+	return rune(n), err == nil
 }
 
 // fieldsOf is an object or an array that is being read.

@@ -105,6 +105,10 @@ func (w *web) serve(out http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(ctx)
 	if strings.HasPrefix(r.URL.Path, "/v1/") {
 		out.Header().Set("Cache-Control", "no-store")
+		if keys := r.Header.Values("Idempotency-Key"); len(keys) > 1 || len(keys) == 1 && keys[0] == "" {
+			writeProblem(out, problemOf(r.Context(), &unreadable{"there must be one Idempotency-Key with something in it, or none"}, 0))
+			return
+		}
 		if p := w.readBody(out, r); p != nil {
 			writeProblem(out, p)
 			return
