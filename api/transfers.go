@@ -103,6 +103,9 @@ func parsePositions(token, key string) (numbers []uint64, err error) {
 			return nil, badToken(token)
 		}
 	}
+	if joinPositions(numbers) != key { // 07 is 7, too
+		return nil, badToken(token)
+	}
 	return numbers, nil
 }
 

@@ -88,7 +88,7 @@ type watch struct {
 	desk  *desk
 	query DecisionQuery
 	send  emit
-	sent  time.Time
+	sent  time.Time // zero: nothing yet, so that what can't be answered is refused before anything is said
 }
 
 func (w *watch) run(ctx context.Context, fromBeginning bool) error {
@@ -96,9 +96,6 @@ func (w *watch) run(ctx context.Context, fromBeginning bool) error {
 		if err := w.begin(ctx, fromBeginning); err != nil {
 			return err
 		}
-	}
-	if err := w.emit(nil); err != nil {
-		return err
 	}
 	wait := time.NewTimer(watchEvery)
 	defer wait.Stop()

@@ -100,8 +100,8 @@ func TestAWatchOutlivesALeader(t *testing.T) {
 func TestWatchesThatAreRefused(t *testing.T) {
 	w := open(t, nil)
 	list := base64.RawURLEncoding.EncodeToString([]byte("1,2"))
-	three := base64.RawURLEncoding.EncodeToString([]byte("d1,2,3"))
-	for _, r := range []*quoratev1.WatchTransfersRequest{{Position: "?"}, {Position: list}, {Position: three}, {Bank: "HO ME"}, {Account: "a b"}, {State: 9}} {
+	three, another := base64.RawURLEncoding.EncodeToString([]byte("d1,2,3")), base64.RawURLEncoding.EncodeToString([]byte("d01,2"))
+	for _, r := range []*quoratev1.WatchTransfersRequest{{Position: "?"}, {Position: list}, {Position: three}, {Position: another}, {Bank: "HO ME"}, {Account: "a b"}, {State: 9}} {
 		stream, err := w.transfers().WatchTransfers(context.Background(), r)
 		for err == nil {
 			_, err = stream.Recv()
@@ -110,7 +110,7 @@ func TestWatchesThatAreRefused(t *testing.T) {
 			t.Errorf("%v: %v", r, err)
 		}
 	}
-	for _, query := range []string{"?position=" + list, "?state=pending", "?from=yesterday", "?bank=HO%20ME", "?since=1"} {
+	for _, query := range []string{"?position=" + list, "?position=" + three, "?state=pending", "?from=yesterday", "?bank=HO%20ME", "?since=1"} {
 		if r := w.do("GET", "/v1/events"+query, ""); r.status != 400 || r.header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %d %s", query, r.status, r.body)
 		}
