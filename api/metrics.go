@@ -46,7 +46,7 @@ func NewMetrics() *Metrics {
 	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: durationBuckets}, labels)
 	}
-	return &Metrics{
+	m := &Metrics{
 		ends:      map[ended]*counters{},
 		requests:  counter("quorate_requests_total", "Requests that could be read, over gRPC and HTTP, by what came of them: ok, also of a stream that its client ended, or the code of the error.", "operation", "code"),
 		took:      histogram("quorate_request_duration_seconds", "How long a request took.", "operation"),
@@ -54,6 +54,10 @@ func NewMetrics() *Metrics {
 		lasted:    histogram("quorate_transfer_duration_seconds", "From a transfer's request to its answer; those of a batch are answered together.", "outcome"),
 		turned:    counter("quorate_admission_rejected_total", "Requests and transfers that were turned away before anything was begun: unauthenticated, forbidden, rate_limited, busy.", "reason"),
 	}
+	for _, reason := range []*transfer.Error{transfer.ErrUnauthenticated, transfer.ErrForbidden, transfer.ErrRateLimited, transfer.ErrBusy} {
+		m.turned.WithLabelValues(string(reason.Code)) // a count that begins with its first event is no rise to whoever watches for one
+	}
+	return m
 }
 
 func (m *Metrics) all() []prometheus.Collector {

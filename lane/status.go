@@ -58,10 +58,15 @@ func (l *Lane) status() Status {
 		s.Banks = append(s.Banks, BankStatus{Bank: b.Bank, Members: l.members(BankGroup(b.Bank)), Leader: leader, Up: leader != 0 && l.answers(b.Bank), Breaker: l.breaker(b.Bank)})
 	}
 	for _, shard := range l.shards {
-		if c := l.leadingCoordinator(shard); c != nil {
-			counts := c.driver.Counts()
-			s.Counts.Committed += counts.Committed
-			s.Counts.Aborted += counts.Aborted
+		g := l.groups[shard]
+		if g == nil {
+			continue
+		}
+		c := g.host.(*coordinatorHost)
+		counts := c.driver.Counts()
+		s.Counts.Committed += counts.Committed
+		s.Counts.Aborted += counts.Aborted
+		if g.leading {
 			s.Counts.InFlight += counts.InFlight
 			s.Counts.Held += counts.Held
 			s.Counts.InDoubt += counts.InDoubt

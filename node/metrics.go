@@ -26,11 +26,12 @@ type counters struct {
 	snapshotsGot  *prometheus.CounterVec // likewise
 }
 
-func newCounters() *counters {
+// newCounters has what may be counted stand at zero: a count that begins with its first event is no rise to whoever watches for one.
+func newCounters(config *Config) *counters {
 	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
-	return &counters{
+	c := &counters{
 		leaderChanges: vector("quorate_raft_leader_changes_total", "Leaders of a group that this node has heard of.", "group"),
 		violations:    vector("quorate_bank_violations_total", "Answers of a bank that it can't do what was decided: money is at risk.", "bank"),
 		refused:       vector("quorate_peer_messages_refused_total", "Messages of a node that can't be right.", "peer"),
@@ -38,6 +39,16 @@ func newCounters() *counters {
 		snapshotsSent: vector("quorate_snapshots_begun_total", "Snapshots begun for a member that is behind the log.", "group"),
 		snapshotsGot:  vector("quorate_snapshots_installed_total", "Snapshots of others that this node has installed.", "group"),
 	}
+	for _, b := range config.Banks {
+		c.violations.WithLabelValues(b.ID)
+	}
+	for _, n := range config.Nodes {
+		if n.ID != config.Node {
+			c.refused.WithLabelValues(nodeLabel(raft.NodeID(n.ID)))
+			c.dropped.WithLabelValues(nodeLabel(raft.NodeID(n.ID)))
+		}
+	}
+	return c
 }
 
 func (c *counters) vectors() []*prometheus.CounterVec {

@@ -91,7 +91,7 @@ func Start(cfg Config, opts Options) (*Node, error) {
 		log:      opts.Logger.With("node_id", cfg.Node),
 		started:  time.Now(),
 		inbox:    newInbox(inboxMax),
-		counters: newCounters(),
+		counters: newCounters(&cfg),
 		loopDone: make(chan struct{}),
 		diskDone: make(chan struct{}),
 
