@@ -3,6 +3,7 @@ package lane
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/quorate/quorate/coordinator/driver"
@@ -81,7 +82,7 @@ func (l *Lane) admit(a *openAsk) error {
 }
 
 func (l *Lane) unknown(id GroupID) error {
-	if bank := BankOf(id); bank != "" {
+	if bank, ok := strings.CutPrefix(string(id), bankPrefix); ok {
 		return fmt.Errorf("%w: %q", transfer.ErrUnknownBank, bank)
 	}
 	return fmt.Errorf("%w: %s", transfer.ErrUnknownGroup, id)
