@@ -2,11 +2,14 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -25,7 +28,30 @@ func UnmarshalStrict(data []byte, into any) error {
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
-	return decoder.Decode(into)
+	err := decoder.Decode(into)
+	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
+		return fmt.Errorf("%s must be %s, and is a JSON %s", cmp.Or(wrong.Field, "the JSON"), kindOfJSON(wrong), wrong.Value)
+	}
+	return err
+}
+
+// kindOfJSON says what should have stood there, in words of JSON.
+func kindOfJSON(wrong *json.UnmarshalTypeError) string {
+	switch wrong.Type.Kind() {
+	case reflect.String:
+		if strings.HasSuffix(wrong.Field, "_minor") {
+			return `a string of digits, like "1050"`
+		}
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "an array"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	default:
+		return "a whole number in its range"
+	}
 }
 
 // halfOfACharacter finds an escaped UTF-16 surrogate without the other one of its pair. encoding/json would read any of them as the same character.

@@ -35,7 +35,9 @@ type OutcomeUnknownError struct {
 }
 
 func (e *OutcomeUnknownError) Error() string {
-	return fmt.Sprintf("transfer %s: %v: %v", e.ID, transfer.ErrOutcomeUnknown, e.Err)
+	// What a single attempt says of itself doesn't hold for those before.
+	last := strings.ReplaceAll(e.Err.Error(), "; nothing was changed", "")
+	return fmt.Sprintf("transfer %s: %v: %s", e.ID, transfer.ErrOutcomeUnknown, last)
 }
 
 // Unwrap names the kind first: whoever looks for a *transfer.Error shall find that the outcome is unknown.
@@ -104,6 +106,9 @@ func failureOf(err error, sent bool) failure {
 	case codes.Canceled: // by the context, or by Close: then the next attempt isn't sent
 		return failure{err: fmt.Errorf("%w: %s", ErrUnreachable, s.Message()), happen: sent, again: sent}
 	case codes.Unavailable, codes.DeadlineExceeded:
+		if strings.Contains(s.Message(), "looked like an HTTP/1.1 header") { // gRPC's word for a port where plain HTTP is spoken
+			return failure{err: fmt.Errorf("%w: it answers HTTP, not gRPC", ErrUnreachable), happen: sent}
+		}
 		if !sent && refusedAtTheDoor(s.Message()) {
 			return failure{err: fmt.Errorf("%w: %s", ErrRefused, s.Message()), again: true, another: true, refused: true}
 		}

@@ -49,7 +49,7 @@ func addresses(e *example) []string {
 func ExampleClient_Transfer() {
 	e := &example{}
 	defer e.end()
-	c, err := client.Dial(addresses(e)) // "node1:7401", "node2:7401", "node3:7401"
+	c, err := client.Dial(addresses(e)) // "node1:7001", "node2:7001", "node3:7001"
 	if err != nil {
 		log.Fatal(err)
 	}

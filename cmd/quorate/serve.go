@@ -37,7 +37,7 @@ func newServer() *cobra.Command {
 seconds; a second one ends the process at once.
 
 On Linux the program starts itself once more in the same process, so that the kernel may wake its threads 2 ms late (timer slack): on few processors
-that saves a tenth to a fifth of what a transfer costs. $QUORATE_TIMER_SLACK, set to anything, leaves the slack as it is.`,
+that saves a tenth to a fifth of what a transfer costs. QUORATE_TIMER_SLACK=system leaves the slack as it is.`,
 		Example: `  quorate server --config node1.yaml
   quorate server --config node1.yaml --listen grpc=0.0.0.0:7001 --log-format json
   kill -HUP PID     # read the certificate files again; they are also read when they change`,

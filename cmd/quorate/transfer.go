@@ -55,7 +55,7 @@ waits for quorate transfer capture or void. Exit codes: 0 committed, or held, 4 
 	flags.StringVar(&o.id, "id", "", "the transfer's UUID, to ask for the same transfer again (default a new one)")
 	flags.DurationVar(&o.timeout, "transfer-timeout", 0, "how long the transfer may take until it must be decided (default as the cluster is configured: 10s if it isn't)")
 	flags.BoolVar(&o.hold, "hold", false, "reserve the money, and move it when it is captured")
-	flags.DurationVar(&o.holdFor, "hold-for", 0, "with --hold: how long it may take until it is captured; then it is voided (default 168h)")
+	flags.DurationVar(&o.holdFor, "hold-for", 0, "with --hold: how long it may take until it is captured, more than --transfer-timeout and at most 720h; then it is voided (default 168h)")
 	return cmd
 }
 
