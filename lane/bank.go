@@ -257,7 +257,7 @@ func (l *Lane) receiveBankRequests(from raft.NodeID, m BankRequests) {
 		if len(b.commands) >= l.limits.BankQueueMax {
 			return
 		}
-		if l.dropsForSpace(&m.Requests[i]) || b.holdsBack(&m.Requests[i], o) {
+		if l.dropsForSpace(b.group, &m.Requests[i]) || b.holdsBack(&m.Requests[i], o) {
 			continue
 		}
 		b.add(ledger.Command{Request: &m.Requests[i]}, o)

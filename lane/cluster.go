@@ -292,10 +292,14 @@ func (l *Lane) receiveRegister(from raft.NodeID, m Register) {
 	}
 }
 
-// receiveGroupReport takes what the leader of a group says about members on their way in or out.
+// receiveGroupReport takes what the leader of a group says about members on their way in or out, or what a node says of itself.
 func (l *Lane) receiveGroupReport(from raft.NodeID, m GroupReport) {
 	if m.Level > 0 {
-		l.levels[from] = told{m.Level, l.now}
+		l.told[from] = told{m.Level, m.LowSpace, l.now}
+		l.lowSomewhere = false
+		for _, t := range l.told {
+			l.lowSomewhere = l.lowSomewhere || t.lowSpace
+		}
 	}
 	c := l.cluster
 	if !c.group.leading {

@@ -156,12 +156,14 @@ type Register struct {
 	Addresses directory.Addresses
 }
 
-// GroupReport tells the leader of the cluster's group what the leader of another knows; or every node what the sender can read.
+// GroupReport tells the leader of the cluster's group what the leader of another knows; or every node what the sender can read, and whether it has room.
 type GroupReport struct {
 	Group  GroupID
 	Behind []Behind      // who doesn't vote yet
 	Absent []raft.NodeID // who should leave the group, and is out of it
 	Level  directory.Level
+
+	LowSpace bool // with a Level: the sender's disk is nearly full
 }
 
 // Behind says how many entries a node lacks.

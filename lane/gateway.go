@@ -332,7 +332,7 @@ func (l *Lane) serve(w waiter, id GroupID, ask Ask) {
 		l.lost(w, id)
 		return
 	}
-	if l.refuses(ask) {
+	if l.refuses(l.groups[id], ask) {
 		l.refuse(w, l.groups[id])
 		return
 	}

@@ -48,8 +48,8 @@ type Lane struct {
 	retired  map[GroupID]bool // replicas that were ended here
 	heard    map[raft.NodeID]time.Time
 
-	levels    map[raft.NodeID]told // what other nodes can read (level.go)
-	toldLevel time.Time
+	told         map[raft.NodeID]told // what other nodes have said of themselves (level.go)
+	toldOfItself time.Time
 
 	askedWho   time.Time    // who is there (introduce.go)
 	introduced []introduced // by others whose directory is newer
@@ -64,11 +64,12 @@ type Lane struct {
 	owing   map[GroupID]time.Time // groups without a replica here: since when the believed leader owes a word
 	hops    map[GroupID]int       // hints followed since the last tick
 
-	now         time.Time
-	lastTick    time.Time
-	lastInquiry time.Time
-	inquiries   int
-	lowSpace    bool // the disk is nearly full (space.go)
+	now          time.Time
+	lastTick     time.Time
+	lastInquiry  time.Time
+	inquiries    int
+	lowSpace     bool // the disk is nearly full (space.go)
+	lowSomewhere bool // another node has said so of its own, maybe long ago
 
 	ticks    int                 // counted since the start
 	pulsed   map[raft.NodeID]int // when each node was last heard to vouch for what it quiesced
@@ -96,7 +97,7 @@ func New(cfg Config) (*Lane, error) {
 		banks:   map[transfer.BankID]GroupID{},
 		retired: map[GroupID]bool{},
 		heard:   map[raft.NodeID]time.Time{},
-		levels:  map[raft.NodeID]told{},
+		told:    map[raft.NodeID]told{},
 		groups:  map[GroupID]*group{},
 		hints:   map[GroupID]raft.NodeID{},
 		owing:   map[GroupID]time.Time{},
@@ -207,7 +208,7 @@ func (l *Lane) tick() (counted int) {
 		l.enqueue(g)
 	}
 	l.register()
-	l.tellLevel()
+	l.tellOfItself()
 	l.askWhoIsThere()
 	l.giveUpSilent()
 	l.gateway.tick(l)

@@ -15,10 +15,12 @@ import (
 // directory says that every node can read it: a node that meets such bytes has to stop. Every node tells the others what it can read until the
 // directory has come as far; the leader of the cluster's group raises the level once it has heard it of all.
 
-// told is what a node has said that it can read. What a node can read it says again and again: who is restarted with another version says something else, or nothing.
+// told is what a node has said of itself: what it can read, and whether its disk is nearly full. It says so again and again: who is restarted with another version
+// says something else, or nothing.
 type told struct {
-	level directory.Level
-	at    time.Time
+	level    directory.Level
+	lowSpace bool
+	at       time.Time
 }
 
 // levelPatience is how many report times a request waits for the level that it needs: a cluster that was just started, or upgraded, agrees on it within them.
@@ -27,13 +29,25 @@ const levelPatience = 4
 // reportsCount is for how many report times what a node said of itself counts.
 const reportsCount = 4
 
-// tellLevel has every other node hear what this one can read, as long as not all can.
-func (l *Lane) tellLevel() {
-	if l.cfg.Level <= l.cluster.machine.Level() || l.now.Sub(l.toldLevel) < l.limits.ReportEvery {
+// tellOfItself has every other node hear what this one can read, as long as not all can, and that its disk is nearly full, as long as it is.
+func (l *Lane) tellOfItself() {
+	if l.cfg.Level <= l.cluster.machine.Level() && !l.lowSpace || l.now.Sub(l.toldOfItself) < l.limits.ReportEvery {
 		return
 	}
-	l.toldLevel = l.now
-	l.sendOthers(l.cluster.machine.Nodes(), GroupReport{Group: ClusterGroup, Level: l.cfg.Level})
+	l.sayOfItself()
+}
+
+func (l *Lane) sayOfItself() {
+	l.toldOfItself = l.now
+	l.sendOthers(l.cluster.machine.Nodes(), GroupReport{Group: ClusterGroup, Level: l.cfg.Level, LowSpace: l.lowSpace})
+}
+
+// saidLately is what a node said of itself, unless that is too long ago to count.
+func (l *Lane) saidLately(node raft.NodeID) told {
+	if t := l.told[node]; l.now.Sub(t.at) < reportsCount*l.limits.ReportEvery {
+		return t
+	}
+	return told{}
 }
 
 // levelOf is what a node can read, as far as is known here.
@@ -41,10 +55,7 @@ func (l *Lane) levelOf(node raft.NodeID) directory.Level {
 	if node == l.node {
 		return l.cfg.Level
 	}
-	if t := l.levels[node]; t.level > 0 && l.now.Sub(t.at) < reportsCount*l.limits.ReportEvery {
-		return t.level
-	}
-	return directory.LevelFirst
+	return max(l.saidLately(node).level, directory.LevelFirst)
 }
 
 // raise has the level proposed that every node can read. A learner counts: it reads the logs, too.

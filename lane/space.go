@@ -6,6 +6,7 @@ import (
 
 	"github.com/quorate/quorate/bank"
 	"github.com/quorate/quorate/raft"
+	"github.com/quorate/quorate/raft/quorum"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -20,6 +21,7 @@ func (l *Lane) spaceChanged(low bool) {
 		return
 	}
 	l.lowSpace = low
+	l.sayOfItself()
 	for _, g := range l.order {
 		g.successors = nil
 		if low {
@@ -35,6 +37,21 @@ func (l *Lane) offerAnew(g *group) {
 	g.successors = slices.DeleteFunc(members.Members(), func(m raft.NodeID) bool { return m == l.node })
 }
 
+// crowded says whether what begins now would take the last room of somebody, which is for what has begun: those of a group's voters that are there and have room are
+// no majority.
+func (l *Lane) crowded(g *group) bool {
+	if !l.lowSpace && !l.lowSomewhere {
+		return false
+	}
+	members := g.replica.Engine().Members()
+	return members.Quorum().Vote(func(voter raft.NodeID) (room, said bool) {
+		if voter == l.node {
+			return !l.lowSpace, true
+		}
+		return l.alive(voter) && !l.saidLately(voter).lowSpace, true
+	}) != quorum.Won
+}
+
 // handOver offers a group to the next member that might have room.
 func (l *Lane) handOver(g *group) {
 	if !l.lowSpace || !g.leading || g.replica.Engine().Status().TransferTo != 0 {
@@ -48,14 +65,17 @@ func (l *Lane) handOver(g *group) {
 	}
 	to := g.successors[0]
 	g.successors = g.successors[1:]
+	if l.saidLately(to).lowSpace {
+		return // the next one at the next tick
+	}
 	_ = g.replica.Engine().TransferLeadership(to) // a learner, or leadership is going anyway: the next one is asked at the next tick
 }
 
 // refuses says whether a request must not begin here for want of room.
-func (l *Lane) refuses(ask Ask) bool {
+func (l *Lane) refuses(g *group, ask Ask) bool {
 	switch ask.(type) {
 	case Submit, OpenAccount:
-		return l.lowSpace
+		return l.lowSpace || l.crowded(g)
 	}
 	return false
 }
@@ -66,9 +86,15 @@ func (l *Lane) refuse(w waiter, g *group) {
 		l.lost(w, g.id)
 		return
 	}
-	l.answer(w, Answer{Err: fmt.Errorf("%w: node %d leads %s", transfer.ErrDiskFull, l.node, g.id)})
+	whose := "its own is nearly full"
+	if !l.lowSpace {
+		whose = "too few of its other voters have room"
+	}
+	l.answer(w, Answer{Err: fmt.Errorf("%w: node %d leads %s, and %s", transfer.ErrDiskFull, l.node, g.id, whose)})
 }
 
 // dropsForSpace says whether a bank's request is left unanswered: a new prepare, whose yes would need room until its outcome. Its
 // coordinator aborts it in time, and gives this bank no new ones after a while.
-func (l *Lane) dropsForSpace(r *bank.Request) bool { return l.lowSpace && r.Op == bank.Prepare }
+func (l *Lane) dropsForSpace(g *group, r *bank.Request) bool {
+	return r.Op == bank.Prepare && (l.lowSpace || l.crowded(g))
+}

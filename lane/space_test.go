@@ -130,6 +130,55 @@ func TestFullDisksEverywhereMoveNothingAround(t *testing.T) {
 		if is := w.reigns()["bank/C"]; is.leader != 3 {
 			t.Errorf("node %d leads bank C, want the one with space", is.leader)
 		}
-		w.mustAnswer(w.ask(1, lane.OpenAccount{Bank: "C", Terms: bank.Terms{ID: "z", Currency: "EUR"}}))
+		open := lane.OpenAccount{Bank: "C", Terms: bank.Terms{ID: "z", Currency: "EUR"}}
+		refused = w.ask(1, open)
+		w.run(time.Second)
+		if err := w.answers[refused].Err; !errors.Is(err, transfer.ErrDiskFull) {
+			t.Errorf("with space on one disk of three: %v", err)
+		}
+		w.step(2, lane.SpaceChanged{Low: false})
+		w.run(time.Second)
+		w.mustAnswer(w.ask(1, open))
+	})
+}
+
+// TestALeaderWithSpaceSparesTheLastRoomOfItsFollowers: it is for what has begun.
+func TestALeaderWithSpaceSparesTheLastRoomOfItsFollowers(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, engine string) {
+		w := newWorld(t, engine, fourShards(), lane.DefaultLimits())
+		w.openAccounts("A", "B", "C")
+		w.run(20 * time.Second)
+		w.mustBeHome()
+		i := leadBy(w, 1)
+		submit := func() lane.Answer {
+			w.run(time.Second) // the news is on its way
+			request := w.ask(1, lane.Submit{Transfer: w.payment(i)})
+			w.run(5 * time.Second)
+			return w.answers[request]
+		}
+		w.step(2, lane.SpaceChanged{Low: true})
+		if a := submit(); a.Err != nil {
+			t.Errorf("with one full disk of three: %v", a.Err)
+		}
+		w.step(3, lane.SpaceChanged{Low: true})
+		i = leadBy(w, 1) + 1
+		for home[w.lanes[1].CoordinatorOf(transferOf(i+1).ID)] != 1 {
+			i++
+		}
+		if a := submit(); !errors.Is(a.Err, transfer.ErrDiskFull) {
+			t.Errorf("with two: %v", a.Err)
+		}
+		if r := w.reigns()["coordinator/0"]; r.leader != home["coordinator/0"] {
+			t.Errorf("node %d leads coordinator/0, which is no reason to move it", r.leader)
+		}
+		w.frozen[3] = true
+		w.run(20 * time.Second)
+		if a := submit(); !errors.Is(a.Err, transfer.ErrDiskFull) {
+			t.Errorf("when the second has gone, and the first would be needed: %v", a.Err)
+		}
+		w.step(2, lane.SpaceChanged{Low: false})
+		if a := submit(); a.Err != nil {
+			t.Errorf("with one that has space and one that has gone: %v", a.Err)
+		}
 	})
 }

@@ -43,7 +43,7 @@ func someMessages() []lane.Message {
 		lane.Pulse{Quiesced: []lane.Quiesced{{Group: "bank/north", Term: 3, Last: 4}}},
 		lane.Register{Disk: directory.Disk{7}, Addresses: directory.Addresses{Peer: "h:1", GRPC: "h:2", HTTP: "h:3"}},
 		lane.GroupReport{Group: "bank/north", Behind: []lane.Behind{{Node: 2, Entries: 5}}, Absent: []raft.NodeID{3}},
-		lane.GroupReport{Group: "cluster", Level: 2},
+		lane.GroupReport{Group: "cluster", Level: 2}, lane.GroupReport{Group: "cluster", Level: 2, LowSpace: true},
 		lane.WhoIsThere{Applied: 7},
 		lane.Introduction{Applied: 9, Nodes: []directory.Node{{ID: 4, Role: directory.Member, Coordinator: true, Disk: directory.Disk{4}, Addresses: directory.Addresses{Peer: "127.0.0.1:7104"}}}},
 		lane.ForwardReply{Request: 1, NotLeader: true, LeaderHint: 3},

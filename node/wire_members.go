@@ -17,7 +17,7 @@ func membershipToProto(message lane.Message) *peerv1.Envelope {
 			Disk: m.Disk[:], Peer: m.Addresses.Peer, Grpc: m.Addresses.GRPC, Http: m.Addresses.HTTP,
 		}}}
 	case lane.GroupReport:
-		p := &peerv1.GroupReport{Group: string(m.Group), Absent: raft.Numbers(m.Absent), Level: uint32(m.Level)}
+		p := &peerv1.GroupReport{Group: string(m.Group), Absent: raft.Numbers(m.Absent), Level: uint32(m.Level), LowSpace: m.LowSpace}
 		for _, b := range m.Behind {
 			p.Behind = append(p.Behind, &peerv1.Behind{Node: uint64(b.Node), Entries: b.Entries})
 		}
@@ -40,7 +40,7 @@ func membershipFromProto(e *peerv1.Envelope) (lane.Message, error) {
 		disk, err := diskOf(m.RegisterNode.GetDisk())
 		return lane.Register{Disk: disk, Addresses: addressesOf(m.RegisterNode)}, err
 	case *peerv1.Envelope_GroupReport:
-		report := lane.GroupReport{Group: lane.GroupID(m.GroupReport.GetGroup()), Absent: nodeIDs(m.GroupReport.GetAbsent()), Level: directory.Level(m.GroupReport.GetLevel())}
+		report := lane.GroupReport{Group: lane.GroupID(m.GroupReport.GetGroup()), Absent: nodeIDs(m.GroupReport.GetAbsent()), Level: directory.Level(m.GroupReport.GetLevel()), LowSpace: m.GroupReport.GetLowSpace()}
 		for _, b := range m.GroupReport.GetBehind() {
 			report.Behind = append(report.Behind, lane.Behind{Node: raft.NodeID(b.GetNode()), Entries: b.GetEntries()})
 		}

@@ -105,7 +105,7 @@ var (
 	ErrBankUnavailable  = newError("bank_unavailable", KindUnavailable, "a bank has not answered for a while and is given no new transfers until it does; nothing was changed")
 	ErrNotHeldYet       = newError("not_held_yet", KindUnavailable, "the hold's banks are still being asked; nothing was changed")
 	ErrStopping         = newError("stopping", KindUnavailable, "the node is stopping; nothing was changed")
-	ErrDiskFull         = newError("disk_full", KindUnavailable, "the disk of the node that leads is nearly full and takes nothing new; nothing was changed")
+	ErrDiskFull         = newError("disk_full", KindUnavailable, "too few of the disks that keep it have room, so nothing new is begun; nothing was changed")
 	ErrBusy             = newError("busy", KindExhausted, "a bound on work in flight is reached; nothing was changed")
 	ErrOutcomeUnknown   = newError("outcome_unknown", KindUnknown, "the outcome is not known yet; ask again, or submit again, with the same id")
 	ErrRateLimited      = newError("rate_limited", KindExhausted, "this caller asks more often than it may; nothing was changed")

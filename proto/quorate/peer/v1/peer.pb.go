@@ -2088,7 +2088,7 @@ func (x *RegisterNode) GetHttp() string {
 	return ""
 }
 
-// GroupReport tells the leader of the cluster's group what the leader of another knows; or every node what the sender's build can read.
+// GroupReport tells the leader of the cluster's group what the leader of another knows; or every node what the sender's build can read, and whether it has room.
 type GroupReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Group string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
@@ -2097,7 +2097,9 @@ type GroupReport struct {
 	// Who should leave the group, and is out of it.
 	Absent []uint64 `protobuf:"varint,3,rep,packed,name=absent,proto3" json:"absent,omitempty"`
 	// What the sender's build can read, in a report of its own; zero: it says nothing about that.
-	Level         uint32 `protobuf:"varint,4,opt,name=level,proto3" json:"level,omitempty"`
+	Level uint32 `protobuf:"varint,4,opt,name=level,proto3" json:"level,omitempty"`
+	// With a level: the sender's disk is nearly full.
+	LowSpace      bool `protobuf:"varint,6,opt,name=low_space,json=lowSpace,proto3" json:"low_space,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2158,6 +2160,13 @@ func (x *GroupReport) GetLevel() uint32 {
 		return x.Level
 	}
 	return 0
+}
+
+func (x *GroupReport) GetLowSpace() bool {
+	if x != nil {
+		return x.LowSpace
+	}
+	return false
 }
 
 // WhoIsThere asks for an Introduction, if the receiver's directory is newer.
@@ -3686,12 +3695,13 @@ const file_quorate_peer_v1_peer_proto_rawDesc = "" +
 	"\x04disk\x18\x01 \x01(\fR\x04disk\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x12\n" +
 	"\x04grpc\x18\x03 \x01(\tR\x04grpc\x12\x12\n" +
-	"\x04http\x18\x04 \x01(\tR\x04http\"\x91\x01\n" +
+	"\x04http\x18\x04 \x01(\tR\x04http\"\xae\x01\n" +
 	"\vGroupReport\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12/\n" +
 	"\x06behind\x18\x02 \x03(\v2\x17.quorate.peer.v1.BehindR\x06behind\x12\x16\n" +
 	"\x06absent\x18\x03 \x03(\x04R\x06absent\x12\x14\n" +
-	"\x05level\x18\x04 \x01(\rR\x05levelJ\x04\b\x05\x10\x06R\aunheard\"&\n" +
+	"\x05level\x18\x04 \x01(\rR\x05level\x12\x1b\n" +
+	"\tlow_space\x18\x06 \x01(\bR\blowSpaceJ\x04\b\x05\x10\x06R\aunheard\"&\n" +
 	"\n" +
 	"WhoIsThere\x12\x18\n" +
 	"\aapplied\x18\x01 \x01(\x04R\aapplied\"\\\n" +
