@@ -30,7 +30,7 @@ type transferJSON struct {
 	ID        string      `json:"id" format:"uuid"`
 	State     string      `json:"state" enum:"pending,held,committed,aborted" doc:"A decided transfer never changes. held: every bank has reserved it, and its client has to capture or to void it."`
 	Reason    *reasonJSON `json:"reason,omitempty" doc:"Why it was aborted."`
-	Settled   bool        `json:"settled" doc:"Every bank has confirmed the outcome."`
+	Settled   bool        `json:"settled" doc:"Every bank has confirmed the outcome: it is posted everywhere."`
 	Legs      []legJSON   `json:"legs" nullable:"false"`
 	Reference string      `json:"reference"`
 	CreatedAt *time.Time  `json:"created_at,omitempty"`
@@ -70,8 +70,8 @@ type accountJSON struct {
 	Currency       string `json:"currency"`
 	Status         string `json:"status" enum:"open,frozen,closed"`
 	PostedMinor    string `json:"posted_minor" doc:"The sum of the account's entries."`
-	HeldMinor      string `json:"held_minor" doc:"Debits that are prepared and not yet decided."`
-	IncomingMinor  string `json:"incoming_minor" doc:"Credits that are prepared and not yet decided."`
+	HeldMinor      string `json:"held_minor" doc:"Debits that are prepared and not yet posted: undecided, or decided some milliseconds ago."`
+	IncomingMinor  string `json:"incoming_minor" doc:"Credits that are prepared and not yet posted: undecided, or decided some milliseconds ago."`
 	AvailableMinor string `json:"available_minor,omitempty" doc:"What the next debit may use: posted − held + overdraft. Absent if unlimited."`
 	OverdraftMinor string `json:"overdraft_minor"`
 	Unlimited      bool   `json:"unlimited"`

@@ -48,8 +48,8 @@ type Terms struct {
 type Account struct {
 	Terms
 	PostedMinor    int64 // sum of the account's entries
-	HeldMinor      int64 // debits prepared and not yet decided
-	IncomingMinor  int64 // credits prepared and not yet decided
+	HeldMinor      int64 // debits prepared and not yet posted: undecided, or decided some milliseconds ago
+	IncomingMinor  int64 // credits prepared and not yet posted: undecided, or decided some milliseconds ago
 	AvailableMinor int64 // what the next debit may use; without meaning if Unlimited
 	Status         AccountStatus
 }

@@ -1078,9 +1078,9 @@ type Account struct {
 	Unlimited      bool                   `protobuf:"varint,4,opt,name=unlimited,proto3" json:"unlimited,omitempty"`
 	// The sum of the account's entries.
 	PostedMinor int64 `protobuf:"varint,5,opt,name=posted_minor,json=postedMinor,proto3" json:"posted_minor,omitempty"`
-	// Debits that are prepared and not yet decided.
+	// Debits that are prepared and not yet posted: undecided, or decided some milliseconds ago.
 	HeldMinor int64 `protobuf:"varint,6,opt,name=held_minor,json=heldMinor,proto3" json:"held_minor,omitempty"`
-	// Credits that are prepared and not yet decided.
+	// Credits that are prepared and not yet posted: undecided, or decided some milliseconds ago.
 	IncomingMinor int64 `protobuf:"varint,7,opt,name=incoming_minor,json=incomingMinor,proto3" json:"incoming_minor,omitempty"`
 	// What the next debit may use: posted − held + overdraft. Unset if unlimited.
 	AvailableMinor *int64        `protobuf:"varint,8,opt,name=available_minor,json=availableMinor,proto3,oneof" json:"available_minor,omitempty"`
