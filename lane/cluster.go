@@ -296,9 +296,8 @@ func (l *Lane) receiveRegister(from raft.NodeID, m Register) {
 func (l *Lane) receiveGroupReport(from raft.NodeID, m GroupReport) {
 	if m.Level > 0 {
 		l.told[from] = told{m.Level, m.LowSpace, l.now}
-		l.lowSomewhere = false
-		for _, t := range l.told {
-			l.lowSomewhere = l.lowSomewhere || t.lowSpace
+		if m.LowSpace {
+			l.lowElsewhere = l.now.Add(reportsCount * l.limits.ReportEvery)
 		}
 	}
 	c := l.cluster

@@ -68,8 +68,8 @@ type Lane struct {
 	lastTick     time.Time
 	lastInquiry  time.Time
 	inquiries    int
-	lowSpace     bool // the disk is nearly full (space.go)
-	lowSomewhere bool // another node has said so of its own, maybe long ago
+	lowSpace     bool      // the disk is nearly full (space.go)
+	lowElsewhere time.Time // until then what another node has said of its own counts
 
 	ticks    int                 // counted since the start
 	pulsed   map[raft.NodeID]int // when each node was last heard to vouch for what it quiesced

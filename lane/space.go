@@ -40,7 +40,7 @@ func (l *Lane) offerAnew(g *group) {
 // crowded says whether what begins now would take the last room of somebody, which is for what has begun: those of a group's voters that are there and have room are
 // no majority.
 func (l *Lane) crowded(g *group) bool {
-	if !l.lowSpace && !l.lowSomewhere {
+	if !l.lowSpace && !l.lowElsewhere.After(l.now) {
 		return false
 	}
 	members := g.replica.Engine().Members()

@@ -17,10 +17,10 @@ import (
 // rejects is the file of rows that are not committed, in the form of the file they came from: mended, it can be imported itself.
 // When it is whole it takes the place of what an earlier import of the same file left.
 type rejects struct {
-	name   string
-	beside string   // where it is written until it is whole
-	header []string // of the file the rows come from; nil: JSONL
-	out    []string // columns of this one, without those of rejectColumns
+	name    string
+	partial string   // where it is written until it is whole
+	header  []string // of the file the rows come from; nil: JSONL
+	out     []string // columns of this one, without those of rejectColumns
 
 	mu    sync.Mutex // guards what follows: requests end in any order
 	count int
@@ -29,9 +29,9 @@ type rejects struct {
 }
 
 func newRejects(name string, header []string) *rejects {
-	r := &rejects{name: name, beside: name + ".new", header: header}
+	r := &rejects{name: name, partial: name + ".partial", header: header}
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		r.beside = name // a device or a pipe
+		r.partial = name // a device or a pipe
 	}
 	for _, column := range append(slices.Clone(importColumns), "state") {
 		if column == "id" || slices.Contains(header, column) {
@@ -67,7 +67,7 @@ func (r *rejects) open() error {
 		return nil
 	}
 	var err error
-	if r.file, err = os.Create(r.beside); err != nil {
+	if r.file, err = os.Create(r.partial); err != nil {
 		return fmt.Errorf("write the rejected rows: %w", err)
 	}
 	if r.header == nil {
@@ -137,8 +137,8 @@ func (r *rejects) close(everyRow bool) error {
 		r.csv.Flush()
 		err = r.csv.Error()
 	}
-	if err = errors.Join(err, r.file.Close()); err == nil && r.beside != r.name {
-		err = os.Rename(r.beside, r.name)
+	if err = errors.Join(err, r.file.Close()); err == nil && r.partial != r.name {
+		err = os.Rename(r.partial, r.name)
 	}
 	if err != nil {
 		return fmt.Errorf("write the rejected rows: %w", err)
@@ -148,7 +148,7 @@ func (r *rejects) close(everyRow bool) error {
 
 // remove removes what an earlier import has left, unless this one ended early: then that may still be true.
 func (r *rejects) remove(everyRow bool) error {
-	if !everyRow || r.beside == r.name {
+	if !everyRow || r.partial == r.name {
 		return nil
 	}
 	if err := os.Remove(r.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
