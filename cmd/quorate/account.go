@@ -21,7 +21,7 @@ func newAccountOpen() *cobra.Command {
 		Use:   "open BANK/ACCOUNT",
 		Short: "Open an account",
 		Long: `Open an account. Asking again with the same terms finds the account that is there; with other terms it fails with exit
-code 5. Money comes from accounts that may go below zero: a house account such as @cash is opened with --unlimited.`,
+code 5, and with 4 if that account is closed. Money comes from accounts that may go below zero: a house account such as @cash is opened with --unlimited.`,
 		Example: `  quorate account open north/alice --currency EUR --overdraft 100.00
   quorate account open north/@cash --currency EUR --unlimited`,
 		Args: cobra.ExactArgs(1),
@@ -30,7 +30,13 @@ code 5. Money comes from accounts that may go below zero: a house account such a
 			if err != nil {
 				return err
 			}
-			return withAccount(cmd, at, func(c *caller) (client.Account, error) { return c.OpenAccount(c.ctx, at, terms) })
+			return withAccount(cmd, at, func(c *caller) (client.Account, error) {
+				a, err := c.OpenAccount(c.ctx, at, terms)
+				if err == nil && a.Status == client.Closed { // it was opened before, and who opens it now can't use it
+					err = fmt.Errorf("%w for ever: %s/%s", transfer.ErrAccountClosed, at, a.ID)
+				}
+				return a, err
+			})
 		},
 	}
 	cmd.Flags().StringVar(&currency, "currency", "", "ISO 4217 code, in capitals: EUR")
