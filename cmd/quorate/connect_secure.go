@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -52,6 +53,11 @@ func credentialsOf(cmd *cobra.Command, servers []string) (security, error) {
 	token, err := settingOf(cmd, "token-file", tokenEnv)
 	if err != nil {
 		return security{}, err
+	}
+	if token != "" {
+		if _, err := os.Stat(token); err != nil { // it is read anew for every call, which would say so late, and as a fault of ours
+			return security{}, misconfigured(fmt.Errorf("--token-file: %w", err))
+		}
 	}
 	switch {
 	case keys != nil && token != "":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -144,6 +145,9 @@ func serversOf(cmd *cobra.Command) ([]string, error) {
 	for _, address := range strings.Split(list, ",") {
 		if address = strings.TrimSpace(address); address == "" {
 			return nil, usagef("--server %q has an empty address. try: --server %s", list, serverDefault)
+		}
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return nil, usagef("--server %q is no address. try: host:7001", address)
 		}
 		servers = append(servers, address)
 	}
