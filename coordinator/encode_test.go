@@ -215,7 +215,7 @@ func FuzzRecord(f *testing.F) {
 		checkKind(t, err)
 		_, err = newMachine(t, memory{"h": hash, "d" + place[1:]: value, string(settledKey(1)): value}).DecidedAfter(&coordinator.Filter{}, 0, 1, 1)
 		checkKind(t, err)
-		_, err = coordinator.Scan(memory{"h": hash, place: value, string(settledKey(1)): value})
+		_, err = coordinator.Scan(memory{"h": hash, place: value, string(settledKey(1)): value}, nil)
 		checkKind(t, err)
 	})
 }

@@ -172,7 +172,7 @@ func TestReplicasThatAreUpgradedApartNumberAlike(t *testing.T) {
 			t.Errorf("upgraded before entry %d: hash %x, want %x", checkpoint+1, got, want)
 		}
 		disk.store(whole(m))
-		if s, err := coordinator.Scan(disk); err != nil || s.Recorded != s.Computed {
+		if s, err := coordinator.Scan(disk, nil); err != nil || s.Recorded != s.Computed {
 			t.Errorf("upgraded before entry %d: %+v, %v", checkpoint+1, s, err)
 		}
 	}
@@ -211,7 +211,7 @@ func TestADamagedOrderIsFound(t *testing.T) {
 	} {
 		d := maps.Clone(sound)
 		damage(d)
-		if _, err := coordinator.Scan(d); !errors.Is(err, coordinator.ErrDamaged) {
+		if _, err := coordinator.Scan(d, nil); !errors.Is(err, coordinator.ErrDamaged) {
 			t.Errorf("%s: the scan says %v", name, err)
 		}
 	}
@@ -343,7 +343,7 @@ func TestADamagedRunOfPlacesIsFound(t *testing.T) {
 		"of a transfer that isn't": place(2, two[:], []byte{0}, bytes.Repeat([]byte{9}, 16), []byte{0}),
 	} {
 		disk[key] = value
-		if s, err := coordinator.Scan(disk); err == nil && s.Recorded == s.Computed {
+		if s, err := coordinator.Scan(disk, nil); err == nil && s.Recorded == s.Computed {
 			t.Errorf("%s: the scan finds nothing", name)
 		}
 		if name == "one twice" || name == "another one's" || name == "one too many" {

@@ -14,8 +14,8 @@ type Scanned struct {
 }
 
 // Scan reads all records as they are stored, in constant memory, and computes the state hash anew. An error that wraps ErrDamaged says which record
-// can't be right; any other is a reader that failed.
-func Scan(reader Reader) (s Scanned, err error) {
+// can't be right; any other is a reader that failed. belongs says what is wrong with a transfer's being here at all; nil: nothing is.
+func Scan(reader Reader, belongs func(transfer.ID) error) (s Scanned, err error) {
 	stored, _, err := storedState(reader)
 	if err != nil {
 		return s, err
@@ -23,7 +23,7 @@ func Scan(reader Reader) (s Scanned, err error) {
 	s.Recorded = stored.hash
 	decided := uint64(0)
 	for _, prefix := range []byte{keySettled, keyUnsettled} {
-		if err := s.read(reader, prefix, &decided); err != nil {
+		if err := s.read(reader, prefix, belongs, &decided); err != nil {
 			return s, err
 		}
 	}
@@ -78,7 +78,7 @@ func mustHave(reader Reader, id transfer.ID) error {
 	return fmt.Errorf("%w: transfer %s has a place in an order and no record", ErrDamaged, id)
 }
 
-func (s *Scanned) read(reader Reader, prefix byte, decided *uint64) error {
+func (s *Scanned) read(reader Reader, prefix byte, belongs func(transfer.ID) error, decided *uint64) error {
 	var damage error
 	err := reader.Scan([]byte{prefix}, []byte{prefix + 1}, func(key, value []byte) bool {
 		s.Records++
@@ -88,6 +88,11 @@ func (s *Scanned) read(reader Reader, prefix byte, decided *uint64) error {
 		}
 		if damage = r.checkStored(prefix, key[1:]); damage != nil {
 			return false
+		}
+		if belongs != nil {
+			if damage = belongs(r.Transfer.ID); damage != nil {
+				return false
+			}
 		}
 		if r.State.Decided() {
 			*decided++

@@ -2,6 +2,7 @@ package coordinator_test
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -29,11 +30,11 @@ func stored(t *testing.T) (*coordinator.Machine, memory) {
 
 func TestAScanFindsWhatTheCoordinatorRecorded(t *testing.T) {
 	m, disk := stored(t)
-	s, err := coordinator.Scan(disk)
+	s, err := coordinator.Scan(disk, nil)
 	if want := (coordinator.Scanned{Records: 11, Recorded: m.Hash(), Computed: m.Hash()}); err != nil || s != want {
 		t.Errorf("got %+v, %v, want %+v", s, err, want)
 	}
-	if s, err := coordinator.Scan(memory{}); err != nil || s != (coordinator.Scanned{}) {
+	if s, err := coordinator.Scan(memory{}, nil); err != nil || s != (coordinator.Scanned{}) {
 		t.Errorf("of nothing: %+v, %v", s, err)
 	}
 }
@@ -43,11 +44,23 @@ func TestAScanFindsWhatIsGoneOrElsewhere(t *testing.T) {
 	for _, key := range slices.Sorted(maps.Keys(disk)) {
 		gone := maps.Clone(disk)
 		delete(gone, key)
-		if s, err := coordinator.Scan(gone); err == nil && s.Recorded == s.Computed {
+		if s, err := coordinator.Scan(gone, nil); err == nil && s.Recorded == s.Computed {
 			t.Errorf("record %q is gone, and nothing is missing: %+v", key, s)
 		}
 	}
 	one, two := id(1), id(2)
+	for _, stranger := range []transfer.ID{one, two} {
+		elsewhere := fmt.Errorf("%w: %s is another group's", coordinator.ErrDamaged, stranger)
+		_, err := coordinator.Scan(disk, func(id transfer.ID) error {
+			if id == stranger {
+				return elsewhere
+			}
+			return nil
+		})
+		if !errors.Is(err, elsewhere) {
+			t.Errorf("a transfer that doesn't belong here: %v", err)
+		}
+	}
 	for name, change := range map[string]func(d memory){
 		"under another id":         func(d memory) { d["u"+string(one[:])] = d["r"+string(two[:])] },
 		"settled, and said not to": func(d memory) { d["u"+string(two[:])] = d["r"+string(two[:])]; delete(d, "r"+string(two[:])) },
@@ -56,7 +69,7 @@ func TestAScanFindsWhatIsGoneOrElsewhere(t *testing.T) {
 	} {
 		changed := maps.Clone(disk)
 		change(changed)
-		if _, err := coordinator.Scan(changed); !errors.Is(err, coordinator.ErrDamaged) {
+		if _, err := coordinator.Scan(changed, nil); !errors.Is(err, coordinator.ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -127,7 +127,7 @@ func TestResultsNeverDependOnCheckpoints(t *testing.T) {
 			compare(t, plain, w.machine, ids)
 		}
 		w.endCheckpoint()
-		if s, err := coordinator.Scan(w.disk); err != nil || s.Recorded != s.Computed {
+		if s, err := coordinator.Scan(w.disk, nil); err != nil || s.Recorded != s.Computed {
 			t.Fatalf("a scan of what is stored: %+v, %v", s, err)
 		}
 	})

@@ -22,9 +22,12 @@ func slotOf(id transfer.ID) int {
 	return int(binary.BigEndian.Uint16(b[:2])) % slots
 }
 
+// shardOf says which of so many shards decides about a transfer.
+func shardOf(id transfer.ID, shards int) int { return slotOf(id) * shards / slots }
+
 // coordinatorOf says which group decides about a transfer.
 func (l *Lane) coordinatorOf(id transfer.ID) GroupID {
-	return l.shards[slotOf(id)*len(l.shards)/slots]
+	return l.shards[shardOf(id, len(l.shards))]
 }
 
 // groupOf says which group a request is for; "" for what this node answers itself.

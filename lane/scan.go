@@ -21,8 +21,8 @@ type Scanned struct {
 // Sound says that the records are those that were written.
 func (s *Scanned) Sound() bool { return s.Fault == "" && s.Recorded == s.Computed }
 
-// Scan reads all that is stored of a group, and adds it up anew. An error is a reader that failed; records that can't be right are a result.
-func Scan(group GroupID, reader Reader) (Scanned, error) {
+// Scan reads all that is stored of a group, in a cluster with so many shards, and adds it up anew. An error is a reader that failed; records that can't be right are a result.
+func Scan(group GroupID, shards int, reader Reader) (Scanned, error) {
 	var s Scanned
 	var err error
 	switch {
@@ -32,7 +32,12 @@ func Scan(group GroupID, reader Reader) (Scanned, error) {
 		s = Scanned{Records: l.Records, Recorded: l.Recorded, Computed: l.Computed}
 	case IsCoordinator(group):
 		var c coordinator.Scanned
-		c, err = coordinator.Scan(reader)
+		c, err = coordinator.Scan(reader, func(id transfer.ID) error {
+			if of := CoordinatorGroup(shardOf(id, shards)); of != group { // two groups could decide differently about it
+				return fmt.Errorf("%w: transfer %s is one of %s", coordinator.ErrDamaged, id, of)
+			}
+			return nil
+		})
 		s = Scanned{Records: c.Records, Recorded: c.Recorded, Computed: c.Computed}
 	default:
 		return s, fmt.Errorf("%w: %s is neither a coordinator nor a bank", transfer.ErrInvalidRequest, group)

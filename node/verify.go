@@ -27,7 +27,7 @@ func (n *Node) ScanReplica(ctx context.Context, group lane.GroupID) (lane.Scanne
 	}
 	index := view.Last().Index
 	memory := n.Do(ctx, lane.HashReplica{Group: group, Index: index})[0]
-	s, err := lane.Scan(group, viewReader{ctx, view})
+	s, err := lane.Scan(group, max(1, n.config.Coordinators), viewReader{ctx, view})
 	_ = view.Close() // it was only read
 	if memory.Err == nil && memory.Hash.Index == index && memory.Hash.Hash != s.Recorded && s.Fault == "" {
 		s.Fault = fmt.Sprintf("after entry %d the replica had state hash %016x in memory, and stored %016x", index, memory.Hash.Hash, s.Recorded)
