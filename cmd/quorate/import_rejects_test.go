@@ -148,7 +148,7 @@ func TestWhatWasCommittedBeforeIsCounted(t *testing.T) {
 	if counted := run.tally.json(""); counted.Committed != 2 || counted.Repeated != 1 {
 		t.Errorf("%+v, want two committed, one of them before", counted)
 	}
-	if remark := run.tally.remark("march"); !strings.HasPrefix(remark, "1 of the committed rows were committed before this import") {
+	if remark := run.tally.remark("march"); !strings.HasPrefix(remark, "1 of the committed rows had been committed before this import") {
 		t.Errorf("it says %q", remark)
 	}
 }

@@ -171,7 +171,7 @@ var errImportRejected = &transfer.Error{Code: "rows_rejected", Kind: transfer.Ki
 // remark says that rows were committed before, for an equal row of another file with the same name is that row.
 func (t *importTally) remark(batch string) string {
 	if n := t.repeated.Load(); n > 0 {
-		return fmt.Sprintf("%d of the committed rows were committed before this import, and not again. If they are new payments: --batch with another name than %s\n", n, batch)
+		return fmt.Sprintf("%d of the committed rows had been committed before this import, and were not again. If they are new payments: --batch with another name than %s\n", n, batch)
 	}
 	return ""
 }
