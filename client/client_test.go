@@ -138,6 +138,11 @@ func TestAServerOfAnotherKindIsNamed(t *testing.T) {
 	if _, err := c.Get(ctx, client.NewID()); !errors.Is(err, client.ErrUnreachable) || !strings.Contains(err.Error(), "it answers HTTP, not gRPC") {
 		t.Errorf("a port for HTTP: %v", err)
 	}
+	good := startNode(t)
+	ctx, c = dial(t, n.address, good.address)
+	if _, err := c.Get(ctx, client.NewID()); err != nil {
+		t.Errorf("a port for HTTP, or a proxy whose node is away, beside one of a node: %v", err)
+	}
 }
 
 func TestADeadNodeIsPassedOver(t *testing.T) {

@@ -107,7 +107,7 @@ func failureOf(err error, sent bool) failure {
 		return failure{err: fmt.Errorf("%w: %s", ErrUnreachable, s.Message()), happen: sent, again: sent}
 	case codes.Unavailable, codes.DeadlineExceeded:
 		if strings.Contains(s.Message(), "looked like an HTTP/1.1 header") { // gRPC's word for a port where plain HTTP is spoken
-			return failure{err: fmt.Errorf("%w: it answers HTTP, not gRPC", ErrUnreachable), happen: sent}
+			return answersHTTP(sent)
 		}
 		if !sent && refusedAtTheDoor(s.Message()) {
 			return failure{err: fmt.Errorf("%w: %s", ErrRefused, s.Message()), again: true, another: true, refused: true}
@@ -120,13 +120,18 @@ func failureOf(err error, sent bool) failure {
 		return failure{err: fmt.Errorf("%w: %s", transfer.ErrInvalidRequest, s.Message())} // it couldn't be written
 	case codes.Unimplemented:
 		if strings.Contains(s.Message(), "unexpected HTTP status code") {
-			return failure{err: fmt.Errorf("%w: it answers HTTP, not gRPC", ErrUnreachable)}
+			return answersHTTP(sent)
 		}
 		return failure{err: fmt.Errorf("%w: the node doesn't know it, so it is of an older version: %s", transfer.ErrInvalidRequest, s.Message())}
 	case codes.ResourceExhausted: // gRPC's word for a message above its limit: the request, or the answer to what was done
 		return failure{err: fmt.Errorf("%w: %s", transfer.ErrInvalidRequest, s.Message()), happen: sent}
 	}
 	return failure{err: fmt.Errorf("%w: %s: %s", transfer.ErrInternal, s.Code(), s.Message()), happen: sent}
+}
+
+// answersHTTP is a wrong port, or a proxy before a node that is away: another node is asked, and nobody again if all of them are such.
+func answersHTTP(sent bool) failure {
+	return failure{err: fmt.Errorf("%w: it answers HTTP, not gRPC", ErrUnreachable), happen: sent, again: true, another: true, refused: true}
 }
 
 // failureOfKind reads an error that a node gave.

@@ -19,8 +19,8 @@ type Watching struct {
 	Position      string // of the last event that was received; empty: from now on …
 	FromBeginning bool   // … or from the first decision on
 
-	// Moved, if it is set, is called with each later position, of events and between them: a node tells where it is about every 10 seconds. It is called by
-	// whoever ranges over Watch.
+	// Moved, if it is set, is called with each later position: of an event once whoever ranges over Watch asks for the next one, and between events, for a node
+	// tells where it is about every 10 seconds. It is called by whoever ranges over Watch.
 	Moved func(position string)
 }
 
@@ -90,12 +90,15 @@ func (w *follower) once(ctx context.Context, a *attempts) (came bool, f failure)
 		w.client.nodes[at].heard()
 		silence.Reset(watchSilence)
 		var event Event
-		if event, err = w.eventOf(m); err != nil || m.GetTransfer() == nil {
+		if event, err = w.eventOf(m); err != nil {
 			continue
 		}
-		if !w.yield(event, nil) {
+		if m.GetTransfer() != nil && !w.yield(event, nil) {
 			w.enough = true
 			return came, f
+		}
+		if w.moved != nil && event.Position != "" {
+			w.moved(event.Position)
 		}
 	}
 	f = failureOf(err, true)
@@ -116,8 +119,5 @@ func (w *follower) eventOf(m *quoratev1.WatchTransfersResponse) (event Event, er
 		}
 	}
 	w.request.Position, event.Position = m.GetPosition(), m.GetPosition()
-	if w.moved != nil && event.Position != "" {
-		w.moved(event.Position)
-	}
 	return event, nil
 }

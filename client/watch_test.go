@@ -96,8 +96,11 @@ func TestAWatchEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	last, position := error(nil), ""
-	for _, err := range c.Watch(ctx, client.Watching{Position: "4", Moved: func(to string) { position = to }}) {
+	for e, err := range c.Watch(ctx, client.Watching{Position: "4", Moved: func(to string) { position = to }}) {
 		if last = err; err == nil {
+			if position == e.Position {
+				t.Errorf("it has moved to %s before that event was handled", position)
+			}
 			cancel() // after the fifth nothing comes
 		}
 	}

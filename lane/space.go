@@ -37,19 +37,18 @@ func (l *Lane) offerAnew(g *group) {
 	g.successors = slices.DeleteFunc(members.Members(), func(m raft.NodeID) bool { return m == l.node })
 }
 
-// crowded says whether what begins now would take the last room of somebody, which is for what has begun: those of a group's voters that are there and have room are
-// no majority.
+// crowded says whether what begins now would take the last room of somebody, which is for what has begun: a voter of the group has said that its disk is nearly
+// full, and those that are there and have room are no majority. This node has room.
 func (l *Lane) crowded(g *group) bool {
-	if !l.lowSpace && !l.lowElsewhere.After(l.now) {
+	if !l.lowElsewhere.After(l.now) {
 		return false
 	}
 	members := g.replica.Engine().Members()
-	return members.Quorum().Vote(func(voter raft.NodeID) (room, said bool) {
-		if voter == l.node {
-			return !l.lowSpace, true
-		}
-		return l.alive(voter) && !l.saidLately(voter).lowSpace, true
-	}) != quorum.Won
+	isFull := func(voter raft.NodeID) bool { return voter != l.node && l.saidLately(voter).lowSpace }
+	if !slices.ContainsFunc(members.Voters, isFull) && !slices.ContainsFunc(members.Outgoing, isFull) {
+		return false
+	}
+	return members.Quorum().Vote(func(voter raft.NodeID) (room, said bool) { return l.alive(voter) && !isFull(voter), true }) != quorum.Won
 }
 
 // handOver offers a group to the next member that might have room.

@@ -21,7 +21,8 @@ func (r *Raft) TransferLeadership(to NodeID) error {
 	r.transferTo, r.transferSince = to, r.ticks
 	p := r.peer(to)
 	if p.Match < r.log.last() {
-		r.sendHeartbeat(p) // takes along what is held back: nothing is proposed until the target has it
+		// It takes along what is held back, and wants no answer: nothing is proposed until the target has it.
+		r.send(Message{Kind: Heartbeat, To: to, Commit: min(r.log.commit, p.Match), Compact: r.compact})
 	}
 	r.continueTransfer(p)
 	return nil

@@ -115,14 +115,14 @@ func recognize(ctx context.Context, cfg *Config, peers map[raft.NodeID]Peer) (ra
 		return from, otherDisk(from)
 	case cfg.Origin != "" && first(md, headerOrigin) != "" && cfg.Origin != first(md, headerOrigin):
 		return from, otherOrigin(cfg, from, first(md, headerOrigin))
-	case cfg.Founding != "" && first(md, headerFounding) != "" && first(md, headerFounding) != digest(cfg.Founding):
-		return from, refuse("by node %d's configuration the cluster began otherwise. why: which group has a transfer follows from that, so two nodes could give one id two outcomes. "+
-			"try: the same nodes, coordinators, coordinator_nodes and banks in every file; node %d has %s", from, cfg.Node, clipTo(cfg.Founding, 500))
 	case to != cfg.Node:
 		return from, refuse("this is node %d, not node %q: check the addresses of the peers", cfg.Node, clip(first(md, headerTo)))
 	}
 	if err := prove(ctx, cfg, from); err != nil {
 		return from, err
+	}
+	if founding := first(md, headerFounding); founding != "" && cfg.Founding != "" && founding != digest(cfg.Founding) {
+		return from, otherFounding(cfg, from)
 	}
 	return from, nil
 }
@@ -134,6 +134,12 @@ func digest(words string) string {
 	}
 	sum := sha256.Sum256([]byte(words))
 	return hex.EncodeToString(sum[:16])
+}
+
+// otherFounding: nodes of one cluster agree how it began.
+func otherFounding(cfg *Config, from raft.NodeID) error {
+	return refuse("by node %d's configuration the cluster began otherwise. why: which group has a transfer follows from that, so two nodes could give one id two outcomes. "+
+		"try: the same nodes, coordinators, coordinator_nodes and banks in every file; node %d has %s", from, cfg.Node, clipTo(cfg.Founding, 500))
 }
 
 // otherOrigin: nodes of one cluster begin with the same data. A restored one knows that the other must not run, and not the other way round.

@@ -98,7 +98,7 @@ func (o *importOptions) run(cmd *cobra.Command) error {
 	stopProgress := run.tally.show(cmd.ErrOrStderr(), o.file)
 	err = run.all(cmd.Context())
 	stopProgress()
-	if err = errors.Join(err, run.rejects.close(err == nil && cmd.Context().Err() == nil)); err != nil {
+	if err = errors.Join(err, run.rejects.close(err == nil && cmd.Context().Err() == nil && !o.dryRun)); err != nil {
 		err = fmt.Errorf("import %s: %w", o.file, err)
 	}
 	rejects := ""
@@ -137,7 +137,7 @@ func (o *importOptions) complete() error {
 	if o.batch == "" {
 		o.batch = filepath.Base(o.file)
 	}
-	if o.rejects == o.file {
+	if o.rejects == o.file || sameFile(o.rejects, o.file) {
 		return usagef("--rejects names the file that is to be read")
 	}
 	if o.rejects == "" {
@@ -147,6 +147,13 @@ func (o *importOptions) complete() error {
 		}
 	}
 	return nil
+}
+
+// sameFile says whether two names are of one file that is there.
+func sameFile(a, b string) bool {
+	one, errA := os.Stat(a)
+	two, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(one, two)
 }
 
 func openImport(cmd *cobra.Command, name string) (in io.ReadCloser, size int64, err error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -15,7 +16,7 @@ import (
 )
 
 // rejects is the file of rows that are not committed, in the form of the file they came from: mended, it can be imported itself.
-// When it is whole it takes the place of what an earlier import of the same file left.
+// When the import ends it takes the place of what an earlier one of the same file left.
 type rejects struct {
 	name    string
 	partial string   // where it is written until it is whole
@@ -29,6 +30,9 @@ type rejects struct {
 }
 
 func newRejects(name string, header []string) *rejects {
+	if target, err := filepath.EvalSymlinks(name); err == nil {
+		name = target
+	}
 	r := &rejects{name: name, partial: name + ".partial", header: header}
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		r.partial = name // a device or a pipe
@@ -80,7 +84,7 @@ func (r *rejects) open() error {
 // addJSON repeats the line with what is wrong with it: as the object that it is, so that it can be mended in its place, or as text.
 func (r *rejects) addJSON(row *importRow, id string, why rejection) error {
 	object := map[string]json.RawMessage{}
-	if row.object == nil && (json.Unmarshal(row.raw, &object) != nil || object == nil) {
+	if row.object == nil && (api.UnmarshalStrict(row.raw, &object) != nil || object == nil) { // of two fields of one name only one would be left
 		object, why.Text = map[string]json.RawMessage{}, string(row.raw)
 	}
 	var line []byte
@@ -127,7 +131,7 @@ func (r *rejects) addCSV(fields []string, id string, why rejection) error {
 	return r.csv.Write(append(out, strconv.Itoa(why.Line), why.Code, why.Detail))
 }
 
-// close ends the file and puts it in its place. If every row was read, and none was rejected, there is none there any more.
+// close ends the file and puts it in its place. If every row was read and submitted, and none was rejected, there is none there any more.
 func (r *rejects) close(everyRow bool) error {
 	if r.file == nil {
 		return r.remove(everyRow)

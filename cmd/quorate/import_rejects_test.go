@@ -112,6 +112,7 @@ func TestARejectedLineCanBeMended(t *testing.T) {
 		`{"reference":"rent","legs":` + legs + `}`: `{"legs":` + legs + `,"reference":"rent","rejected_code":"invalid_request",`,
 		`{"refrence":"rent"}`:                      `{"refrence":"rent","rejected_code":`,
 		`no object`:                                `"rejected_text":"no object"}`,
+		`{"reference":"a","reference":"b"}`:        `"rejected_text":"{\"reference\":\"a\",\"reference\":\"b\"}"}`,
 		`[1]`:                                      `"rejected_text":"[1]"}`,
 	} {
 		ids := newIDMaker("march")
@@ -138,7 +139,7 @@ func TestWhatWasCommittedBeforeIsCounted(t *testing.T) {
 	run := newTestImport(t, importHeader+importLine(1, "old")+importLine(2, "new"), func(_ context.Context, transfers []transfer.Transfer) []client.Result {
 		results := make([]client.Result, len(transfers))
 		for i := range results {
-			results[i].Record = transfer.Record{State: transfer.Committed, CreatedAt: time.Now().Add(time.Duration(2*i-1) * time.Hour)}
+			results[i].Record = transfer.Record{State: transfer.Committed, CreatedAt: time.Now().Add(time.Duration(i-1) * 2 * clocksApart).Add(-clocksApart / 2)}
 		}
 		return results
 	})

@@ -20,13 +20,16 @@ type importOutcome struct {
 	err      error
 	unknown  bool
 	closed   bool // its id is aborted for ever
-	repeated bool // it was committed before this import began
+	repeated bool // it was committed before this import began, by clocksApart and more
 }
+
+// clocksApart is how far the clock of the coordinators' leader may be behind this one before a row that is new looks as if it were old.
+const clocksApart = time.Minute
 
 func (t *importTally) outcomeOf(r *client.Result) importOutcome {
 	if r.Err == nil {
 		err := api.RecordError(r.Record)
-		return importOutcome{err: err, closed: err != nil, repeated: err == nil && r.Record.CreatedAt.Before(t.started)}
+		return importOutcome{err: err, closed: err != nil, repeated: err == nil && r.Record.CreatedAt.Before(t.started.Add(-clocksApart))}
 	}
 	return importOutcome{err: r.Err, unknown: errors.Is(r.Err, transfer.ErrOutcomeUnknown)}
 }
@@ -171,7 +174,7 @@ var errImportRejected = &transfer.Error{Code: "rows_rejected", Kind: transfer.Ki
 // remark says that rows were committed before, for an equal row of another file with the same name is that row.
 func (t *importTally) remark(batch string) string {
 	if n := t.repeated.Load(); n > 0 {
-		return fmt.Sprintf("%d of the committed rows had been committed before this import, and were not again. If they are new payments: --batch with another name than %s\n", n, batch)
+		return fmt.Sprintf("%d of the committed rows had been committed before this import, and were not again. If those were other payments than these: --batch with another name than %s\n", n, batch)
 	}
 	return ""
 }

@@ -78,7 +78,7 @@ func (o *watchOptions) run(cmd *cobra.Command) error {
 	}
 	position := o.position
 	watching.Moved = func(to string) { position = to }
-	err = o.follow(p, c.Watch(ctx, watching))
+	err = o.follow(p, c.Watch(ctx, watching), watching.Moved)
 	if position != "" {
 		fmt.Fprintf(cmd.ErrOrStderr(), "to go on: --position %s\n", position)
 	}
@@ -91,8 +91,8 @@ func (o *watchOptions) run(cmd *cobra.Command) error {
 	return err
 }
 
-// follow prints what comes.
-func (o *watchOptions) follow(p *printer, events func(func(client.Event, error) bool)) (err error) {
+// follow prints what comes, and says of each event that it is printed.
+func (o *watchOptions) follow(p *printer, events func(func(client.Event, error) bool), printed func(position string)) (err error) {
 	const layout = "%-36s  %-9s  %-24s  %s\n"
 	if p.format == "table" && !p.quiet && !p.noHeaders {
 		fmt.Fprintf(p.out, layout, "ID", "STATE", "DECIDED", "WHAT")
@@ -114,6 +114,7 @@ func (o *watchOptions) follow(p *printer, events func(func(client.Event, error) 
 		if err != nil {
 			return err
 		}
+		printed(e.Position)
 		if seen++; seen == o.count {
 			return nil
 		}
