@@ -45,8 +45,8 @@ a decimal such as 10.50; id and reference may be left out. JSONL: one transfer a
 
 The same file can be imported again, after an interruption or to be sure: nothing is repeated. A row without an id gets one that follows
 from the name of the batch, the row's content and how many rows with the same content came before it. So the rows of another
-file are new transfers only if its batch has another name: that is the file's name, or --batch; how many were committed before is said at the end. The
-rejects file is such a file. A row that is aborted for ever has no id there, unless it had one of its own, and is submitted anew; any other that was submitted has its id
+file are new transfers only if its batch has another name: that is the file's name, or --batch; how many were committed a minute before or earlier is said at the
+end. The rejects file is such a file. A row that is aborted for ever has no id there, unless it had one of its own, and is submitted anew; any other that was submitted has its id
 there, so that importing both files in any order can't move its money twice.
 
 Exit codes: 0 every row is committed, 4 some were rejected, 8 the outcome of some isn't known: import again.`,
