@@ -35,13 +35,22 @@ type OutcomeUnknownError struct {
 }
 
 func (e *OutcomeUnknownError) Error() string {
-	// What a single attempt says of itself doesn't hold for those before.
-	last := strings.ReplaceAll(e.Err.Error(), "; nothing was changed", "")
-	return fmt.Sprintf("transfer %s: %v: %s", e.ID, transfer.ErrOutcomeUnknown, last)
+	return fmt.Sprintf("transfer %s: %v", e.ID, &unknown{e.Err})
 }
 
 // Unwrap names the kind first: whoever looks for a *transfer.Error shall find that the outcome is unknown.
-func (e *OutcomeUnknownError) Unwrap() []error { return []error{transfer.ErrOutcomeUnknown, e.Err} }
+func (e *OutcomeUnknownError) Unwrap() []error { return (&unknown{e.Err}).Unwrap() }
+
+// unknown is what can't be known after a last attempt that ended so.
+type unknown struct{ last error }
+
+// Error leaves out what a single attempt says of itself: it doesn't hold for those before.
+func (u *unknown) Error() string {
+	return fmt.Sprintf("%v: %s", transfer.ErrOutcomeUnknown, strings.ReplaceAll(u.last.Error(), "; nothing was changed", ""))
+}
+
+// Unwrap names both, the kind first.
+func (u *unknown) Unwrap() []error { return []error{transfer.ErrOutcomeUnknown, u.last} }
 
 // told is an error that a node gave: its own sentence, and the error that it stands for.
 type told struct {

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -118,7 +117,7 @@ func ofChange(happen bool, err error) error {
 	if err == nil || !happen || isTold(err) && speaksOfState(kindIn(err)) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", transfer.ErrOutcomeUnknown, err)
+	return &unknown{err}
 }
 
 // speaksOfState says of what a node tells that it is about what it asked for, or found a fault, and not about this attempt.
