@@ -38,10 +38,10 @@ func (l *Lane) offerAnew(g *group) {
 }
 
 // crowded says whether what begins now would take the last room of somebody, which is for what has begun: a voter of the group has said that its disk is nearly
-// full, and those that are there and have room are no majority. This node has room.
+// full, and those that are there and have room are no majority. Or this node has no room itself.
 func (l *Lane) crowded(g *group) bool {
-	if !l.lowElsewhere.After(l.now) {
-		return false
+	if l.lowSpace || !l.lowElsewhere.After(l.now) {
+		return l.lowSpace
 	}
 	members := g.replica.Engine().Members()
 	isFull := func(voter raft.NodeID) bool { return voter != l.node && l.saidLately(voter).lowSpace }
@@ -74,7 +74,7 @@ func (l *Lane) handOver(g *group) {
 func (l *Lane) refuses(g *group, ask Ask) bool {
 	switch ask.(type) {
 	case Submit, OpenAccount:
-		return l.lowSpace || l.crowded(g)
+		return l.crowded(g)
 	}
 	return false
 }
@@ -95,5 +95,5 @@ func (l *Lane) refuse(w waiter, g *group) {
 // dropsForSpace says whether a bank's request is left unanswered: a new prepare, whose yes would need room until its outcome. Its
 // coordinator aborts it in time, and gives this bank no new ones after a while.
 func (l *Lane) dropsForSpace(g *group, r *bank.Request) bool {
-	return r.Op == bank.Prepare && (l.lowSpace || l.crowded(g))
+	return r.Op == bank.Prepare && l.crowded(g)
 }
