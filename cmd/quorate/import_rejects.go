@@ -81,34 +81,31 @@ func (r *rejects) open() error {
 	return r.csv.Write(slices.Concat(r.out, rejectColumns))
 }
 
-// addJSON repeats the line with what is wrong with it: as the object that it is, so that it can be mended in its place, or as text.
 func (r *rejects) addJSON(row *importRow, id string, why rejection) error {
-	object := map[string]json.RawMessage{}
-	if row.object == nil && (api.UnmarshalStrict(row.raw, &object) != nil || object == nil) { // of two fields of one name only one would be left
-		object, why.Text = map[string]json.RawMessage{}, string(row.raw)
-	}
-	var line []byte
-	var err error
-	if row.object != nil {
-		row.object.rejection = why
-		if id != "" {
-			row.object.ID = id
-		}
-		line, err = json.Marshal(row.object)
-	} else {
-		line, err = why.beside(object)
-	}
+	line, err := row.rejected(id, why)
 	if err == nil {
 		_, err = r.file.Write(append(line, '\n'))
 	}
 	return err
 }
 
-// beside is an object with what is wrong with it as more of its members.
-func (r rejection) beside(object map[string]json.RawMessage) ([]byte, error) {
-	why, err := json.Marshal(r)
+// rejected repeats a line of JSON with what is wrong with it: as the object that it is, so that it can be mended in its place, or as text.
+func (row *importRow) rejected(id string, why rejection) ([]byte, error) {
+	if row.object != nil {
+		row.object.rejection = why
+		if id != "" {
+			row.object.ID = id
+		}
+		return json.Marshal(row.object)
+	}
+	object := map[string]json.RawMessage{}
+	if api.UnmarshalStrict(row.raw, &object) != nil || object == nil { // of two fields of one name only one would be left
+		why.Text = string(row.raw)
+		return json.Marshal(why)
+	}
+	text, err := json.Marshal(why)
 	if err == nil {
-		err = json.Unmarshal(why, &object)
+		err = json.Unmarshal(text, &object) // beside what is there
 	}
 	if err != nil {
 		return nil, err

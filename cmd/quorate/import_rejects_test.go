@@ -31,15 +31,9 @@ func TestARefusedRowKeepsItsID(t *testing.T) {
 	if err := run.all(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := run.rejects.close(true); err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.ReadFile(run.rejects.name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := rejectsOf(t, run.rejects)
 	again := map[string]transfer.ID{}
-	retry := newTestImport(t, string(file), func(_ context.Context, transfers []transfer.Transfer) []client.Result {
+	retry := newTestImport(t, file, func(_ context.Context, transfers []transfer.Transfer) []client.Result {
 		results := make([]client.Result, len(transfers))
 		for i := range transfers {
 			again[transfers[i].Reference], results[i].Record.State = transfers[i].ID, transfer.Committed
@@ -124,11 +118,7 @@ func TestARejectedLineCanBeMended(t *testing.T) {
 		if err := r.add(&row, importOutcome{err: row.err}); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.close(true); err != nil {
-			t.Fatal(err)
-		}
-		got, err := os.ReadFile(r.name)
-		if err != nil || !strings.Contains(string(got), want) {
+		if got := rejectsOf(t, r); !strings.Contains(got, want) {
 			t.Errorf("%s is rejected as %s, want %s", line, got, want)
 		}
 	}

@@ -51,6 +51,19 @@ func newTestImport(t *testing.T, file string, submit submitFunc) *importRun {
 	}
 }
 
+// rejectsOf ends a file of rejects and reads it.
+func rejectsOf(t *testing.T, r *rejects) string {
+	t.Helper()
+	if err := r.close(true); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(r.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // Money would move twice if a row got another id because another row was mended, added or dropped.
 func TestImportedRowsKeepTheirIDs(t *testing.T) {
 	before := idsOf(t, importHeader+importLine(1, "x")+importLine(2, "same")+importLine(2, "same")+importLine(3, "y"))
@@ -76,14 +89,8 @@ func TestARejectedRowOfUnknownOutcomeKeepsItsID(t *testing.T) {
 	if err := run.all(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := run.rejects.close(true); err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.ReadFile(run.rejects.name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again := idsOf(t, string(file)); len(again) != 1 || again[0] != id {
+	file := rejectsOf(t, run.rejects)
+	if again := idsOf(t, file); len(again) != 1 || again[0] != id {
 		t.Errorf("the rejects file gives ids %v, submitted was %s:\n%s", again, id, file)
 	}
 	if err := run.tally.verdict(t.Context(), run.rejects.name); exitCode(t.Context(), &ranError{err}) != 8 {
