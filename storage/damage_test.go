@@ -3,9 +3,12 @@ package storage_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -187,4 +190,112 @@ func logOf(t *testing.T, fs *vfs.MemFS) (log []byte) {
 		}
 	}
 	return log
+}
+
+// Whichever file is damaged, the store says so when it is opened or when the groups are loaded, in the words that have a node repaired, or nothing is missing.
+// Only at the end of the newest log can't it be told from what a crash has torn.
+func TestWhicheverFileIsDamagedNothingIsMissingWithoutAWord(t *testing.T) {
+	crashed, manifest, _ := flushedStore(t)
+	list, err := crashed.List(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := ""
+	for _, name := range list {
+		if strings.HasSuffix(name, ".log") {
+			newest = max(newest, name)
+		}
+	}
+	damages := map[string]func(fs *vfs.MemFS, path string, b []byte){
+		"gone":  func(fs *vfs.MemFS, path string, _ []byte) { _ = fs.Remove(path) },
+		"empty": func(fs *vfs.MemFS, path string, _ []byte) { overwrite(t, fs, path, nil) },
+		"half":  func(fs *vfs.MemFS, path string, b []byte) { overwrite(t, fs, path, b[:len(b)/2]) },
+	}
+	for eighth := range 8 {
+		damages[fmt.Sprintf("a bit after %d eighths", eighth)] = func(fs *vfs.MemFS, path string, b []byte) {
+			if len(b) > 0 {
+				content(t, fs, path)[len(b)*eighth/8] ^= 4
+			}
+		}
+	}
+	named, tables := map[string]bool{}, 0
+	for _, name := range list {
+		if strings.HasSuffix(name, ".sst") {
+			if tables++; tables%8 != 1 { // what a store that has fallen over damage still runs stays until the process ends
+				continue
+			}
+		}
+		path := crashed.PathJoin(dir, name)
+		for damage, spoil := range damages {
+			clone := crashed.CrashClone(vfs.CrashCloneCfg{})
+			spoil(clone, path, content(t, crashed, path))
+			s, err := storage.Open(dir, node1, smallTables(clone))
+			if err != nil {
+				named[name] = true
+				if !errors.Is(err, storage.ErrDamaged) {
+					t.Errorf("%s, %s: not said to be damaged: %v", name, damage, err)
+				}
+				continue
+			}
+			for g := range flushedGroups {
+				state, err := s.Load(fmt.Sprint(g))
+				if err != nil && !errors.Is(err, storage.ErrDamaged) {
+					t.Errorf("%s, %s: group %d: not said to be damaged: %v", name, damage, g, err)
+				}
+				if err == nil && len(state.Entries) != flushedEntries && name != newest {
+					t.Errorf("%s, %s: %d of %d entries of group %d are left, without a word", name, damage, len(state.Entries), flushedEntries, g)
+				}
+			}
+			_ = s.Close() // it may have fallen over the damage
+		}
+	}
+	if len(named) < 5 || !named[crashed.PathBase(manifest)] {
+		t.Errorf("damage was found in %v only", named)
+	}
+}
+
+// Pebble reads a table's statistics in the background, and again at once if it can't: a damaged table mustn't take a processor until the process ends.
+func TestADamagedTableIsNotReadOverAndOver(t *testing.T) {
+	crashed, _, _ := flushedStore(t)
+	list, err := crashed.List(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fs *openCounter
+	for _, name := range list {
+		if !strings.HasSuffix(name, ".sst") || fs != nil {
+			continue
+		}
+		clone := crashed.CrashClone(vfs.CrashCloneCfg{})
+		b := content(t, clone, clone.PathJoin(dir, name))
+		b[len(b)-100] ^= 4 // in what says where everything is
+		counter := &openCounter{FS: clone}
+		s, err := storage.Open(dir, node1, smallTables(counter))
+		if err == nil { // nothing was needed of it yet
+			fs = counter
+			defer s.Close() // it may have fallen over the damage
+		}
+	}
+	if fs == nil {
+		t.Fatal("damage in any table is found when the store is opened: this proves nothing")
+	}
+	for range 100 {
+		before := fs.opened.Load()
+		time.Sleep(20 * time.Millisecond)
+		if fs.opened.Load() == before {
+			return
+		}
+	}
+	t.Errorf("after two seconds it is still being tried again: %d times", fs.opened.Load())
+}
+
+// openCounter counts how often files are opened for reading.
+type openCounter struct {
+	vfs.FS
+	opened atomic.Int64
+}
+
+func (fs *openCounter) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	fs.opened.Add(1)
+	return fs.FS.Open(name, opts...)
 }

@@ -25,14 +25,14 @@ const OriginUnknown = "unknown"
 //	disk         16 bytes, then Identity.Founding; then, unless Origin is empty, a zero byte and Origin
 
 // readDisk gives back zeros if nothing was remembered yet.
-func readDisk(db pebble.Reader) (disk Disk, founding, origin string, err error) {
+func readDisk(dir string, db pebble.Reader) (disk Disk, founding, origin string, err error) {
 	key := []byte{diskKey}
 	value, closer, err := db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return Disk{}, "", "", nil
 	}
 	if err != nil {
-		return Disk{}, "", "", err
+		return Disk{}, "", "", damagedFile(dir, err)
 	}
 	defer closer.Close()
 	body, err := unseal(key, value)
@@ -49,7 +49,7 @@ func readDisk(db pebble.Reader) (disk Disk, founding, origin string, err error) 
 // name gives the directory the name that it has already, or one of its own. A store that takes the place of a damaged one keeps the name:
 // the note of terms, which knows what was promised under it, has survived.
 func (s *Store) name(id Identity) (err error) {
-	if s.disk, _, s.origin, err = readDisk(s.db); err != nil || s.disk != (Disk{}) {
+	if s.disk, _, s.origin, err = readDisk(s.dir, s.db); err != nil || s.disk != (Disk{}) {
 		s.terms.disk = s.disk
 		return err
 	}

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -36,9 +37,10 @@ var errGaveUp = errors.New("pebble gave up")
 
 const toRepair = "the other members can repair it if each of its groups is on three nodes or more; otherwise rebuild the node under a new id, or restore a backup"
 
-// damagedFile wraps what Pebble says about its own files; only what it calls corruption is damage of ours.
+// damagedFile wraps what Pebble says about its own files; only what it calls corruption is damage of ours, and a table of another size than was
+// written, which it only has words for.
 func damagedFile(dir string, err error) error {
-	if pebble.IsCorruptionError(err) {
+	if pebble.IsCorruptionError(err) || strings.Contains(err.Error(), "object size mismatch") {
 		return fmt.Errorf("%w: in %s: %w; %s", ErrDamaged, dir, err, toRepair)
 	}
 	return fmt.Errorf("read %s: %w", dir, err)

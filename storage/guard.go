@@ -19,7 +19,7 @@ import (
 //
 // Only a full disk is waited for (space.go): a write, not a sync, that finds no space has lost nothing and goes on where it was, once there is some.
 //
-// Reads pass: what they return has checksums. Removals pass: a file too many does no harm.
+// Reads pass: what they return has checksums. Removals pass: a file too many does no harm. What is synced of a manifest is noted (manifest.go).
 type guardFS struct {
 	vfs.FS
 	fuse   *fuse
@@ -70,8 +70,9 @@ func (f *fuse) run(do func() error) error {
 
 func (fs guardFS) Unwrap() vfs.FS { return fs.FS }
 
-func (fs guardFS) open(op, name string, open func() (vfs.File, error)) (file vfs.File, err error) {
-	fs.fuse.hold(op, name, fs.fuse.full.retry(func() error {
+func (fs guardFS) open(op, name string, open func() (vfs.File, error)) (guardFile, error) {
+	var file vfs.File
+	fs.fuse.hold(op, name, fs.fuse.full.retry(func() (err error) {
 		fs.fuse.whole()
 		file, err = open()
 		return err
@@ -97,8 +98,11 @@ const markerPrefix = "marker."
 // Create makes what a marker names durable before the marker: both are new in the directory, and a crash may keep either alone
 // (cockroachdb/pebble#5825, not yet in the version used here).
 func (fs guardFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	if strings.HasPrefix(fs.PathBase(name), markerPrefix) {
+	switch base := fs.PathBase(name); {
+	case strings.HasPrefix(base, markerPrefix):
 		fs.syncDir(fs.PathDir(name))
+	case strings.HasPrefix(base, manifestPrefix):
+		return fs.createManifest(name, c)
 	}
 	return fs.open("create", name, func() (vfs.File, error) { return fs.FS.Create(name, c) })
 }
@@ -124,6 +128,16 @@ func (fs guardFS) OpenDir(name string) (vfs.File, error) {
 	file, err := fs.FS.OpenDir(name)
 	fs.fuse.hold("open", name, err)
 	return guardFile{File: file, fuse: fs.fuse, name: name}, nil
+}
+
+// Remove takes a manifest's notes along.
+func (fs guardFS) Remove(name string) error {
+	if strings.HasPrefix(fs.PathBase(name), manifestPrefix) {
+		if err := fs.FS.Remove(notesOf(fs, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return fs.FS.Remove(name)
 }
 
 func (fs guardFS) Rename(from, to string) error {

@@ -55,7 +55,7 @@ func lookBeforeOpening(dir string, fs vfs.FS, lock *pebble.Lock) (id Identity, e
 		return Identity{}, false, db.Close()
 	}
 	if err == nil {
-		_, id.Founding, id.Origin, err = readDisk(db)
+		_, id.Founding, id.Origin, err = readDisk(dir, db)
 	}
 	return id, true, errors.Join(err, db.Close())
 }

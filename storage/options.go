@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -84,6 +85,9 @@ func (o *Options) memTableBytes() uint64 {
 }
 
 func openReadOnly(dir string, fs vfs.FS, lock *pebble.Lock) (*pebble.DB, error) {
+	if err := checkManifest(fs, dir); err != nil {
+		return nil, err
+	}
 	o := formatOptions(Options{})
 	o.FS, o.Lock, o.ReadOnly = fs, lock, true
 	o.EventListener = &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}} // the reader gets an error too
@@ -99,7 +103,10 @@ func openReadOnly(dir string, fs vfs.FS, lock *pebble.Lock) (*pebble.DB, error) 
 func listener(s *Store, log *logger) *pebble.EventListener {
 	f, m := s.fuse, &s.meter
 	return &pebble.EventListener{
-		BackgroundError: func(err error) { _ = f.blow("background work", err) },
+		BackgroundError: func(err error) {
+			_ = f.blow("background work", err)
+			time.Sleep(time.Second) // what reads tables' statistics tries the same again at once until the process ends; locks may be held here
+		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			damage := fmt.Errorf("%w: %s: %w; %s", ErrDamaged, info.Path, info.Details, toRepair)
 			s.terms.condemn(f, damage)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -56,16 +55,12 @@ const (
 // readTerms reads the file and changes nothing.
 func readTerms(fs vfs.FS, dir string) (*terms, error) {
 	t := &terms{path: fs.PathJoin(dir, termsFile), met: map[raft.NodeID]Disk{}, term: map[string]raft.Term{}, lost: map[string]raft.Term{}, retired: map[string]raft.Term{}}
-	f, err := fs.Open(t.path)
+	text, err := readFile(fs, t.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return t, nil
 	}
 	if err != nil {
 		return nil, err
-	}
-	text, err := io.ReadAll(f)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("read %s: %w", t.path, err)
 	}
 	return t, t.parse(text)
 }
