@@ -1,11 +1,15 @@
 package node_test
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/quorate/quorate/lane"
 	"github.com/quorate/quorate/node"
@@ -62,6 +66,64 @@ func TestADamagedMemberIsRepairedByTheOthers(t *testing.T) {
 			c.mustSettle(tr, 1)
 			c.mustSettle(again, 2)
 		})
+	}
+}
+
+// TestDamageFoundWhileANodeStarts: the store is in use by then and can't be moved aside in the same process. The node ends because of the damage, and the next
+// start has it repaired.
+func TestDamageFoundWhileANodeStarts(t *testing.T) {
+	c := newCluster(t, 3, "quorate")
+	config := c.configs[2]
+	config.DataDir = "data"
+	config.Banks = []node.BankConfig{{ID: "A", Nodes: []uint64{1, 2, 3}}}
+	fs := vfs.NewCrashableMem()
+	store, err := storage.Open(config.DataDir, config.Identity(), storage.Options{FS: fs, MemTableBytes: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for g := range 8 {
+		for i := range raft.Index(30) {
+			update := storage.GroupUpdate{Group: fmt.Sprint(g), HardState: &raft.HardState{Term: 1}, Entries: []raft.Entry{{Index: i + 1, Term: 1, Data: make([]byte, 2000)}}}
+			if err := store.Commit([]storage.GroupUpdate{update}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	written := fs.CrashClone(vfs.CrashCloneCfg{})
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := written.List(config.DataDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := 0
+	for _, name := range names {
+		clone := written.CrashClone(vfs.CrashCloneCfg{})
+		b, err := clone.UnsafeGetFileDataBuffer(clone.PathJoin(config.DataDir, name))
+		if err != nil || filepath.Ext(name) != ".sst" || len(b) < 200 {
+			continue
+		}
+		b[len(b)-100] ^= 4 // in what says where everything is
+		n, err := node.Start(config, node.Options{Storage: storage.Options{FS: clone}})
+		if err == nil {
+			_ = n.Stop() // found later, or by the look before
+			continue
+		}
+		if !errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrInUse) {
+			t.Fatalf("%s: it ends because of %v", name, err)
+		}
+		late++
+		n, err = node.Start(config, node.Options{Storage: storage.Options{FS: clone.CrashClone(vfs.CrashCloneCfg{})}}) // as in another process
+		if err != nil {
+			t.Fatalf("%s: the next start: %v", name, err)
+		}
+		if err := n.Stop(); err != nil {
+			t.Error(err)
+		}
+	}
+	if late == 0 {
+		t.Error("no damage was found while the node started: this proves nothing")
 	}
 }
 

@@ -139,6 +139,11 @@ func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Stor
 	s.fuse = newFuse(log.fatal, log.full)
 	log.fuse = s.fuse
 	err = s.fuse.run(func() (err error) {
+		if exists && terms.owner != (Identity{}) { // from the first moment on in which damage may be found there is a note to say so in
+			if err = terms.begin(guardFS{FS: s.fs, fuse: s.fuse}, dir, id); err != nil {
+				return err
+			}
+		}
 		if s.db, err = pebble.Open(dir, pebbleOptions(opts, s, log)); err != nil {
 			return err
 		}
@@ -157,13 +162,13 @@ func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Stor
 		return nil, cause
 	}
 	if err != nil {
-		return nil, terms.contradicts(dir, exists, damagedFile(dir, err))
+		return nil, errors.Join(terms.contradicts(dir, exists, damagedFile(dir, err)), terms.close())
 	}
 	s.fuse.full.patient.Store(true)
 	return s, nil
 }
 
-// noteTerms begins the note of terms with what the store says: versions before have left none.
+// noteTerms begins the note of terms once more, with what the store says: versions before have left none.
 func (s *Store) noteTerms(id Identity) error {
 	names, err := listGroups(s.dir, s.db)
 	if err != nil {

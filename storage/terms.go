@@ -144,7 +144,7 @@ func (t *terms) begin(fs vfs.FS, dir string, id Identity) error {
 	t.owner, t.sum = id, 0
 	fresh := t.path + ".new"
 	f, err := fs.Create(fresh, vfs.WriteCategoryUnspecified)
-	if err != nil {
+	if err = errors.Join(err, t.close()); err != nil {
 		return err
 	}
 	t.file = f
@@ -245,7 +245,7 @@ func (t *terms) meet(f *fuse, node raft.NodeID, disk Disk) error {
 func (t *terms) condemn(f *fuse, why error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.damaged == "" {
+	if t.damaged == "" && t.file != nil {
 		t.damaged = why.Error()
 		_ = f.run(func() error { return t.write(fmt.Sprintf("damaged %q", t.damaged)) }) // the damage itself is worse
 	}
@@ -285,9 +285,9 @@ func (t *terms) lostIn(group string) raft.Term {
 	return t.lost[group]
 }
 
-func (t *terms) close() error {
-	if t.file == nil {
-		return nil
+func (t *terms) close() (err error) {
+	if t.file != nil {
+		err, t.file = t.file.Close(), nil
 	}
-	return t.file.Close()
+	return err
 }
