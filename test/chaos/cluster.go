@@ -117,9 +117,9 @@ func startCluster(ctx context.Context, o *options, j *journal, dir string) (c *c
 		if err != nil {
 			return nil, err
 		}
-		s := &server{j: j, id: p.id, config: base + ".yaml", log: base + ".log", disk: d, program: c.programs.first, rssMax: o.rssMax}
+		s := &server{j: j, id: p.id, config: base + ".yaml", data: filepath.Join(d.dir, "data"), log: base + ".log", disk: d, program: c.programs.first, rssMax: o.rssMax}
 		c.servers = append(c.servers, s)
-		if err := os.WriteFile(s.config, []byte(c.configOf(i, filepath.Join(d.dir, "data"))), 0o600); err != nil {
+		if err := os.WriteFile(s.config, []byte(c.configOf(i, s.data)), 0o600); err != nil {
 			return nil, fmt.Errorf("configure node %d: %w", p.id, err)
 		}
 		if err := s.start(); err != nil {
@@ -211,7 +211,7 @@ func (c *cluster) stop() {
 		errs = append(errs, direct.Close())
 	}
 	for _, s := range c.servers {
-		s.kill("the run is over")
+		s.end()
 	}
 	if c.net != nil {
 		c.net.close()

@@ -20,7 +20,7 @@ func (c *cluster) heal(ctx context.Context) error {
 		if err := s.disk.free(s.pid()); err != nil {
 			return fmt.Errorf("give node %d its disk back: %w", s.id, err)
 		}
-		if err := s.revive(); err != nil {
+		if err := s.start(); err != nil {
 			return err
 		}
 	}

@@ -66,6 +66,7 @@ func init() {
 		{"slow", "messages between nodes come at a trickle", (*nemesis).slow},
 		{"clients", "a node's clients lose their connections, or hear nothing", (*nemesis).clients},
 		{"full-disk", "no room on a node's disk", (*nemesis).fullDisk},
+		{damageKind, "SIGKILL, a file of the node changes or goes, and a new start", (*nemesis).damage},
 	}
 }
 
@@ -125,12 +126,12 @@ func (n *nemesis) aim(s spell) int {
 	return at
 }
 
-// take chooses a node that has no trouble of its own yet, the first from one on. -1: there is none.
-func (n *nemesis) take(first int) int {
+// take chooses a node that has no trouble of its own yet, the first of some. -1: there is none.
+func (n *nemesis) take(candidates ...int) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for i := range nodes {
-		if at := (first + i) % nodes; !n.busy[at] {
+	for _, at := range candidates {
+		if !n.busy[at] {
 			n.busy[at] = true
 			return at
 		}
@@ -138,10 +139,18 @@ func (n *nemesis) take(first int) int {
 	return -1
 }
 
+// from lists all nodes, one first.
+func from(first int) (all []int) {
+	for i := range nodes {
+		all = append(all, (first+i)%nodes)
+	}
+	return all
+}
+
 // await is take, but while all have troubles it waits, for as long as the spell lasts: it is cast for the rest of its time.
-func (n *nemesis) await(first int, over <-chan struct{}) int {
+func (n *nemesis) await(over <-chan struct{}, candidates ...int) int {
 	for {
-		if at := n.take(first); at >= 0 {
+		if at := n.take(candidates...); at >= 0 {
 			return at
 		}
 		select {
@@ -160,7 +169,7 @@ func (n *nemesis) release(at int) {
 
 // one does something to a node and undoes it.
 func (n *nemesis) one(s spell, over <-chan struct{}, do, undo func(*server) error) bool {
-	at := n.await(n.aim(s), over)
+	at := n.await(over, from(n.aim(s))...)
 	if at < 0 {
 		return false
 	}
@@ -183,13 +192,13 @@ func (n *nemesis) killOne(s spell, over <-chan struct{}) bool {
 	return n.one(s, over, func(who *server) error {
 		who.kill("as scheduled")
 		return nil
-	}, (*server).revive)
+	}, (*server).start)
 }
 
 func (n *nemesis) killAll(s spell, over <-chan struct{}) bool {
 	var hit []int
 	for {
-		at := n.take(0)
+		at := n.take(from(0)...)
 		if at < 0 {
 			break
 		}
@@ -206,7 +215,7 @@ func (n *nemesis) killAll(s spell, over <-chan struct{}) bool {
 	going.Wait()
 	<-over
 	for _, at := range hit {
-		if err := n.c.servers[at].revive(); err != nil {
+		if err := n.c.servers[at].start(); err != nil {
 			n.j.note("kill-all, over: %v", err)
 		}
 		n.release(at)
@@ -228,13 +237,18 @@ func (n *nemesis) pause(s spell, over <-chan struct{}) bool {
 func (n *nemesis) restart(s spell, over <-chan struct{}) bool {
 	return n.one(s, over, func(who *server) error {
 		who.ask()
-		if who.use(n.c.programs.next) {
-			n.mu.Lock()
-			n.injected["upgrade"]++
-			n.mu.Unlock()
-		}
+		n.upgrade(who)
 		return nil
-	}, (*server).revive)
+	}, (*server).start)
+}
+
+// upgrade makes the next process of a server run the next program.
+func (n *nemesis) upgrade(who *server) {
+	if who.use(n.c.programs.next) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.injected["upgrade"]++
+	}
 }
 
 // among puts a weather on some ways of the network until the spell is over.
@@ -315,4 +329,32 @@ func (n *nemesis) fullDisk(s spell, over <-chan struct{}) bool {
 		}
 		return who.disk.fill(who.pid())
 	}, func(who *server) error { return who.disk.free(who.pid()) })
+}
+
+// damage changes a file of a node between its end and its next start, with the next program: an older one may not see everything. From then on it may end
+// when it comes by what was damaged.
+func (n *nemesis) damage(s spell, over <-chan struct{}) bool {
+	at := n.await(over, damagedNode-1)
+	if at < 0 {
+		return false
+	}
+	defer n.release(at)
+	who := n.c.servers[at]
+	who.kill("to damage a file of it")
+	err := clearAside(who.data)
+	what := ""
+	n.upgrade(who)
+	if err == nil {
+		who.spoilt()
+		what, err = spoil(who.data, s.pick)
+	}
+	if err != nil {
+		n.j.note("damage: node %d, not done: %v", who.id, err)
+	} else {
+		n.j.note("damage: node %d: %s", who.id, what)
+	}
+	if err := who.start(); err != nil {
+		n.j.note("damage: node %d: %v", who.id, err)
+	}
+	return err == nil
 }

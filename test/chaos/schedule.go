@@ -24,6 +24,8 @@ const (
 	longOneIn = 8
 )
 
+const damageKind = "damage"
+
 // schedule draws the storms of a run. The same seed draws the same ones; what they meet differs from run to run.
 type schedule struct {
 	rng   *rand.Rand
@@ -42,9 +44,11 @@ func (s *schedule) storm(length time.Duration) (spells []spell) {
 		if s.rng.IntN(longOneIn) == 0 {
 			most = longMax
 		}
-		spells = append(spells, spell{
-			at: at, length: between(s.rng, lengthMin, most), kind: s.deal(), pick: s.rng.Uint64(), degree: s.rng.Float64(),
-		})
+		each := spell{at: at, length: between(s.rng, lengthMin, most), kind: s.deal(), pick: s.rng.Uint64(), degree: s.rng.Float64()}
+		if each.kind == damageKind {
+			each.length = longMax // it is over once it has hit, and there is one node only that it may hit
+		}
+		spells = append(spells, each)
 	}
 	return spells
 }

@@ -18,6 +18,7 @@ type server struct {
 	j      *journal
 	id     uint64
 	config string
+	data   string // its directory
 	log    string
 	disk   *disk
 	rssMax int64
@@ -27,6 +28,8 @@ type server struct {
 	cmd      *exec.Cmd     // nil: not running
 	gone     chan struct{} // closed when cmd has ended and its log is written
 	expected string        // why this process may end; empty: it may not
+	damaged  bool          // a file of it was damaged once: it may end by itself when it comes by
+	over     bool          // no process follows any more
 	starts   int
 	rssPeak  int64
 	lastLog  []string
@@ -35,12 +38,16 @@ type server struct {
 // logLinesKept is how much of a server's log a failure prints.
 const logLinesKept = 12
 
-// start starts a process. The one before must have ended.
+// start starts a process, unless there is one.
 func (s *server) start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cmd != nil {
-		return fmt.Errorf("node %d runs already", s.id)
+	return s.startLocked()
+}
+
+func (s *server) startLocked() error {
+	if s.cmd != nil || s.over {
+		return nil
 	}
 	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -80,10 +87,16 @@ func (s *server) watch(cmd *exec.Cmd, words io.Reader, log *os.File, gone chan<-
 	err := cmd.Wait()
 	_ = log.Close() // it is for people
 	s.mu.Lock()
-	expected := s.expected
+	expected, found := s.expected, s.damaged && exitCode(err) == exitDamaged
 	s.cmd = nil
+	if found && expected == "" {
+		s.j.note("node %d: ended with exit code %d, and is started again", s.id, exitDamaged)
+		if err := s.startLocked(); err != nil {
+			s.j.note("%v", err)
+		}
+	}
 	s.mu.Unlock()
-	if verdict := judgeExit(err, expected, silent); verdict != "" {
+	if verdict := judgeExit(err, expected, silent); verdict != "" && !found {
 		s.j.fail(promiseProcess, "node %d: %s\n%s", s.id, verdict, strings.Join(s.lastWords(), "\n"))
 	}
 	close(gone)
@@ -171,10 +184,17 @@ func (s *server) use(program string) bool {
 	return changed
 }
 
-// revive starts the server if it is down.
-func (s *server) revive() error {
-	if s.pid() != 0 {
-		return nil
-	}
-	return s.start()
+// spoilt says that a file of the server has been damaged.
+func (s *server) spoilt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.damaged = true
+}
+
+// end is the last kill.
+func (s *server) end() {
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
+	s.kill("the run is over")
 }
