@@ -114,9 +114,13 @@ func TestDamageFoundWhileANodeStarts(t *testing.T) {
 			t.Fatalf("%s: it ends because of %v", name, err)
 		}
 		late++
-		n, err = node.Start(config, node.Options{Storage: storage.Options{FS: clone.CrashClone(vfs.CrashCloneCfg{})}}) // as in another process
+		again := clone.CrashClone(vfs.CrashCloneCfg{}) // as in another process
+		n, err = node.Start(config, node.Options{Storage: storage.Options{FS: again}})
 		if err != nil {
 			t.Fatalf("%s: the next start: %v", name, err)
+		}
+		if _, err := again.Stat(again.PathJoin(config.DataDir, "damaged-1")); err != nil {
+			t.Errorf("%s: the next start didn't set the store aside: %v", name, err)
 		}
 		if err := n.Stop(); err != nil {
 			t.Error(err)

@@ -207,7 +207,7 @@ func (n *Node) open(opts Options, listener net.Listener) error {
 // they give it back, and until then this node votes in none of its groups.
 func (n *Node) restore(opts Options, disk storage.Options) (*storage.Store, *lane.Lane, error) {
 	store, l, err := n.openStore(opts, disk)
-	if !errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrFatal) { // what was found while the store was in use is noted, and its lock goes with this process
+	if !errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrFatal) { // found in use: it is in the note of terms, if there is one, and the lock goes with this process
 		return store, l, err
 	}
 	retired, noteErr := storage.RetiredIn(n.config.DataDir, disk.FS)
@@ -225,7 +225,7 @@ func (n *Node) restore(opts Options, disk storage.Options) (*storage.Store, *lan
 	return n.openStore(opts, disk)
 }
 
-// openStore leaves nothing open on error.
+// openStore leaves nothing open on error, unless the store has failed (storage.ErrFatal).
 func (n *Node) openStore(opts Options, disk storage.Options) (*storage.Store, *lane.Lane, error) {
 	store, err := storage.Open(n.config.DataDir, n.config.Identity(), disk)
 	if err != nil {

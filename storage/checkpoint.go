@@ -222,14 +222,15 @@ func tableOptions(opts Options, db *pebble.DB) sstable.WriterOptions {
 	return o.MakeWriterOptions(0, db.TableFormat())
 }
 
-// removeUnfinished removes what a crash has left of files that were being written.
+// removeUnfinished removes what a crash has left of files that were being written, and notes of manifests that are gone.
 func removeUnfinished(fs vfs.FS, dir string) error {
 	names, err := fs.List(dir)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name, unfinishedPrefix) {
+		manifest, notes := strings.CutPrefix(name, notesPrefix)
+		if strings.HasPrefix(name, unfinishedPrefix) || notes && !slices.Contains(names, manifest) {
 			err = errors.Join(err, fs.Remove(fs.PathJoin(dir, name)))
 		}
 	}

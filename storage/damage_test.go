@@ -220,6 +220,13 @@ func TestWhicheverFileIsDamagedNothingIsMissingWithoutAWord(t *testing.T) {
 			}
 		}
 	}
+	for _, option := range []string{"comparer=", "merger=", "wal_dir="} {
+		damages["another "+option] = func(fs *vfs.MemFS, path string, b []byte) {
+			if at := bytes.Index(b, []byte(option)); at >= 0 && strings.HasPrefix(fs.PathBase(path), "OPTIONS-") {
+				content(t, fs, path)[at+len(option)] ^= 64
+			}
+		}
+	}
 	named, tables := map[string]bool{}, 0
 	for _, name := range list {
 		if strings.HasSuffix(name, ".sst") {

@@ -33,14 +33,8 @@ type manifestFile struct {
 
 func (fs guardFS) createManifest(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	file, err := fs.open("create", name, func() (vfs.File, error) { return fs.FS.Create(name, c) })
-	if err != nil {
-		return nil, err
-	}
-	notes, err := fs.Create(notesOf(fs, name), c)
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return &manifestFile{guardFile: file, notes: notes}, nil
+	notes, notesErr := fs.Create(notesOf(fs, name), c)
+	return &manifestFile{guardFile: file, notes: notes}, errors.Join(err, notesErr)
 }
 
 func notesOf(fs vfs.FS, manifest string) string {
@@ -61,10 +55,8 @@ func (f *manifestFile) SyncData() error { return errors.Join(f.guardFile.SyncDat
 func (f *manifestFile) note() error {
 	b := binary.LittleEndian.AppendUint64(nil, f.length)
 	b = binary.LittleEndian.AppendUint32(b, f.sum)
-	if _, err := f.notes.Write(seal(nil, b)); err != nil {
-		return err
-	}
-	return f.notes.Sync()
+	_, err := f.notes.Write(seal(nil, b))
+	return errors.Join(err, f.notes.Sync())
 }
 
 func (f *manifestFile) Close() error { return errors.Join(f.guardFile.Close(), f.notes.Close()) }

@@ -162,7 +162,7 @@ func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Stor
 		return nil, cause
 	}
 	if err != nil {
-		return nil, errors.Join(terms.contradicts(dir, exists, damagedFile(dir, err)), terms.close())
+		return nil, errors.Join(terms.contradicts(dir, exists, damagedFile(dir, err)), s.fuse.run(s.closeFiles))
 	}
 	s.fuse.full.patient.Store(true)
 	return s, nil
@@ -256,11 +256,18 @@ func (s *Store) Close() error {
 	for _, r := range s.readers { // nobody reads any more
 		_ = r.drop() // after a failed read there is nothing left of it that could fail
 	}
-	err := s.fuse.run(func() error { return errors.Join(s.db.Close(), s.terms.close()) })
+	err := s.fuse.run(s.closeFiles)
 	if cause := s.fuse.err(); cause != nil {
 		return cause
 	}
 	return errors.Join(err, s.lock.Close())
+}
+
+func (s *Store) closeFiles() (err error) {
+	if s.db != nil { // else it couldn't be opened
+		err = s.db.Close()
+	}
+	return errors.Join(err, s.terms.close())
 }
 
 // enter begins a call; leave ends it.

@@ -245,8 +245,11 @@ func (t *terms) meet(f *fuse, node raft.NodeID, disk Disk) error {
 func (t *terms) condemn(f *fuse, why error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.damaged == "" && t.file != nil {
-		t.damaged = why.Error()
+	if t.damaged != "" {
+		return
+	}
+	t.damaged = why.Error()
+	if t.file != nil { // else begin writes it
 		_ = f.run(func() error { return t.write(fmt.Sprintf("damaged %q", t.damaged)) }) // the damage itself is worse
 	}
 }
@@ -257,7 +260,7 @@ func (t *terms) contradicts(dir string, exists bool, err error) error {
 	switch {
 	case t.owner == (Identity{}) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrNewerFormat):
 		return err
-	case errors.Is(err, ErrForeign) || errors.Is(err, os.ErrNotExist) || errors.Is(err, errGaveUp):
+	case errors.Is(err, ErrForeign) || errors.Is(err, os.ErrNotExist) || errors.Is(err, errGaveUp) || ofOtherOptions(err):
 		return fmt.Errorf("%w: in %s: %w; %s", ErrDamaged, dir, err, toRepair)
 	case err != nil || exists:
 		return err
@@ -268,6 +271,11 @@ func (t *terms) contradicts(dir string, exists bool, err error) error {
 		}
 	}
 	return nil
+}
+
+// ofOtherOptions says that Pebble takes its options file for that of another program's store, or of one with its logs elsewhere: it only has words for it.
+func ofOtherOptions(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "name from file") || strings.Contains(err.Error(), "WALRecoveryDirs"))
 }
 
 // isRetired says that the group's replica was ended here for ever, also when the store that knew it is lost.
