@@ -60,7 +60,7 @@ func TestOneFileIsSpoiltAndTheRightOne(t *testing.T) {
 
 // A server that ends because it has found damage is started again; one whose files nobody has touched may not end so.
 func TestOnlyADamagedServerMayFindDamage(t *testing.T) {
-	for _, damaged := range []bool{false, true} {
+	for _, row := range []struct{ damaged, full, again bool }{{false, false, false}, {true, false, true}, {true, true, false}} {
 		dir := t.TempDir()
 		program := filepath.Join(dir, "server")
 		if err := os.WriteFile(program, []byte("#!/bin/sh\necho begun >>"+dir+"/starts\n[ $(wc -l <"+dir+"/starts) -gt 1 ] && exec sleep 60\nexit 9\n"), 0o700); err != nil {
@@ -70,7 +70,8 @@ func TestOnlyADamagedServerMayFindDamage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &server{j: j, id: 2, program: program, log: filepath.Join(dir, "node.log"), damaged: damaged}
+		s := &server{j: j, id: 2, program: program, log: filepath.Join(dir, "node.log"), damaged: row.damaged}
+		s.restarts(!row.full) // on a full disk it would end once more
 		if err := s.start(); err != nil {
 			t.Fatal(err)
 		}
@@ -84,15 +85,15 @@ func TestOnlyADamagedServerMayFindDamage(t *testing.T) {
 		}
 		for end := time.Now().Add(time.Minute); !settled() && time.Now().Before(end); time.Sleep(time.Millisecond) {
 		}
-		if running := s.pid() != 0; running != damaged {
-			t.Errorf("damaged %v: running %v", damaged, running)
+		if running := s.pid() != 0; running != row.again {
+			t.Errorf("%+v: running %v", row, running)
 		}
 		s.end()
-		if !damaged {
+		if !row.again {
 			<-first
 		}
-		if broken := j.broken() != nil; broken == damaged {
-			t.Errorf("damaged %v: broken %v", damaged, j.broken())
+		if broken := j.broken() != nil; broken == row.damaged {
+			t.Errorf("%+v: broken %v", row, j.broken())
 		}
 		if err := s.start(); err != nil || s.pid() != 0 {
 			t.Errorf("after the end it was started again, %v", err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -321,14 +322,24 @@ func (n *nemesis) clients(s spell, over <-chan struct{}) bool {
 	return true
 }
 
-// fullDisk fills the disk of a node that runs. One that is just starting would end: it says so and waits for nobody (docs/storage.md).
+// fullDisk fills the disk of a node that runs. One that is just starting would end: it says so and waits for nobody (docs/storage.md). So one that ends there
+// because of damage stays down until there is room.
 func (n *nemesis) fullDisk(s spell, over <-chan struct{}) bool {
 	return n.one(s, over, func(who *server) error {
 		if err := n.c.answers(who.id, startPatience); err != nil {
 			return err
 		}
-		return who.disk.fill(who.pid())
-	}, func(who *server) error { return who.disk.free(who.pid()) })
+		who.restarts(false)
+		err := who.disk.fill(who.pid())
+		if err != nil {
+			who.restarts(true)
+		}
+		return err
+	}, func(who *server) error {
+		err := who.disk.free(who.pid())
+		who.restarts(true)
+		return errors.Join(err, who.start())
+	})
 }
 
 // damage changes a file of a node between its end and its next start, with the next program: an older one may not see everything. From then on it may end

@@ -29,6 +29,7 @@ type server struct {
 	gone     chan struct{} // closed when cmd has ended and its log is written
 	expected string        // why this process may end; empty: it may not
 	damaged  bool          // a file of it was damaged once: it may end by itself when it comes by
+	rests    bool          // if it ends so it stays down
 	over     bool          // no process follows any more
 	starts   int
 	rssPeak  int64
@@ -89,7 +90,7 @@ func (s *server) watch(cmd *exec.Cmd, words io.Reader, log *os.File, gone chan<-
 	s.mu.Lock()
 	expected, found := s.expected, s.damaged && exitCode(err) == exitDamaged
 	s.cmd = nil
-	if found && expected == "" {
+	if found && expected == "" && !s.rests {
 		s.j.note("node %d: ended with exit code %d, and is started again", s.id, exitDamaged)
 		if err := s.startLocked(); err != nil {
 			s.j.note("%v", err)
@@ -189,6 +190,13 @@ func (s *server) spoilt() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.damaged = true
+}
+
+// restarts says whether a server that ends by itself because of damage is started again at once.
+func (s *server) restarts(yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rests = !yes
 }
 
 // end is the last kill.
