@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"iter"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -109,19 +110,12 @@ func TestDamageInsideTheWriteAheadLogIsNotATornTail(t *testing.T) {
 		mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: []raft.Entry{{Index: index(i), Term: 1, Data: make([]byte, 10_000)}}})
 	}
 	mustClose(t, s)
-	list, err := fs.List(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
 	spoilt := 0
-	for _, name := range list {
+	for _, name := range filesIn(t, fs) {
 		if !strings.HasSuffix(name, ".log") {
 			continue
 		}
-		b, err := fs.UnsafeGetFileDataBuffer(fs.PathJoin(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := content(t, fs, fs.PathJoin(dir, name))
 		if len(b) > 100_000 {
 			b[len(b)/2] ^= 0x40
 			spoilt++
@@ -174,18 +168,11 @@ func TestDamageInTheLastBlockOfTheWriteAheadLogIsNotATornTail(t *testing.T) {
 // logOf is the only log with anything in it.
 func logOf(t *testing.T, fs *vfs.MemFS) (log []byte) {
 	t.Helper()
-	list, err := fs.List(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range list {
+	for _, name := range filesIn(t, fs) {
 		if !strings.HasSuffix(name, ".log") {
 			continue
 		}
-		b, err := fs.UnsafeGetFileDataBuffer(fs.PathJoin(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := content(t, fs, fs.PathJoin(dir, name))
 		if len(bytes.TrimRight(b, "\x00")) > len(bytes.TrimRight(log, "\x00")) { // one that was closed at once may be there, too
 			log = b
 		}
@@ -198,10 +185,7 @@ func logOf(t *testing.T, fs *vfs.MemFS) (log []byte) {
 // a trace (docs/storage.md).
 func TestWhicheverFileIsDamagedNothingIsMissingWithoutAWord(t *testing.T) {
 	crashed, manifest, _ := flushedStore(t)
-	list, err := crashed.List(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	list := filesIn(t, crashed)
 	newest := ""
 	for _, name := range list {
 		if strings.HasSuffix(name, ".log") {
@@ -210,8 +194,8 @@ func TestWhicheverFileIsDamagedNothingIsMissingWithoutAWord(t *testing.T) {
 	}
 	damages := map[string]func(fs *vfs.MemFS, path string, b []byte){
 		"gone":  func(fs *vfs.MemFS, path string, _ []byte) { _ = fs.Remove(path) },
-		"empty": func(fs *vfs.MemFS, path string, _ []byte) { overwrite(t, fs, path, nil) },
-		"half":  func(fs *vfs.MemFS, path string, b []byte) { overwrite(t, fs, path, b[:len(b)/2]) },
+		"empty": func(fs *vfs.MemFS, path string, _ []byte) { write(t, fs, path, nil) },
+		"half":  func(fs *vfs.MemFS, path string, b []byte) { write(t, fs, path, b[:len(b)/2]) },
 	}
 	for eighth := range 8 {
 		damages[fmt.Sprintf("a bit after %d eighths", eighth)] = func(fs *vfs.MemFS, path string, b []byte) {
@@ -269,23 +253,14 @@ func TestWhicheverFileIsDamagedNothingIsMissingWithoutAWord(t *testing.T) {
 // Pebble reads a table's statistics in the background, and again at once if it can't: a damaged table mustn't take a processor until the process ends.
 func TestADamagedTableIsNotReadOverAndOver(t *testing.T) {
 	crashed, _, _ := flushedStore(t)
-	list, err := crashed.List(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var fs *openCounter
-	for _, name := range list {
-		if !strings.HasSuffix(name, ".sst") || fs != nil || len(content(t, crashed, crashed.PathJoin(dir, name))) == 0 {
-			continue
-		}
-		clone := crashed.CrashClone(vfs.CrashCloneCfg{})
-		b := content(t, clone, clone.PathJoin(dir, name))
-		b[max(0, len(b)-100)] ^= 4 // in what says where everything is
+	for _, clone := range eachTableDamaged(t, crashed) {
 		counter := &openCounter{FS: clone}
 		s, err := storage.Open(dir, node1, smallTables(counter))
 		if err == nil { // nothing was needed of it yet
 			fs = counter
 			defer s.Close() // it may have fallen over the damage
+			break
 		}
 	}
 	if fs == nil {
@@ -299,6 +274,26 @@ func TestADamagedTableIsNotReadOverAndOver(t *testing.T) {
 		}
 	}
 	t.Errorf("after two seconds it is still being tried again: %d times", fs.opened.Load())
+}
+
+// eachTableDamaged gives the disk with one table that can't be read, each in its turn.
+func eachTableDamaged(t *testing.T, fs *vfs.MemFS) iter.Seq2[string, *vfs.MemFS] {
+	return func(yield func(string, *vfs.MemFS) bool) {
+		for _, name := range filesIn(t, fs) {
+			if filepath.Ext(name) != ".sst" {
+				continue
+			}
+			clone := fs.CrashClone(vfs.CrashCloneCfg{})
+			b := content(t, clone, clone.PathJoin(dir, name))
+			if len(b) == 0 { // it was just begun
+				continue
+			}
+			b[max(0, len(b)-100)] ^= 4 // in what says where everything is
+			if !yield(name, clone) {
+				return
+			}
+		}
+	}
 }
 
 // openCounter counts how often files are opened for reading.
@@ -315,18 +310,8 @@ func (fs *openCounter) Open(name string, opts ...vfs.OpenOption) (vfs.File, erro
 // Damage may be found while a store is still being opened, when it is in use already. It is noted then too, or each start would fall over it anew.
 func TestDamageFoundWhileOpeningIsNoted(t *testing.T) {
 	crashed, _, _ := flushedStore(t)
-	list, err := crashed.List(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
 	late := 0
-	for _, name := range list {
-		if !strings.HasSuffix(name, ".sst") || len(content(t, crashed, crashed.PathJoin(dir, name))) == 0 {
-			continue
-		}
-		clone := crashed.CrashClone(vfs.CrashCloneCfg{})
-		b := content(t, clone, clone.PathJoin(dir, name))
-		b[max(0, len(b)-100)] ^= 4 // in what says where everything is
+	for name, clone := range eachTableDamaged(t, crashed) {
 		s, err := storage.Open(dir, node1, smallTables(clone))
 		if err == nil {
 			_ = s.Close() // it may have fallen over the damage

@@ -50,7 +50,6 @@ func readDisk(dir string, db pebble.Reader) (disk Disk, founding, origin string,
 // the note of terms, which knows what was promised under it, has survived.
 func (s *Store) name(id Identity) (err error) {
 	if s.disk, _, s.origin, err = readDisk(s.dir, s.db); err != nil || s.disk != (Disk{}) {
-		s.terms.disk = s.disk
 		return err
 	}
 	s.origin = id.Origin
@@ -59,7 +58,6 @@ func (s *Store) name(id Identity) (err error) {
 	} else if _, err := rand.Read(s.disk[:]); err != nil {
 		return err
 	}
-	s.terms.disk = s.disk
 	key, body := []byte{diskKey}, append(s.disk[:len(s.disk):len(s.disk)], id.Founding...)
 	if s.origin != "" {
 		body = append(append(body, 0), s.origin...)

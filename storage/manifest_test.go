@@ -49,12 +49,7 @@ func flushedStore(t *testing.T) (fs *vfs.MemFS, manifest, notes string) {
 
 func manifestIn(t *testing.T, fs *vfs.MemFS) (manifest, notes string) {
 	t.Helper()
-	list, err := fs.List(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(list)
-	for _, name := range list {
+	for _, name := range filesIn(t, fs) {
 		switch {
 		case strings.HasPrefix(name, "MANIFEST-"):
 			manifest = fs.PathJoin(dir, name) // the last one counts
@@ -96,7 +91,7 @@ func TestDamageInTheManifestIsNotATornTail(t *testing.T) {
 		content(t, clone, manifest)[at] ^= 0x10
 		wantDamage(t, clone, fmt.Sprintf("byte %d of %d has changed", at, written))
 		clone = crashed.CrashClone(vfs.CrashCloneCfg{})
-		overwrite(t, clone, manifest, content(t, crashed, manifest)[:at])
+		write(t, clone, manifest, content(t, crashed, manifest)[:at])
 		wantDamage(t, clone, fmt.Sprintf("%d bytes of %d are left", at, written))
 	}
 }
@@ -120,7 +115,7 @@ func TestNotesOfTheManifestCanBeDamagedOrMissing(t *testing.T) {
 		content(t, clone, notes)[at] ^= 0x10
 		wantAllFlushed(t, clone)
 		clone = crashed.CrashClone(vfs.CrashCloneCfg{})
-		overwrite(t, clone, notes, written[:at])
+		write(t, clone, notes, written[:at])
 		wantAllFlushed(t, clone)
 	}
 	if err := crashed.Remove(notes); err != nil {
@@ -132,7 +127,7 @@ func TestNotesOfTheManifestCanBeDamagedOrMissing(t *testing.T) {
 // What is written to a manifest and not yet synced may be torn, and that is no damage.
 func TestATornEndOfTheManifestIsNoDamage(t *testing.T) {
 	crashed, manifest, _ := flushedStore(t)
-	overwrite(t, crashed, manifest, append(slices.Clone(content(t, crashed, manifest)), 1, 2, 3, 4, 5, 6, 7, 8, 9))
+	write(t, crashed, manifest, append(slices.Clone(content(t, crashed, manifest)), 1, 2, 3, 4, 5, 6, 7, 8, 9))
 	wantAllFlushed(t, crashed)
 }
 
@@ -141,14 +136,10 @@ func TestNotesGoWithTheirManifest(t *testing.T) {
 	for range 5 {
 		mustClose(t, mustOpen(t, fs))
 	}
-	overwrite(t, fs, dir+"/synced-MANIFEST-000003", nil) // as a version leaves it that knows no notes
+	write(t, fs, dir+"/synced-MANIFEST-000003", nil) // as a version leaves it that knows no notes
 	mustClose(t, mustOpen(t, fs))
-	list, err := fs.List(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
 	notes := 0
-	for _, name := range list {
+	for _, name := range filesIn(t, fs) {
 		manifest, is := strings.CutPrefix(name, "synced-")
 		if !is {
 			continue
@@ -163,6 +154,17 @@ func TestNotesGoWithTheirManifest(t *testing.T) {
 	}
 }
 
+// filesIn are the names of what is in the store's directory, in order.
+func filesIn(t *testing.T, fs vfs.FS) []string {
+	t.Helper()
+	names, err := fs.List(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(names)
+	return names
+}
+
 // content is a file's own bytes.
 func content(t *testing.T, fs *vfs.MemFS, name string) []byte {
 	t.Helper()
@@ -171,15 +173,4 @@ func content(t *testing.T, fs *vfs.MemFS, name string) []byte {
 		t.Fatal(err)
 	}
 	return b
-}
-
-func overwrite(t *testing.T, fs vfs.FS, name string, b []byte) {
-	t.Helper()
-	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
-	if err == nil {
-		_, err = f.Write(b)
-	}
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -139,7 +139,7 @@ func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Stor
 	s.fuse = newFuse(log.fatal, log.full)
 	log.fuse = s.fuse
 	err = s.fuse.run(func() (err error) {
-		if exists && terms.owner != (Identity{}) { // from the first moment on in which damage may be found there is a note to say so in
+		if exists && terms.disk != (Disk{}) { // from the first moment on in which damage may be found there is a note to say so in
 			if err = terms.begin(guardFS{FS: s.fs, fuse: s.fuse}, dir, id); err != nil {
 				return err
 			}
@@ -168,17 +168,22 @@ func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Stor
 	return s, nil
 }
 
-// noteTerms begins the note of terms once more, with what the store says: versions before have left none.
+// noteTerms begins the note of terms with what the store says, if it hasn't begun with as much: versions before have left none.
 func (s *Store) noteTerms(id Identity) error {
 	names, err := listGroups(s.dir, s.db)
 	if err != nil {
 		return err
 	}
+	whole := s.terms.file != nil && s.terms.disk == s.disk
+	s.terms.disk = s.disk
 	for _, name := range names {
 		hard, err := record(s.db, name, appendKind(nil, groupPrefix(name), kindHardState), "hard state", decodeHardState)
-		if err == nil { // what is damaged is told by Load, and the note has it from earlier
-			s.terms.term[name] = max(s.terms.term[name], hard.Term)
+		if err == nil && hard.Term > s.terms.term[name] { // what is damaged is told by Load, and the note has it from earlier
+			s.terms.term[name], whole = hard.Term, false
 		}
+	}
+	if whole {
+		return nil
 	}
 	return s.terms.begin(guardFS{FS: s.fs, fuse: s.fuse}, s.dir, id)
 }

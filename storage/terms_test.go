@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,16 +26,9 @@ func damagedStore(t *testing.T) *vfs.MemFS {
 
 func ruin(t *testing.T, fs *vfs.MemFS, prefix string) {
 	t.Helper()
-	list, err := fs.List(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range list {
+	for _, name := range filesIn(t, fs) {
 		if strings.HasPrefix(name, prefix) {
-			b, err := fs.UnsafeGetFileDataBuffer(fs.PathJoin(dir, name))
-			if err != nil {
-				t.Fatal(err)
-			}
+			b := content(t, fs, fs.PathJoin(dir, name))
 			for i := range b {
 				b[i] ^= 0x55
 			}
@@ -87,15 +81,13 @@ func TestWithoutTheNoteOfTermsNothingIsSetAside(t *testing.T) {
 func TestTheNoteOfTermsSurvivesAChangedBit(t *testing.T) {
 	for at := 0; ; at++ {
 		fs := damagedStore(t)
-		b, err := fs.UnsafeGetFileDataBuffer(fs.PathJoin(dir, "terms"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := content(t, fs, fs.PathJoin(dir, "terms"))
 		if at >= len(b) {
 			return
 		}
 		b[at] ^= 0x04
-		if _, err = storage.SetAside(dir, node1, fs); errors.Is(err, storage.ErrDamaged) {
+		_, err := storage.SetAside(dir, node1, fs)
+		if errors.Is(err, storage.ErrDamaged) {
 			continue
 		}
 		if err != nil {
@@ -146,10 +138,7 @@ func TestARetirementThatWasOnlyNotedHasNotHappened(t *testing.T) {
 	s = mustOpen(t, fs)
 	mustCommit(t, s, storage.GroupUpdate{Group: "a", Retire: true})
 	mustClose(t, s)
-	noted, err := fs.UnsafeGetFileDataBuffer(fs.PathJoin(dir, "terms"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	noted := content(t, fs, fs.PathJoin(dir, "terms"))
 	write(t, before, before.PathJoin(dir, "terms"), noted)
 	s = mustOpen(t, before)
 	wantState(t, s, "a", raft.State{HardState: raft.HardState{Term: 3, Vote: 2}})
@@ -187,10 +176,7 @@ func TestFormat1OfTheNoteOfTermsGoldenBytes(t *testing.T) {
 	mustCommit(t, s, storage.GroupUpdate{Group: "a", Retire: true})
 	mustMeet(t, s, 2, storage.Disk([]byte("fedcba9876543210")))
 	mustClose(t, s)
-	b, err := fs.UnsafeGetFileDataBuffer(fs.PathJoin(dir, "terms"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := content(t, fs, fs.PathJoin(dir, "terms"))
 	const want = `quorate-terms 1 "test" 1 e6eb25d4
 quorate-terms 1 "test" 1 bdb533e6
 disk "30313233343536373839616263646566" 0 86db1679
@@ -228,4 +214,27 @@ term "a" 7 0d19585e
 	if s.Disk() == (storage.Disk{}) {
 		t.Error("the directory has no name")
 	}
+}
+
+// A note that is behind its store, as when an older copy of it was put back, catches up when the store is opened.
+func TestANoteOfTermsThatIsBehindCatchesUp(t *testing.T) {
+	fs := vfs.NewMem()
+	at := func(term raft.Term) {
+		s := mustOpen(t, fs)
+		mustCommit(t, s, storage.GroupUpdate{Group: "a", HardState: &raft.HardState{Term: term}})
+		mustClose(t, s)
+	}
+	at(3)
+	path := fs.PathJoin(dir, "terms")
+	older := slices.Clone(content(t, fs, path))
+	at(7)
+	write(t, fs, path, older)
+	mustClose(t, mustOpen(t, fs))
+	ruin(t, fs, "MANIFEST")
+	if _, err := storage.SetAside(dir, node1, fs); err != nil {
+		t.Fatal(err)
+	}
+	s := mustOpen(t, fs)
+	defer mustClose(t, s)
+	wantState(t, s, "a", raft.State{HardState: raft.HardState{Term: 8}, Lost: 7})
 }
