@@ -71,7 +71,7 @@ func TestOnlyADamagedServerMayFindDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := &server{j: j, id: 2, program: program, log: filepath.Join(dir, "node.log"), damaged: row.damaged}
-		s.restarts(!row.full) // on a full disk it would end once more
+		s.stayDown(row.full) // on a full disk it would end once more
 		if err := s.start(); err != nil {
 			t.Fatal(err)
 		}

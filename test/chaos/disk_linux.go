@@ -52,11 +52,7 @@ func await(cmd *exec.Cmd) int {
 		select {
 		case s := <-signals:
 			_ = cmd.Process.Signal(s) // it may be gone by now
-		case err := <-ended:
-			var exit *exec.ExitError
-			if errors.As(err, &exit) {
-				return exit.ExitCode()
-			}
+		case <-ended:
 			return cmd.ProcessState.ExitCode()
 		}
 	}

@@ -34,18 +34,6 @@ func judgeExit(err error, expected string, silent bool) string {
 	return fmt.Sprintf("it was %s and ended otherwise: %v", expected, describeExit(err))
 }
 
-// exitCode is -1 for what a signal has ended.
-func exitCode(err error) int {
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &exit):
-		return exit.ExitCode()
-	}
-	return -1
-}
-
 func describeExit(err error) string {
 	if err == nil {
 		return "exit code 0"

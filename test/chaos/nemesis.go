@@ -329,15 +329,15 @@ func (n *nemesis) fullDisk(s spell, over <-chan struct{}) bool {
 		if err := n.c.answers(who.id, startPatience); err != nil {
 			return err
 		}
-		who.restarts(false)
+		who.stayDown(true)
 		err := who.disk.fill(who.pid())
 		if err != nil {
-			who.restarts(true)
+			who.stayDown(false)
 		}
 		return err
 	}, func(who *server) error {
 		err := who.disk.free(who.pid())
-		who.restarts(true)
+		who.stayDown(false)
 		return errors.Join(err, who.start())
 	})
 }

@@ -23,17 +23,17 @@ type server struct {
 	disk   *disk
 	rssMax int64
 
-	mu       sync.Mutex // guards the rest
-	program  string
-	cmd      *exec.Cmd     // nil: not running
-	gone     chan struct{} // closed when cmd has ended and its log is written
-	expected string        // why this process may end; empty: it may not
-	damaged  bool          // a file of it was damaged once: it may end by itself when it comes by
-	rests    bool          // if it ends so it stays down
-	over     bool          // no process follows any more
-	starts   int
-	rssPeak  int64
-	lastLog  []string
+	mu        sync.Mutex // guards the rest
+	program   string
+	cmd       *exec.Cmd     // nil: not running
+	gone      chan struct{} // closed when cmd has ended and its log is written
+	expected  string        // why this process may end; empty: it may not
+	damaged   bool          // a file of it was damaged once: it may end by itself when it comes by
+	staysDown bool          // if it ends so it isn't started again
+	over      bool          // no process follows any more
+	starts    int
+	rssPeak   int64
+	lastLog   []string
 }
 
 // logLinesKept is how much of a server's log a failure prints.
@@ -88,9 +88,9 @@ func (s *server) watch(cmd *exec.Cmd, words io.Reader, log *os.File, gone chan<-
 	err := cmd.Wait()
 	_ = log.Close() // it is for people
 	s.mu.Lock()
-	expected, found := s.expected, s.damaged && exitCode(err) == exitDamaged
+	expected, found := s.expected, s.damaged && cmd.ProcessState.ExitCode() == exitDamaged
 	s.cmd = nil
-	if found && expected == "" && !s.rests {
+	if found && expected == "" && !s.staysDown {
 		s.j.note("node %d: ended with exit code %d, and is started again", s.id, exitDamaged)
 		if err := s.startLocked(); err != nil {
 			s.j.note("%v", err)
@@ -192,11 +192,11 @@ func (s *server) spoilt() {
 	s.damaged = true
 }
 
-// restarts says whether a server that ends by itself because of damage is started again at once.
-func (s *server) restarts(yes bool) {
+// stayDown says whether a server that ends by itself because of damage isn't started again at once.
+func (s *server) stayDown(yes bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rests = !yes
+	s.staysDown = yes
 }
 
 // end is the last kill.
