@@ -467,6 +467,10 @@ func TestTheEndOfAKind(t *testing.T) {
 		g + "\x06":          g + "\x06\x00", // the as-of record
 		g + "\x06e\x00\x07": g + "\x06f",
 		g + "\x07e":         g + "\x07f",
+		g + "\x06\x00":      g + "\x06a",
+		g + "\x06A\x01":     g + "\x06a",
+		g + "\x07z":         g + "\x07{",
+		g + "\x06{\x01":     g + "\x07",
 		g + "\x06\xff\x01":  g + "\x07",
 		g + "\x07\xff":      g + "\x08",
 		g + "\x08":          g + "\x09",
@@ -497,5 +501,27 @@ func TestATableHoldsOneKind(t *testing.T) {
 		if end := storage.EndOfKind(keys[0]); end != nil && bytes.Compare(keys[1], end) > 0 {
 			t.Errorf("a table from %q to %q", keys[0], keys[1])
 		}
+	}
+}
+
+// TestASnapshotCostsFewTables: each kind of record that a range deletion lies over costs one, whether there is anything of it or not.
+func TestASnapshotCostsFewTables(t *testing.T) {
+	for name, before := range map[string][]storage.GroupUpdate{
+		"for a new member": nil,
+		"for an old one":   {{Group: "a", Entries: entries(1, 1, 4), State: []storage.KV{kv("m", "old")}, Applied: 3}, {Group: "a", Stage: []storage.KV{kv("m", "given up")}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := mustOpen(t, vfs.NewMem())
+			defer mustClose(t, s)
+			for _, u := range before {
+				mustCommit(t, s, u)
+			}
+			mustCommit(t, s, storage.GroupUpdate{Group: "a", StageAnew: true, Stage: []storage.KV{kv("e1", "1"), kv("m", "new")}})
+			mustCommit(t, s, storage.GroupUpdate{Group: "a", Install: true, Applied: 9, Compact: raft.EntryID{Index: 9, Term: 2}})
+			tables, err := s.FlushedTables()
+			if most := 10 + len(before)*30; err != nil || len(tables) > most {
+				t.Errorf("%d tables, want %d at most; %v", len(tables), most, err)
+			}
+		})
 	}
 }

@@ -340,7 +340,9 @@ func (s *Store) fillStage(b *pebble.Batch, g *group, u *GroupUpdate) {
 // install makes the slot with the snapshot the live one. The old state and the log go in the same batch.
 func (s *Store) install(b *pebble.Batch, g *group) {
 	s.dropKind(b, g, kindEntry)
-	s.dropKind(b, g, g.slot)
+	if g.asOf.applied > 0 { // before the first checkpoint there is nothing there (checkCheckpoint)
+		s.dropKind(b, g, g.slot)
+	}
 	g.slot, g.staged = otherSlot(g.slot), false
 	s.key = appendKind(s.key[:0], g.prefix, kindSlot)
 	s.value = appendSlot(s.value[:0], s.key, g.slot)

@@ -96,10 +96,22 @@ func SealTerms(lines []string) []byte {
 var EndOfKind = endOfKind
 
 // Tables are the first and the last key of each table, once all has been compacted.
-func (s *Store) Tables() (keys [][2][]byte, err error) {
+func (s *Store) Tables() ([][2][]byte, error) {
 	if err := s.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false); err != nil {
 		return nil, err
 	}
+	return s.boundsOfTables()
+}
+
+// FlushedTables are those of what was only flushed.
+func (s *Store) FlushedTables() ([][2][]byte, error) {
+	if err := s.db.Flush(); err != nil {
+		return nil, err
+	}
+	return s.boundsOfTables()
+}
+
+func (s *Store) boundsOfTables() (keys [][2][]byte, err error) {
 	levels, err := s.db.SSTables()
 	for _, tables := range levels {
 		for i := range tables {

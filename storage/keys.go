@@ -28,7 +28,7 @@ import (
 //
 // A snapshot from another member is gathered in the slot that isn't live. Installing it copies nothing: the slots change places. A machine's keys aren't empty, so
 // that a checkpoint is one range, with its as-of record first, in which nothing else is written: it can go past the write-ahead log (checkpoint.go). A machine begins
-// the keys of each kind of its records with a byte of their own.
+// the keys of each kind of its records with a small letter of their own.
 // The index is 8 bytes, big-endian: the order of the keys is the order of the log. A group's log and its state are
 // separate ranges, so a range deletion of the log never lies over state and dead entries leave in whole files.
 const (
@@ -47,6 +47,12 @@ const (
 	kindStateTwo  byte = 0x07
 	kindSlot      byte = 0x08
 	kindEnd       byte = 0x09
+)
+
+// What the keys of a machine's records begin with, a letter for each kind.
+const (
+	machineKindFirst = 'a'
+	machineKindLast  = 'z'
 )
 
 // otherSlot is where a snapshot is gathered while slot is live.
@@ -88,6 +94,7 @@ func appendKind(b, prefix []byte, kind byte) []byte {
 }
 
 // endOfKind is the first key behind those of the same kind: of a group's records, or of its machine's. Before the groups it is where they begin; nil: they are over.
+// What a machine's kinds don't begin with is one kind before them and one behind: where a range deletion lies over a slot, each kind costs a table.
 func endOfKind(key []byte) []byte {
 	_, rest, ok := cutGroup(key)
 	if !ok {
@@ -100,7 +107,9 @@ func endOfKind(key []byte) []byte {
 	switch isState := rest[0] == kindState || rest[0] == kindStateTwo; {
 	case isState && len(rest) == 1: // the as-of record
 		return append(end, 0)
-	case isState && rest[1] < 0xff:
+	case isState && rest[1] < machineKindFirst:
+		return append(end, machineKindFirst)
+	case isState && rest[1] <= machineKindLast:
 		return append(end, rest[1]+1)
 	}
 	end[len(end)-1]++

@@ -78,13 +78,23 @@ func (s *Store) newGroup(name string, state *raft.State) (*group, error) {
 	return &group{
 		prefix:    prefix,
 		slot:      slot,
-		staged:    true,
+		staged:    s.mayHold(prefix, otherSlot(slot)),
 		live:      live,
 		hard:      state.HardState,
 		compacted: state.Compacted,
 		last:      state.Compacted.Index + raft.Index(len(state.Entries)),
 		asOf:      asOf{state.Applied, state.Membership},
 	}, nil
+}
+
+// mayHold says whether a slot has a record, or can't be read. A range deletion of nothing would cost a table for each kind.
+func (s *Store) mayHold(prefix []byte, slot byte) bool {
+	it, err := s.db.NewIter(kindRange(prefix, slot))
+	if err != nil {
+		return true
+	}
+	held := it.First()
+	return errors.Join(it.Error(), it.Close()) != nil || held
 }
 
 // loadSlot says where a group's state is.
