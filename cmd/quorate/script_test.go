@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,22 +112,32 @@ func pollFor(patience time.Duration, try func() error) error {
 	}
 }
 
-// eventually repeats a program until it exits with 0, and its output matches if a pattern is given:
-// eventually [-stdout TEXT] PROGRAM ARG…
+// eventually repeats a program until it exits with 0, and its output contains a text, or has just as many matches of a pattern:
+// eventually [-stdout TEXT | -count=N PATTERN] PROGRAM ARG…
 func eventually(ts *testscript.TestScript, neg bool, args []string) {
-	want := ""
-	if len(args) > 2 && args[0] == "-stdout" {
-		want, args = args[1], args[2:]
+	pattern, count := "", 0 // without a count, one match or more
+	if len(args) > 2 {
+		if n, ok := strings.CutPrefix(args[0], "-count="); ok {
+			var err error
+			count, err = strconv.Atoi(n)
+			ts.Check(err)
+			pattern, args = args[1], args[2:]
+		} else if args[0] == "-stdout" {
+			pattern, args = regexp.QuoteMeta(args[1]), args[2:]
+		}
 	}
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: eventually [-stdout TEXT] PROGRAM ARG…")
+		ts.Fatalf("usage: eventually [-stdout TEXT | -count=N PATTERN] PROGRAM ARG…")
 	}
+	want, err := regexp.Compile("(?m)" + pattern)
+	ts.Check(err)
 	ts.Check(poll(func() error {
 		if err := ts.Exec(args[0], args[1:]...); err != nil {
 			return err
 		}
-		if out := ts.ReadFile("stdout"); !strings.Contains(out, want) {
-			return fmt.Errorf("the output never contained %q; it was:\n%s", want, out)
+		out := ts.ReadFile("stdout")
+		if n := len(want.FindAllString(out, -1)); n == 0 || count > 0 && n != count {
+			return fmt.Errorf("the output had %d matches of %q at last; it was:\n%s", n, pattern, out)
 		}
 		return nil
 	}))
