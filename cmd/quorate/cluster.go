@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -183,7 +182,7 @@ func memberTable(members []client.Member) table {
 			alive = "no"
 		}
 		t.rows = append(t.rows, []string{
-			fmt.Sprint(m.Node), m.Role, alive, fmt.Sprint(m.Behind), m.Peer, m.GRPC, m.HTTP, strings.Join(m.Groups, " "),
+			fmt.Sprint(m.Node), m.Role, alive, fmt.Sprint(m.Behind), m.Peer, m.GRPC, m.HTTP, someOf(m.Groups),
 		})
 	}
 	return t

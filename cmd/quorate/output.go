@@ -129,6 +129,17 @@ func (p *printer) table(t table) error {
 	return w.Flush() // tells of any failed write before it
 }
 
+// namesMost is how many names a line of a table has. JSON has all.
+const namesMost = 8
+
+// someOf are the first names, and how many more there are.
+func someOf(names []string) string {
+	if len(names) <= namesMost {
+		return strings.Join(names, " ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:namesMost], " "), len(names)-namesMost)
+}
+
 // printable shows what would move the cursor or turn the text around: references are the words of strangers.
 func printable(text string) string {
 	var b strings.Builder

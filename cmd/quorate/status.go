@@ -119,10 +119,14 @@ func headline(answered []view) string {
 		}
 	}
 	text := fmt.Sprintf("cluster %s: %d in doubt, %d banks up, %d down", answered[0].status.Cluster, inDoubt, len(banks)-down, down)
+	var leaderless []string
 	for _, g := range mergedGroups(answered) {
 		if g.Leader == 0 {
-			text += ", " + g.Group + " has no leader"
+			leaderless = append(leaderless, g.Group)
 		}
+	}
+	if len(leaderless) > 0 {
+		text += ", no leader: " + someOf(leaderless)
 	}
 	return text
 }
