@@ -23,6 +23,9 @@ import (
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
 )
 
+// ConnectionsDefault is how many connections each face takes at once if nothing else is said.
+const ConnectionsDefault = 4096
+
 // Bounds of what comes in. A batch of BatchMax ordinary transfers has about 2 MiB.
 const (
 	messageBytesMax     = 4 << 20  // of gRPC, decompressed
@@ -33,7 +36,6 @@ const (
 	headerTimeout       = 5 * time.Second
 	bodyTimeout         = 10 * time.Second
 	idleTimeout         = 2 * time.Minute
-	connectionsMax      = 4096
 	streamsMax          = 4096 // requests at once on one gRPC connection
 	windowBytes         = 64 << 10
 	connWindowBytes     = 4 << 20
@@ -73,7 +75,7 @@ type Config struct {
 
 	// RequestsPerSecond is how often each caller may ask; a transfer in a batch counts as a request. Zero: as often as it likes.
 	RequestsPerSecond int
-	// ConnectionsMax is how many connections each face takes at once; more of them wait to be accepted. Zero: 4096.
+	// ConnectionsMax is how many connections each face takes at once; more of them wait to be accepted. Zero: ConnectionsDefault.
 	ConnectionsMax int
 	// Metrics counts requests and transfers. Nil: nobody reads the counts.
 	Metrics *Metrics
@@ -118,7 +120,7 @@ func Serve(cfg Config, backend Backend) (*Server, error) {
 		doctor: newDoctor(backend),
 	}
 	if cfg.ConnectionsMax <= 0 {
-		cfg.ConnectionsMax = connectionsMax
+		cfg.ConnectionsMax = ConnectionsDefault
 	}
 	if cfg.owedMax <= 0 {
 		cfg.owedMax = owedBytesMax

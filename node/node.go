@@ -59,6 +59,9 @@ type Node struct {
 	failure  error // set before failed is closed
 }
 
+// FilesMax is how many files and connections a node has open at most, those of its clients not counted.
+const FilesMax = storage.FilesMax + transport.ConnectionsMax + 64 // and the connections to its peers, listeners and the like
+
 // inboxMax bounds the events that wait for the next step.
 const inboxMax = 1 << 14
 

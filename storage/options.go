@@ -17,11 +17,15 @@ const (
 	memTablesMax      = 4
 	bytesPerSync      = 512 << 10
 	filterBitsPerKey  = 10
+	tablesOpenMax     = 1000
 
 	// A checkpoint of fewer bytes goes through the log. Files cost a few syncs and a part in compactions each; through the log go all bytes twice, and
 	// through the memtable all records one by one (docs/benchmarks.md).
 	fileBytesMin = 256 << 10
 )
+
+// FilesMax is how many files a store has open at most: tables that are read, and for each flush, compaction and checkpoint a few more.
+const FilesMax = tablesOpenMax + 200
 
 // pebbleOptions chooses for two kinds of data: log entries, large and dead within seconds, and state, small,
 // long-lived and read one key at a time.
@@ -64,6 +68,7 @@ func formatOptions(opts Options) *pebble.Options {
 	if o.CacheSize == 0 {
 		o.CacheSize = cacheBytesDefault
 	}
+	o.MaxOpenFiles = tablesOpenMax
 	// Pebble takes memtables out of the cache. Without the usual two on top, nothing would be left for blocks and every lookup
 	// would read its filter from the disk (measured: 33 µs instead of 5).
 	o.CacheSize += 2 * int64(opts.memTableBytes())

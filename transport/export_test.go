@@ -8,7 +8,6 @@ import (
 
 // The bounds on who isn't a peer.
 const (
-	ConnectionsMax = connectionsMax
 	StreamsMax     = streamsMax
 	HeaderBytesMax = headerBytesMax
 	IdleTimeout    = idleTimeout

@@ -40,7 +40,7 @@ const (
 
 // What others than peers may do at the port where nodes speak. A peer has one connection with one stream.
 const (
-	connectionsMax = 1024            // more wait to be accepted: files are open for more important things
+	ConnectionsMax = 1024            // more wait to be accepted: files are open for more important things
 	streamsMax     = 16              // on one connection
 	headerBytesMax = 16 << 10        // of one stream
 	helloTimeout   = 5 * time.Second // for TLS and HTTP/2 to begin

@@ -156,7 +156,7 @@ func Start(cfg Config) (*Transport, error) {
 		t.done.Wait()
 		return nil, err
 	}
-	t.done.Go(func() { _ = t.server.Serve(netutil.LimitListener(cfg.Listener, connectionsMax)) }) // ends by Stop
+	t.done.Go(func() { _ = t.server.Serve(netutil.LimitListener(cfg.Listener, ConnectionsMax)) }) // ends by Stop
 	return t, nil
 }
 

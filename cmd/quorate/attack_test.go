@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -16,6 +18,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/quorate/quorate/api"
 	"github.com/quorate/quorate/client"
 	"github.com/quorate/quorate/node"
 	"github.com/quorate/quorate/transfer"
@@ -31,7 +34,7 @@ func TestAServerLivesThroughAttacks(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux tells how much memory another process has had")
 	}
-	at, pid := startTarget(t)
+	at, pid := startTarget(t, "quorate")
 	honest, err := client.Dial([]string{at.GRPC})
 	if err != nil {
 		t.Fatal(err)
@@ -101,8 +104,72 @@ func payOnce(t *testing.T, c *client.Client) {
 	}
 }
 
-// startTarget runs one server process.
-func startTarget(t *testing.T) (node.NodeConfig, int) {
+// TestStrangersLeaveANodeItsFiles: whoever holds connections can't take what a log or a table is opened with, for without these a node ends.
+func TestStrangersLeaveANodeItsFiles(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells what files another process has open")
+	}
+	at, pid := startTarget(t, "sh", "-c", `ulimit -n 900; exec quorate "$@"`, "sh")
+	err := poll(func() error {
+		conn, err := net.Dial("tcp", at.HTTP)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent := &target{at, t, "silence"}
+	for range 500 {
+		for _, port := range []string{at.GRPC, at.HTTP} {
+			conn := silent.dial(port)
+			if conn == nil {
+				return
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+		}
+	}
+	const most = 2*connectionsMin + 100
+	for range 20 { // connections are accepted one by one, and these wait
+		files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		if err != nil || len(files) > most {
+			t.Fatalf("%d files are open, want %d at most; %v", len(files), most, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func TestConnectionsFitTheFiles(t *testing.T) {
+	for _, c := range []struct {
+		configured int
+		files      uint64
+		want       int
+		warned     bool
+	}{
+		{0, 0, 0, false},
+		{0, math.MaxUint64, 0, false},
+		{0, node.FilesMax + 2*api.ConnectionsDefault, 0, false},
+		{0, node.FilesMax + 2*api.ConnectionsDefault - 2, api.ConnectionsDefault - 1, true},
+		{500, node.FilesMax + 1000, 500, false},
+		{500, node.FilesMax + 600, 300, true},
+		{500, 1024, connectionsMin, true},
+		{10, 1024, 10, true},
+	} {
+		var log bytes.Buffer
+		config := node.Config{Limits: node.ClientLimits{Connections: c.configured}}
+		fitConnections(&config, c.files, slog.New(slog.NewTextHandler(&log, nil)))
+		if got := config.Limits.Connections; got != c.want {
+			t.Errorf("%d configured, %d files: %d connections, want %d", c.configured, c.files, got, c.want)
+		}
+		if warned := log.Len() > 0; warned != c.warned {
+			t.Errorf("%d configured, %d files: %q", c.configured, c.files, log.String())
+		}
+	}
+}
+
+// startTarget runs one server process, by the command that is given before its arguments.
+func startTarget(t *testing.T, command ...string) (node.NodeConfig, int) {
 	t.Helper()
 	places, err := freePlaces(1)
 	if err != nil {
@@ -114,7 +181,8 @@ func startTarget(t *testing.T) (node.NodeConfig, int) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server := exec.Command("quorate", "server", "--config", file)
+	command = append(command, "server", "--config", file)
+	server := exec.Command(command[0], command[1:]...)
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}

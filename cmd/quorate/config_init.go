@@ -58,7 +58,7 @@ insecure: true
 {{- end}}
 
 # How often each client may ask; a transfer in a batch counts as a request, and 0 is no limit. How many connections each of the two ports
-# for clients takes; more of them wait.
+# for clients takes; more of them wait. It takes fewer, and says so at its start, if the process may not open enough files (ulimit -n).
 limits: { requests_per_second: 0, connections: 4096 }
 
 # The groups that decide the outcome of transfers share the work among them, each led by another node where there are enough. Their number can't be changed later.

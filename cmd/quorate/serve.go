@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,6 +84,7 @@ func (o *serverOptions) run(ctx context.Context, stderr io.Writer) error {
 		return err
 	}
 	config.Insecure = config.Insecure || o.insecure
+	fitConnections(&config, filesLimit(), logger.With("component", "server", "node_id", config.Node))
 	keys, err := openKeys(&config, o.listen, logger.With("component", "server", "node_id", config.Node))
 	if err != nil {
 		return err
@@ -98,6 +100,21 @@ func (o *serverOptions) run(ctx context.Context, stderr io.Writer) error {
 	}
 	err = serve(ctx, config, doors, keys, logger, signals, reload)
 	return errors.Join(err, stopProfile())
+}
+
+// connectionsMin is what each port for clients takes however few files the process may open.
+const connectionsMin = 64
+
+// fitConnections takes fewer connections of clients where the process may open too few files: strangers must not take those that the node needs to go on.
+// No files: nobody knows how many it may open.
+func fitConnections(config *node.Config, files uint64, log *slog.Logger) {
+	want := cmp.Or(config.Limits.Connections, api.ConnectionsDefault)
+	needed := node.FilesMax + 2*want
+	if files == 0 || files >= uint64(needed) {
+		return
+	}
+	config.Limits.Connections = min(want, max(connectionsMin, (int(files)-node.FilesMax)/2))
+	log.Warn("this process may open fewer files than it may need: raise the limit, or each port for clients takes no more connections than said here", "files", files, "needed", needed, "connections", config.Limits.Connections, "configured", want)
 }
 
 func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
