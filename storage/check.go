@@ -11,6 +11,9 @@ func (g *group) check(u *GroupUpdate) {
 	if g.retired {
 		invariant.Fail("group %s is written after it was retired", u.Group)
 	}
+	if g.givenUp && !u.StageAnew && (u.Install || len(u.Stage) > 0) {
+		invariant.Fail("group %s: a snapshot is built on one that was given up before the group was loaded", u.Group)
+	}
 	base, last := g.compacted.Index, g.last
 	if u.Install {
 		if u.Compact.Index == 0 || u.Applied != u.Compact.Index {

@@ -497,8 +497,30 @@ func TestATableHoldsOneKind(t *testing.T) {
 	if err != nil || len(tables) < 2*6 {
 		t.Fatalf("%d tables, %v", len(tables), err)
 	}
+	wantOneKind(t, tables)
+
+	// The end of a group's replica deletes all that it has.
+	mustCommit(t, s, storage.GroupUpdate{Group: "a", StageAnew: true, Stage: []storage.KV{kv("m", "2")}})
+	mustCommit(t, s, storage.GroupUpdate{Group: "a", Retire: true})
+	if tables, err = s.FlushedTables(); err != nil {
+		t.Fatal(err)
+	}
+	wantOneKind(t, tables)
+	if tables, err = s.Tables(); err != nil || len(tables) < 6 {
+		t.Fatalf("%d tables, %v", len(tables), err)
+	}
 	for _, keys := range tables {
-		if end := storage.EndOfKind(keys[0]); end != nil && bytes.Compare(keys[1], end) > 0 {
+		if bytes.HasPrefix(keys[0], storage.GroupPrefix("a")) {
+			t.Errorf("of a retired group a table is left, from %q to %q", keys[0], keys[1])
+		}
+	}
+}
+
+func wantOneKind(t *testing.T, tables [][2][]byte) {
+	t.Helper()
+	for _, keys := range tables {
+		end := storage.EndOfKind(keys[0])
+		if isGroups := keys[0][0] == 1; isGroups && end == nil || end != nil && bytes.Compare(keys[1], end) > 0 {
 			t.Errorf("a table from %q to %q", keys[0], keys[1])
 		}
 	}

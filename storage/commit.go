@@ -50,6 +50,7 @@ type group struct {
 	asOf      asOf          // of the state; its index ≥ compacted.Index
 	slot      byte          // where the state is
 	staged    bool          // the other slot may hold something
+	givenUp   bool          // and that is of before the group was loaded
 	live      *atomic.Int32 // slot, as readers see it: changed once an installation is durable
 	retired   bool
 	ingesting chan struct{} // closed when the checkpoint that Pebble is taking in is durable; nil: there is none
@@ -300,7 +301,13 @@ func (g *group) advance(applied raft.Index, members []byte) {
 
 func (s *Store) fillRetire(b *pebble.Batch, g *group, name string) {
 	g.retired = true
-	s.deleteRange(b, append(s.key[:0], g.prefix...), appendKind(s.end[:0], g.prefix, kindEnd))
+	for _, kind := range []byte{kindHardState, kindApplied, kindCompacted, kindMembers, kindSlot} {
+		s.key = appendKind(s.key[:0], g.prefix, kind)
+		_ = b.Delete(s.key, nil) // as in set
+	}
+	s.dropKind(b, g, kindEntry)
+	s.dropState(b, g)
+	s.dropStaged(b, g)
 	key := retiredGroup(name)
 	s.set(b, key, seal(key, nil))
 }
@@ -326,13 +333,11 @@ func (s *Store) fillEntries(b *pebble.Batch, g *group, entries []raft.Entry) {
 
 // fillStage keeps a piece of a snapshot aside. What an installation that was given up has left goes first.
 func (s *Store) fillStage(b *pebble.Batch, g *group, u *GroupUpdate) {
-	other := otherSlot(g.slot)
-	if g.staged && u.StageAnew {
-		s.dropKind(b, g, other)
-		g.staged = false
+	if u.StageAnew {
+		s.dropStaged(b, g)
 	}
 	if len(u.Stage) > 0 {
-		s.fillState(b, g, other, u.Stage)
+		s.fillState(b, g, otherSlot(g.slot), u.Stage)
 		g.staged = true
 	}
 }
@@ -340,13 +345,25 @@ func (s *Store) fillStage(b *pebble.Batch, g *group, u *GroupUpdate) {
 // install makes the slot with the snapshot the live one. The old state and the log go in the same batch.
 func (s *Store) install(b *pebble.Batch, g *group) {
 	s.dropKind(b, g, kindEntry)
-	if g.asOf.applied > 0 { // before the first checkpoint there is nothing there (checkCheckpoint)
-		s.dropKind(b, g, g.slot)
-	}
+	s.dropState(b, g)
 	g.slot, g.staged = otherSlot(g.slot), false
 	s.key = appendKind(s.key[:0], g.prefix, kindSlot)
 	s.value = appendSlot(s.value[:0], s.key, g.slot)
 	s.set(b, s.key, s.value)
+}
+
+// dropState and dropStaged delete nothing where there is nothing: a range deletion costs a table for each kind that it lies over.
+func (s *Store) dropState(b *pebble.Batch, g *group) {
+	if g.asOf.applied > 0 { // state has an applied index (checkCheckpoint)
+		s.dropKind(b, g, g.slot)
+	}
+}
+
+func (s *Store) dropStaged(b *pebble.Batch, g *group) {
+	if g.staged {
+		s.dropKind(b, g, otherSlot(g.slot))
+		g.staged, g.givenUp = false, false
+	}
 }
 
 func (s *Store) dropKind(b *pebble.Batch, g *group, kind byte) {

@@ -23,10 +23,10 @@ func (s *Store) Load(name string) (raft.State, error) {
 	}
 	defer s.endTurn()
 	state, err := s.loadState(name)
-	if err != nil {
-		return raft.State{}, err
+	if err == nil && s.groups[name] == nil { // else a checkpoint may be being taken in, and what is known here is ahead of it
+		err = s.addGroup(name, &state)
 	}
-	if s.groups[name], err = s.newGroup(name, &state); err != nil {
+	if err != nil {
 		return raft.State{}, err
 	}
 	return state, nil
@@ -42,12 +42,8 @@ func (s *Store) group(name string) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := s.newGroup(name, &state)
-	if err != nil {
-		return nil, err
-	}
-	s.groups[name] = g
-	return g, nil
+	err = s.addGroup(name, &state)
+	return s.groups[name], err
 }
 
 // loadState adds what the store itself can't remember: which promises and retirements went with the one before it. From now on the term is a later one.
@@ -65,29 +61,32 @@ func (s *Store) loadState(name string) (raft.State, error) {
 	return state, nil
 }
 
-// newGroup is a group as it was loaded. A snapshot that was being gathered is of no use after a restart: it goes
+// addGroup notes a group as it was loaded. A snapshot that was being gathered is of no use after a restart: it goes
 // when the next one begins.
-func (s *Store) newGroup(name string, state *raft.State) (*group, error) {
+func (s *Store) addGroup(name string, state *raft.State) error {
 	prefix := groupPrefix(name)
 	slot, err := loadSlot(s.db, name, prefix)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	live := &s.Reader(name).live
 	live.Store(int32(slot))
-	return &group{
+	staged := s.mayHold(prefix, otherSlot(slot))
+	s.groups[name] = &group{
 		prefix:    prefix,
 		slot:      slot,
-		staged:    s.mayHold(prefix, otherSlot(slot)),
+		staged:    staged,
+		givenUp:   staged,
 		live:      live,
 		hard:      state.HardState,
 		compacted: state.Compacted,
 		last:      state.Compacted.Index + raft.Index(len(state.Entries)),
 		asOf:      asOf{state.Applied, state.Membership},
-	}, nil
+	}
+	return nil
 }
 
-// mayHold says whether a slot has a record, or can't be read. A range deletion of nothing would cost a table for each kind.
+// mayHold says whether a slot has a record, or can't be read.
 func (s *Store) mayHold(prefix []byte, slot byte) bool {
 	it, err := s.db.NewIter(kindRange(prefix, slot))
 	if err != nil {

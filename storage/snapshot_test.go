@@ -1,16 +1,19 @@
 package storage_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/quorate/quorate/internal/invariant"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/storage"
 )
@@ -63,6 +66,77 @@ func TestWhatWasGatheredBeforeARestartIsDropped(t *testing.T) {
 	mustCommit(t, s, storage.GroupUpdate{Group: "a", StageAnew: true, Stage: []storage.KV{kv("whole", "one")}})
 	mustCommit(t, s, storage.GroupUpdate{Group: "a", Install: true, Applied: 9, Compact: raft.EntryID{Index: 9, Term: 2}})
 	wantKeys(t, s, "a", "whole=one")
+}
+
+// TestASnapshotReplacesWhatWasThere without a restart in between, after which the other slot is looked at.
+func TestASnapshotReplacesWhatWasThere(t *testing.T) {
+	for _, bytes := range []int{10, 300 << 10} { // by a commit, and by files
+		s := mustOpen(t, vfs.NewMem())
+		mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9)})
+		mustCheckpoint(t, s, &storage.Checkpoint{Group: "g", Applied: 1, State: [][]storage.KV{{kv("k", large[:bytes]), kv("old", "money")}}})
+		wantTwoSnapshots(t, s, "g")
+		mustClose(t, s)
+	}
+}
+
+// TestALoadBesideACheckpointForgetsNothing: it is the store that knows what is being taken in.
+func TestALoadBesideACheckpointForgetsNothing(t *testing.T) {
+	var s *storage.Store
+	var loaded atomic.Bool
+	s = mustOpen(t, errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpLink && loaded.CompareAndSwap(false, true) {
+			if _, err := s.Load("g"); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	})))
+	defer mustClose(t, s)
+	mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9)})
+	mustCheckpoint(t, s, &storage.Checkpoint{Group: "g", Applied: 5, State: [][]storage.KV{{kv("k", large[:300<<10]), kv("old", "money")}}})
+	if !loaded.Load() {
+		t.Fatal("the checkpoint linked no file")
+	}
+	wantTwoSnapshots(t, s, "g")
+}
+
+func mustCheckpoint(t *testing.T, s *storage.Store, c *storage.Checkpoint) {
+	t.Helper()
+	if done, err := s.Checkpoint(c, nil); !done || err != nil {
+		t.Fatalf("a checkpoint: %t, %v", done, err)
+	}
+}
+
+// wantTwoSnapshots installs two, one in each slot, and wants to see nothing else.
+func wantTwoSnapshots(t *testing.T, s *storage.Store, group string) {
+	t.Helper()
+	for i := raft.Index(20); i <= 30; i += 10 {
+		mustCommit(t, s, storage.GroupUpdate{Group: group, StageAnew: true, Stage: []storage.KV{kv("k", fmt.Sprint(i))}})
+		mustCommit(t, s, storage.GroupUpdate{Group: group, Install: true, Applied: i, Compact: raft.EntryID{Index: i, Term: 3}})
+		wantKeys(t, s, group, fmt.Sprint("k=", i))
+	}
+}
+
+func TestNoSnapshotIsBuiltOnOneThatWasGivenUp(t *testing.T) {
+	for name, u := range map[string]storage.GroupUpdate{
+		"another piece": {Group: "a", Stage: []storage.KV{kv("more", "of it")}},
+		"installed":     {Group: "a", Install: true, Applied: 9, Compact: raft.EntryID{Index: 9, Term: 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fs := vfs.NewMem()
+			s := mustOpen(t, fs)
+			mustCommit(t, s, storage.GroupUpdate{Group: "a", StageAnew: true, Stage: []storage.KV{kv("half", "gathered")}})
+			mustClose(t, s)
+			s = mustOpen(t, fs)
+			defer wantBroken(t, s)
+			defer func() {
+				if _, broken := recover().(invariant.Broken); !broken {
+					t.Error("no invariant was broken")
+				}
+			}()
+			t.Errorf("commit returned %v", s.Commit([]storage.GroupUpdate{u}))
+		})
+	}
 }
 
 func TestAViewStaysAsItWasOpened(t *testing.T) {
