@@ -78,7 +78,7 @@ func newRoot() *cobra.Command {
 	}
 	flags := root.PersistentFlags()
 	flags.StringP("output", "o", "table", "format of the data: table, json or jsonl")
-	flags.Var(&addresses{}, "server", "nodes to ask, as host:port[,host:port…]; say it again for more (default $"+serverEnv+", else the context's, else "+serverDefault+")")
+	flags.String("server", "", "nodes to ask, as host:port[,host:port…] (default $"+serverEnv+", else the context's, else "+serverDefault+")")
 	flags.String("context", "", "the cluster that is remembered under this name (default $"+contextEnv+", else the one in use)")
 	flags.String("ca", "", "certificate of the cluster's authority (default $"+caEnv+"); without it connections are plain TCP, to loopback addresses only")
 	flags.String("cert", "", "certificate to prove oneself with (default $"+certEnv+")")
@@ -131,25 +131,6 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	}
 	return err
 }
-
-// addresses is the value of --server: who says it twice means all of them.
-type addresses struct {
-	list string
-	said bool
-}
-
-func (a *addresses) String() string { return a.list }
-
-func (a *addresses) Set(more string) error {
-	if a.said {
-		more = a.list + "," + more
-	}
-	a.list, a.said = more, true
-	return nil
-}
-
-// Type lets GetString read it.
-func (*addresses) Type() string { return "string" }
 
 // serversOf are the addresses that a command asks: the flag, else the environment, else the context, else the default.
 func serversOf(cmd *cobra.Command) ([]string, error) {

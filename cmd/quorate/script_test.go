@@ -119,8 +119,9 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) > 2 {
 		if n, ok := strings.CutPrefix(args[0], "-count="); ok {
 			var err error
-			count, err = strconv.Atoi(n)
-			ts.Check(err)
+			if count, err = strconv.Atoi(n); err != nil || count < 1 {
+				ts.Fatalf("eventually waits for one match or more, not for %s", n)
+			}
 			pattern, args = args[1], args[2:]
 		} else if args[0] == "-stdout" {
 			pattern, args = regexp.QuoteMeta(args[1]), args[2:]

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/quorate/quorate/client"
@@ -23,6 +24,11 @@ func TestManyGroupsFitALine(t *testing.T) {
 	s.Groups = s.Groups[:3]
 	if got := headline([]view{{status: s}}); got != "cluster local: 0 in doubt, 0 banks up, 0 down, no leader: bank/b000 bank/b002" {
 		t.Errorf("%q", got)
+	}
+	for count, want := range map[int]string{8: "a b c d e f g h", 9: "a b c d e f g h and 1 more"} {
+		if got := someOf(strings.Split("abcdefghi", "")[:count]); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 	rows := memberTable([]client.Member{m}).rows
 	if got := rows[0][len(rows[0])-1]; got != "bank/b000 bank/b001 bank/b002 bank/b003 bank/b004 bank/b005 bank/b006 bank/b007 and 192 more" {
