@@ -118,9 +118,13 @@ func (t *importTally) progress(name string) string {
 	rows := t.committed.Load() + t.rejected.Load() + t.unknown.Load()
 	took := time.Since(t.started)
 	line := fmt.Sprintf("%s: %d rows, %.0f/s, %d rejected, %d unknown", name, rows, float64(rows)/took.Seconds(), t.rejected.Load(), t.unknown.Load())
-	if read := t.read.Load(); t.size > 0 && read > 0 {
+	switch read := t.read.Load(); {
+	case t.size == 0 || read == 0:
+	case read < t.size:
 		left := time.Duration(float64(took) * float64(t.size-read) / float64(read))
 		line += fmt.Sprintf(", %d %%, %v left", 100*read/t.size, left.Round(time.Second))
+	default:
+		line += ", all read, waiting for answers"
 	}
 	return fmt.Sprintf("%-*s", progressWidth, line)
 }

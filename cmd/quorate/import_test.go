@@ -170,3 +170,14 @@ func TestAnInterruptedImportFinishesWhatItHasRead(t *testing.T) {
 		t.Error("an interrupted import says that it is complete")
 	}
 }
+
+// An import whose file is read isn't done: its last rows have no answer yet.
+func TestAnImportsProgressSaysWhatItWaitsFor(t *testing.T) {
+	for read, want := range map[int64]string{0: "0 unknown", 50: "left", 100: "all read, waiting for answers"} {
+		tally := newImportTally(100, false)
+		tally.read.Store(read)
+		if got := strings.TrimRight(tally.progress("march.csv"), " "); !strings.HasSuffix(got, want) {
+			t.Errorf("%d of 100 bytes: %q", read, got)
+		}
+	}
+}
