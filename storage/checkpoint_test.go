@@ -403,16 +403,23 @@ func TestACheckpointPastTheLogIsABrokenInvariant(t *testing.T) {
 	for _, size := range []int{10, 300 << 10} {
 		s := mustOpen(t, vfs.NewMem())
 		mustCommit(t, s, storage.GroupUpdate{Group: "g", Entries: entries(1, 1, 9)})
-		func() {
-			defer func() {
-				if _, broken := recover().(invariant.Broken); !broken {
-					t.Errorf("%d bytes: nothing is broken", size)
-				}
-			}()
-			_, _ = s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 10, State: [][]storage.KV{{kv("k", large[:size])}}}, nil)
-		}()
+		mustBreak(t, func() error {
+			_, err := s.Checkpoint(&storage.Checkpoint{Group: "g", Applied: 10, State: [][]storage.KV{{kv("k", large[:size])}}}, nil)
+			return err
+		})
 		wantBroken(t, s)
 	}
+}
+
+// mustBreak wants an invariant to be broken, not an error.
+func mustBreak(t *testing.T, do func() error) {
+	t.Helper()
+	defer func() {
+		if _, broken := recover().(invariant.Broken); !broken {
+			t.Error("no invariant was broken")
+		}
+	}()
+	t.Errorf("it returned %v", do())
 }
 
 // wantBroken: whoever waits for a turn after that hears why, and nobody waits for ever.

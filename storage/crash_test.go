@@ -20,8 +20,9 @@ import (
 
 func index(i int) raft.Index { return raft.Index(i) }
 
+// openRapid opens a store in which every checkpoint is files.
 func openRapid(t *rapid.T, fs vfs.FS) *storage.Store {
-	s, err := storage.Open(dir, node1, storage.Options{FS: fs, CacheBytes: 1 << 20})
+	s, err := storage.Open(dir, node1, storage.Options{FS: fs, CacheBytes: 1 << 20, FileBytesMin: 1})
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}

@@ -56,11 +56,7 @@ func newLawGroup(name string) *lawGroup {
 }
 
 func (l *law) open(t *rapid.T) {
-	s, err := storage.Open(dir, node1, storage.Options{FS: l.disk, CacheBytes: 1 << 20, FileBytesMin: 1})
-	if err != nil {
-		t.Fatalf("open: %v", err)
-	}
-	l.store = s
+	l.store = openRapid(t, l.disk)
 	for _, g := range l.groups {
 		g.gathering = false
 	}

@@ -22,14 +22,7 @@ func (s *Store) Load(name string) (raft.State, error) {
 		return raft.State{}, err
 	}
 	defer s.endTurn()
-	state, err := s.loadState(name)
-	if err == nil && s.groups[name] == nil { // else a checkpoint may be being taken in, and what is known here is ahead of it
-		err = s.addGroup(name, &state)
-	}
-	if err != nil {
-		return raft.State{}, err
-	}
-	return state, nil
+	return s.loadGroup(name)
 }
 
 // group finds what is known of a group. One that nobody has loaded is loaded here, for its log must be sound
@@ -38,12 +31,20 @@ func (s *Store) group(name string) (*group, error) {
 	if g, ok := s.groups[name]; ok {
 		return g, nil
 	}
-	state, err := s.loadState(name)
-	if err != nil {
-		return nil, err
-	}
-	err = s.addGroup(name, &state)
+	_, err := s.loadGroup(name)
 	return s.groups[name], err
+}
+
+// loadGroup notes a group that nobody has loaded. What is known of another may be ahead of what is read here: a checkpoint may be being taken in.
+func (s *Store) loadGroup(name string) (raft.State, error) {
+	state, err := s.loadState(name)
+	if err == nil && s.groups[name] == nil {
+		err = s.addGroup(name, &state)
+	}
+	if err != nil {
+		return raft.State{}, err
+	}
+	return state, nil
 }
 
 // loadState adds what the store itself can't remember: which promises and retirements went with the one before it. From now on the term is a later one.

@@ -63,12 +63,12 @@ func formatOptions(opts Options) *pebble.Options {
 	o := &pebble.Options{
 		FormatMajorVersion: pebble.FormatNewest, // with sync offsets in the write-ahead log: damage before its end is told from a torn tail
 		CacheSize:          opts.CacheBytes,
+		MaxOpenFiles:       tablesOpenMax,
 		Logger:             newLogger(opts.Logger),
 	}
 	if o.CacheSize == 0 {
 		o.CacheSize = cacheBytesDefault
 	}
-	o.MaxOpenFiles = tablesOpenMax
 	// Pebble takes memtables out of the cache. Without the usual two on top, nothing would be left for blocks and every lookup
 	// would read its filter from the disk (measured: 33 µs instead of 5).
 	o.CacheSize += 2 * int64(opts.memTableBytes())
