@@ -84,8 +84,9 @@ func (o *serverOptions) run(ctx context.Context, stderr io.Writer) error {
 		return err
 	}
 	config.Insecure = config.Insecure || o.insecure
-	fitConnections(&config, filesLimit(), logger.With("component", "server", "node_id", config.Node))
-	keys, err := openKeys(&config, o.listen, logger.With("component", "server", "node_id", config.Node))
+	log := logger.With("component", "server", "node_id", config.Node)
+	fitConnections(&config, filesLimit(), log)
+	keys, err := openKeys(&config, o.listen, log)
 	if err != nil {
 		return err
 	}
