@@ -20,6 +20,8 @@ func FuzzImport(f *testing.F) {
 	f.Add("id,from_bank,from_account,to_bank,to_account,amount,currency,reference\n,north,a,south,b,1.50,EUR,rent\n01936f8e-7f3a-7000-8000-000000000001,north,a,south,b,1,JPY,\n", false)
 	f.Add("\ufefffrom_bank,from_account,to_bank,to_account,amount,currency,rejected_code\nnorth,a,south,b,1,EUR,x\n", false)
 	f.Add("from_bank,from_account,to_bank,to_account,amount,currency\n\"north,a\n", false)
+	f.Add("from_bank,from_account,to_bank,to_account,currency,amount\nnorth,a,south,b,EUR,10,50\nnorth,\"a\nb\",south,b,EUR,1\n", false)
+	f.Add("from_bank,from_account,to_bank,to_account,amount,currency,reference\nnorth,a,south,b,1,EUR,6\" pipe\n\n\"north\"s,a,south,b,1,EUR,\"\n", false)
 	f.Add("from_bank,from_account,to_bank,to_account,amount,currency\nnorth,a\nnorth,a,south,b,99999999999999999999,EUR\n", false)
 	f.Add(`{"legs":[{"bank":"north","account":"a","direction":"debit","amount_minor":"5","currency":"EUR"},{"bank":"south","account":"b","direction":"credit","amount_minor":"5","currency":"EUR"}],"reference":"rent"}`+"\n\n{}\nnull\n", true)
 	f.Add(`{"legs":[],"Legs":[],"rejected_line":7}`+"\n"+`{"id":"x"} {"id":"y"}`, true)
@@ -34,7 +36,10 @@ func FuzzImport(f *testing.F) {
 			t.Fatalf("%d rows, and then %d, %v", len(rows.rows), len(again.rows), err)
 		}
 		file := filepath.Join(dir, "rejects")
-		rejected := newRejects(file, rows.header)
+		rejected, err := newRejects(file, rows.header)
+		if err != nil {
+			t.Fatal(err)
+		}
 		count := 0
 		for i := range rows.rows {
 			row := &rows.rows[i]
@@ -68,6 +73,11 @@ func FuzzImport(f *testing.F) {
 		mended, err := readRows(t, string(text2), lines)
 		if err != nil || len(mended.rows) != count {
 			t.Fatalf("%d rows were rejected, and their file has %d, %v:\n%s", count, len(mended.rows), err, text2)
+		}
+		for _, row := range mended.rows {
+			if row.err == nil {
+				t.Fatalf("line %d was rejected, and is accepted unmended:\n%s", row.line, text2)
+			}
 		}
 	})
 }

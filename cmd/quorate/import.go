@@ -41,7 +41,7 @@ func newTransferImport() *cobra.Command {
 		Long: `Submit the transfers of a file, many at a time, and write those that were not committed to a rejects file with the reason.
 
 CSV: the first line names the columns id,from_bank,from_account,to_bank,to_account,amount,currency,reference in any order; amount is
-a decimal such as 10.50; id and reference may be left out. JSONL: one transfer a line, as POST /v1/transfers takes it, for many legs.
+a decimal such as 10.50; id and reference may be left out; a row is one line. JSONL: one transfer a line, as POST /v1/transfers takes it, for many legs.
 
 The same file can be imported again, after an interruption or to be sure: nothing is repeated. A row without an id gets one that follows
 from the name of the batch, the row's content and how many rows with the same content came before it. So the rows of another
@@ -63,7 +63,7 @@ Exit codes: 0 every row is committed, 4 some were rejected, 8 the outcome of som
 	flags.StringVar(&o.format, "format", "", "csv or jsonl (default: the file's ending)")
 	flags.StringVar(&o.batch, "batch", "", "name that the ids of rows without one follow from (default: the file's name)")
 	flags.StringVar(&o.rejects, "rejects", "", "where to write what was not committed (default: FILE with .rejects before its ending, with --dry-run .dry-run.rejects); a file of that name is replaced, or removed if all rows are committed")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "read and check the file, submit nothing")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "read and check the file without asking the cluster, submit nothing: whether banks and accounts exist isn't known then")
 	return cmd
 }
 
@@ -72,16 +72,17 @@ func (o *importOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := o.complete(); err != nil {
-		return err
-	}
 	in, size, err := openImport(cmd, o.file)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
+	if err := o.complete(); err != nil {
+		return err
+	}
 	run := &importRun{tally: newImportTally(size, o.dryRun)}
-	if run.rows, err = o.rowsOf(run.tally.counting(in)); err != nil {
+	ids := newIDMaker(o.batch)
+	if run.rows, err = o.rowsOf(run.tally.counting(in), ids); err != nil {
 		return err
 	}
 	run.submit = func(context.Context, []transfer.Transfer) []client.Result { return nil }
@@ -93,7 +94,9 @@ func (o *importOptions) run(cmd *cobra.Command) error {
 		defer hangUp()
 		run.submit = c
 	}
-	run.rejects = newRejects(o.rejects, run.rows.header())
+	if run.rejects, err = newRejects(o.rejects, run.rows.header()); err != nil {
+		return err
+	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "batch %s: rows without an id get theirs from this name\n", o.batch)
 	stopProgress := run.tally.show(cmd.ErrOrStderr(), o.file)
 	err = run.all(cmd.Context())
@@ -110,7 +113,7 @@ func (o *importOptions) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	fmt.Fprint(cmd.ErrOrStderr(), run.tally.remark(o.batch))
+	fmt.Fprint(cmd.ErrOrStderr(), run.tally.remark(o.batch, ids.twice))
 	return run.conclude(cmd.Context(), err, rejects)
 }
 
@@ -128,11 +131,14 @@ func (o *importOptions) complete() error {
 	if o.format == "" {
 		o.format = strings.TrimPrefix(ending, ".")
 	}
+	if o.format == "" {
+		return usagef("%s has no ending that says whether it is CSV or JSONL. try: --format csv", o.file)
+	}
 	if o.format != "csv" && o.format != "jsonl" {
 		return usagef("%q is neither csv nor jsonl. try: --format csv", o.format)
 	}
-	if o.file == "-" && (o.batch == "" || o.rejects == "") {
-		return usagef("standard input has no name. try: --batch march --rejects march.rejects.%s", o.format)
+	if !isRegular(o.file) && (o.batch == "" || o.rejects == "") {
+		return usagef("%s has no name of its own. why: the ids of rows and the rejects file get theirs from it. try: --batch march --rejects march.rejects.%s", o.file, o.format)
 	}
 	if o.batch == "" {
 		o.batch = filepath.Base(o.file)
@@ -147,6 +153,12 @@ func (o *importOptions) complete() error {
 		}
 	}
 	return nil
+}
+
+// isRegular says whether a name is of a file, and neither of standard input nor of a pipe.
+func isRegular(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // sameFile says whether two names are of one file that is there.
@@ -171,8 +183,7 @@ func openImport(cmd *cobra.Command, name string) (in io.ReadCloser, size int64, 
 	return f, info.Size(), nil
 }
 
-func (o *importOptions) rowsOf(in io.Reader) (rowReader, error) {
-	ids := newIDMaker(o.batch)
+func (o *importOptions) rowsOf(in io.Reader, ids *idMaker) (rowReader, error) {
 	if o.format == "jsonl" {
 		return newJSONRows(in, ids), nil
 	}
@@ -244,7 +255,8 @@ func (r *importRun) read(ctx context.Context, batches chan<- []importRow) error 
 	for ctx.Err() == nil && r.failed.Load() == nil {
 		row, err := r.rows.next()
 		if errors.Is(err, io.EOF) {
-			break
+			r.flush(batches, batch)
+			return r.tally.wholeFile()
 		}
 		if err != nil {
 			r.flush(batches, batch)

@@ -26,10 +26,11 @@ type rejects struct {
 	mu    sync.Mutex // guards what follows: requests end in any order
 	count int
 	file  *os.File
-	csv   *csv.Writer
+	csv   *csv.Writer // of file; nil: JSONL
 }
 
-func newRejects(name string, header []string) *rejects {
+// newRejects creates the file, though it may stay empty: who has asked for payments can't be told any more that their rejects can't be written.
+func newRejects(name string, header []string) (*rejects, error) {
 	if target, err := filepath.EvalSymlinks(name); err == nil {
 		name = target
 	}
@@ -42,7 +43,14 @@ func newRejects(name string, header []string) *rejects {
 			r.out = append(r.out, column)
 		}
 	}
-	return r
+	var err error
+	if r.file, err = os.Create(r.partial); err != nil {
+		return nil, misconfigured(fmt.Errorf("create the file of rejected rows: %w", err))
+	}
+	if header != nil {
+		r.csv = csv.NewWriter(r.file)
+	}
+	return r, nil
 }
 
 // add writes one row, with the id that it was submitted with: imported again from whatever file it must not be another transfer, for what was refused today the
@@ -50,9 +58,6 @@ func newRejects(name string, header []string) *rejects {
 func (r *rejects) add(row *importRow, o importOutcome) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.open(); err != nil {
-		return err
-	}
 	r.count++
 	code, _ := api.Judge(o.err)
 	why := rejection{Line: row.line, Code: string(code), Detail: o.err.Error()}
@@ -63,22 +68,7 @@ func (r *rejects) add(row *importRow, o importOutcome) error {
 	if r.csv == nil {
 		return r.addJSON(row, id, why)
 	}
-	return r.addCSV(row.fields, id, why)
-}
-
-func (r *rejects) open() error {
-	if r.file != nil {
-		return nil
-	}
-	var err error
-	if r.file, err = os.Create(r.partial); err != nil {
-		return fmt.Errorf("write the rejected rows: %w", err)
-	}
-	if r.header == nil {
-		return nil
-	}
-	r.csv = csv.NewWriter(r.file)
-	return r.csv.Write(slices.Concat(r.out, rejectColumns))
+	return r.addCSV(row, id, why)
 }
 
 func (r *rejects) addJSON(row *importRow, id string, why rejection) error {
@@ -113,32 +103,47 @@ func (row *importRow) rejected(id string, why rejection) ([]byte, error) {
 	return json.Marshal(object)
 }
 
-func (r *rejects) addCSV(fields []string, id string, why rejection) error {
+// addCSV repeats a row in its columns. A line that has more or fewer columns is text: cut to size it might be the row of another payment.
+func (r *rejects) addCSV(row *importRow, id string, why rejection) error {
+	if r.count == 1 {
+		if err := r.csv.Write(slices.Concat(r.out, rejectColumns)); err != nil {
+			return err
+		}
+	}
+	at := func(column string) string {
+		if i := slices.Index(r.header, column); i >= 0 && row.fields != nil {
+			return row.fields[i]
+		}
+		return ""
+	}
 	var out []string
 	for _, column := range r.out {
-		field := ""
-		if i := slices.Index(r.header, column); i >= 0 && i < len(fields) {
-			field = fields[i]
-		}
 		if column == "id" && id != "" {
-			field = id
+			out = append(out, id)
+		} else {
+			out = append(out, at(column))
 		}
-		out = append(out, field)
 	}
-	return r.csv.Write(append(out, strconv.Itoa(why.Line), why.Code, why.Detail))
+	text := string(row.raw)
+	if row.raw == nil {
+		text = at(rejectedText) // of a row that was rejected before
+	}
+	return r.csv.Write(append(out, strconv.Itoa(why.Line), why.Code, why.Detail, text))
 }
 
 // close ends the file and puts it in its place. If every row was read and submitted, and none was rejected, there is none there any more.
 func (r *rejects) close(everyRow bool) error {
-	if r.file == nil {
-		return r.remove(everyRow)
-	}
 	var err error
 	if r.csv != nil {
 		r.csv.Flush()
 		err = r.csv.Error()
 	}
-	if err = errors.Join(err, r.file.Close()); err == nil && r.partial != r.name {
+	err = errors.Join(err, r.file.Close())
+	switch {
+	case r.partial == r.name || err != nil:
+	case r.count == 0:
+		err = errors.Join(os.Remove(r.partial), r.remove(everyRow))
+	default:
 		err = os.Rename(r.partial, r.name)
 	}
 	if err != nil {
@@ -149,11 +154,11 @@ func (r *rejects) close(everyRow bool) error {
 
 // remove removes what an earlier import has left, unless this one ended early: then that may still be true.
 func (r *rejects) remove(everyRow bool) error {
-	if !everyRow || r.partial == r.name {
+	if !everyRow {
 		return nil
 	}
 	if err := os.Remove(r.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the rejected rows of an earlier import: %w", err)
+		return err
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,7 +68,7 @@ func TestOnlyAWholeFileOfRejectsReplacesAnother(t *testing.T) {
 	}
 	header := strings.Split(strings.TrimSpace(importHeader), ",")
 	write := func(reference string) *rejects {
-		r := newRejects(name, header)
+		r := newTestRejects(t, name, header)
 		if err := r.add(&importRow{fields: []string{"north", "a", "south", "b", "1", "EUR", reference}}, importOutcome{err: transfer.ErrBusy}); err != nil {
 			t.Fatal(err)
 		}
@@ -83,15 +84,15 @@ func TestOnlyAWholeFileOfRejectsReplacesAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	has("after the second", "second")
-	if err := newRejects(name, header).close(false); err != nil {
+	if err := newTestRejects(t, name, header).close(false); err != nil {
 		t.Fatal(err)
 	}
 	has("after an import that ended early", "second")
-	if err := newRejects(name, header).close(true); err != nil {
+	if err := newTestRejects(t, name, header).close(true); err != nil {
 		t.Fatal(err)
 	}
 	has("when all rows are committed", "")
-	if err := newRejects(os.DevNull, header).close(true); err != nil {
+	if err := newTestRejects(t, os.DevNull, header).close(true); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(os.DevNull); err != nil || info.Mode().IsRegular() {
@@ -110,7 +111,7 @@ func TestARejectedLineCanBeMended(t *testing.T) {
 		`[1]`:                                      `"rejected_text":"[1]"}`,
 	} {
 		ids := newIDMaker("march")
-		r := newRejects(filepath.Join(t.TempDir(), "rejects.jsonl"), nil)
+		r := newTestRejects(t, filepath.Join(t.TempDir(), "rejects.jsonl"), nil)
 		row, err := newJSONRows(strings.NewReader(line+"\n"), ids).next()
 		if err != nil || row.err == nil {
 			t.Fatalf("%s: %v, %v", line, err, row.err)
@@ -121,6 +122,107 @@ func TestARejectedLineCanBeMended(t *testing.T) {
 		if got := rejectsOf(t, r); !strings.Contains(got, want) {
 			t.Errorf("%s is rejected as %s, want %s", line, got, want)
 		}
+	}
+}
+
+// TestARejectedRowIsNoOtherPayment: cut to the columns of the file, a row with too many or too few of them might be another payment, which the rejects file would make.
+func TestARejectedRowIsNoOtherPayment(t *testing.T) {
+	const header = "from_bank,from_account,to_bank,to_account,currency,amount\n"
+	committed := 0
+	commit := func(_ context.Context, transfers []transfer.Transfer) []client.Result {
+		results := make([]client.Result, len(transfers))
+		for i := range transfers {
+			committed, results[i].Record.State = committed+1, transfer.Committed
+		}
+		return results
+	}
+	file := header + "north,a,south,b,EUR,10,50\nnorth,a,south,b,EUR,1,000.00\r\nnorth,a,south,b,EUR\n\nnorth,a 6\" pipe,south,b,EUR,2\n"
+	for range 3 { // the file, its rejects, and theirs
+		run := newTestImport(t, file, commit)
+		if err := run.all(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		file = rejectsOf(t, run.rejects)
+		if committed > 0 || run.tally.rejected.Load() != 4 {
+			t.Fatalf("%d payments were made, %d rows rejected, of\n%s", committed, run.tally.rejected.Load(), file)
+		}
+		for _, text := range []string{`,"north,a,south,b,EUR,10,50"`, `,"north,a,south,b,EUR,1,000.00"`, `,"north,a,south,b,EUR"`, `,"north,a 6"" pipe,south,b,EUR,2"`} {
+			if !strings.Contains(file, text+"\n") {
+				t.Errorf("%s isn't among the rejects:\n%s", text, file)
+			}
+		}
+	}
+	mended := strings.Replace(file, "\n,,,,,,", "\n,north,a,south,b,10.50,EUR", 1)
+	if _, rest, _ := strings.Cut(mended, "\n"); !strings.HasPrefix(rest, ",north,a,south,b,10.50,EUR,") {
+		t.Fatalf("the rejects have other columns:\n%s", file)
+	}
+	run := newTestImport(t, mended, commit)
+	if err := run.all(t.Context()); err != nil || committed != 1 {
+		t.Errorf("one row was mended, %d payments, %v", committed, err)
+	}
+}
+
+// TestNothingIsReadBehindAQuoteOutOfPlace: it may swallow rows, or end a field of which somebody else's text goes on like a row.
+func TestNothingIsReadBehindAQuoteOutOfPlace(t *testing.T) {
+	first, last := importLine(1, "first"), importLine(3, "last")
+	for name, bad := range map[string]string{
+		"never closed":              importLine(2, `"rent`),
+		"closed in another row":     importLine(2, `"rent`) + importLine(2, `food"`),
+		"in a reference":            importLine(2, "\"rent\nnorth,mallory,south,b,1,EUR,\""),
+		"behind a stray one":        importLine(2, `"rent`) + importLine(2, "\"food\nnorth,mallory,south,b,1,EUR,\""),
+		"closed too early":          importLine(2, `"rent"s`),
+		"two within a bare field":   importLine(2, `6" pipe, 7" pipe`),
+		"longer than":               importLine(2, `"`) + strings.Repeat(last, 50_000),
+		"closed, then a column":     importLine(2, `"rent`) + importLine(2, `food",x`),
+		"a stray one and a good on": importLine(2, `rent" and`) + importLine(2, "\"\n\""),
+	} {
+		var references []string
+		run := newTestImport(t, importHeader+first+bad+last, func(_ context.Context, transfers []transfer.Transfer) []client.Result {
+			results := make([]client.Result, len(transfers))
+			for i := range transfers {
+				references, results[i].Record.State = append(references, transfers[i].Reference), transfer.Committed
+			}
+			return results
+		})
+		err := run.all(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "quote") || strings.Contains(name, "longer") != strings.Contains(err.Error(), "behind the row of line 2: a row is longer than 1048576 bytes") {
+			t.Errorf("%s: the import ends with %v", name, err)
+		}
+		if !slices.Equal(references, []string{"first"}) {
+			t.Errorf("%s: %q are paid, and only the first is in front of it", name, references)
+		}
+	}
+}
+
+// TestAnImportSaysWhichRowsAreOneTransfer, and that its file has lost its end meanwhile.
+func TestAnImportSaysWhichRowsAreOneTransfer(t *testing.T) {
+	const own = "01936f8e-7f3a-7000-8000-5b1d3f6a9c2a,"
+	file := "\ufeff\"id\"," + importHeader + own + importLine(1, "x") + own + importLine(1, "x") + "," + importLine(1, "x")
+	run := newTestImport(t, file, func(_ context.Context, transfers []transfer.Transfer) []client.Result {
+		results := make([]client.Result, len(transfers))
+		for i := range results {
+			results[i].Record.State = transfer.Committed
+		}
+		return results
+	})
+	run.tally.size = 1
+	if err := run.all(t.Context()); err == nil || run.tally.committed.Load() != 3 {
+		t.Errorf("%v, %d rows: nothing was read of one byte", err, run.tally.committed.Load())
+	}
+	if text := run.tally.remark("march", run.rows.(*csvRows).ids.twice); !strings.Contains(text, "rows with the id of a row before them: 1.") {
+		t.Errorf("it says %q", text)
+	}
+	row, err := newJSONRows(strings.NewReader("\ufeff{}"), newIDMaker("march")).next()
+	if err != nil || row.object == nil {
+		t.Errorf("behind a byte order mark: %v, %v", err, row.err)
+	}
+}
+
+// TestRejectsThatCannotBeWrittenAreNoticedFirst: afterwards it would be too late.
+func TestRejectsThatCannotBeWrittenAreNoticedFirst(t *testing.T) {
+	_, err := newRejects(filepath.Join(t.TempDir(), "no such directory", "rejects.csv"), nil)
+	if exitCode(t.Context(), &ranError{err}) != exitUsage {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -139,7 +241,7 @@ func TestWhatWasCommittedBeforeIsCounted(t *testing.T) {
 	if counted := run.tally.json(""); counted.Committed != 2 || counted.Repeated != 1 {
 		t.Errorf("%+v, want two committed, one of them before", counted)
 	}
-	if remark := run.tally.remark("march"); !strings.HasPrefix(remark, "1 of the committed rows had been committed before this import") {
+	if remark := run.tally.remark("march", 0); !strings.HasPrefix(remark, "1 of the committed rows had been committed before this import") {
 		t.Errorf("it says %q", remark)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"slices"
 	"strings"
@@ -17,12 +18,15 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
+// rowBytesMax is far above what a transfer of 256 legs takes.
+const rowBytesMax = 1 << 20
+
 // importRow is one transfer of a file, or what is wrong with it.
 type importRow struct {
 	line     int         // where it begins, counted from 1
-	fields   []string    // of CSV, as the file has them: what the rejects file repeats
+	fields   []string    // of CSV, one for each column: what the rejects file repeats; nil: there are more or fewer
 	object   *importJSON // of JSONL; nil: the line is no such object
-	raw      []byte      // the line then
+	raw      []byte      // the line, if there is neither
 	transfer transfer.Transfer
 	err      error
 }
@@ -37,20 +41,27 @@ type rowReader interface {
 // The columns of a CSV file. id and reference may be missing, and an id may be empty.
 var importColumns = []string{"id", "from_bank", "from_account", "to_bank", "to_account", "amount", "currency", "reference"}
 
-// What a rejects file adds. An import passes over them, so that a rejects file can be imported again.
-var rejectColumns = []string{"rejected_line", "rejected_code", "rejected_detail"}
+// What a rejects file adds. An import passes over them, so that a rejects file can be imported again. The text is that of a line that has no such columns.
+var rejectColumns = []string{"rejected_line", "rejected_code", "rejected_detail", rejectedText}
+
+const rejectedText = "rejected_text"
 
 type csvRows struct {
 	csv     *csv.Reader
+	text    *rowText // what csv reads
+	line    int      // where the last row that could be read began
 	names   []string
 	columns map[string]int
-	ids     idMaker
+	ids     *idMaker
 }
 
-func newCSVRows(r io.Reader, ids idMaker) (*csvRows, error) {
-	c := &csvRows{csv: csv.NewReader(r), columns: map[string]int{}, ids: ids}
+func newCSVRows(r io.Reader, ids *idMaker) (*csvRows, error) {
+	text := &rowText{in: bufio.NewReader(r)}
+	skipByteOrderMark(text.in)
+	c := &csvRows{csv: csv.NewReader(text), text: text, line: 1, columns: map[string]int{}, ids: ids}
 	c.csv.ReuseRecord = true
 	names, err := c.csv.Read()
+	c.text.until(c.csv.InputOffset())
 	if errors.Is(err, io.EOF) {
 		return nil, usagef("the file is empty. why: its first line must name the columns. try: %s", strings.Join(importColumns, ","))
 	}
@@ -58,7 +69,6 @@ func newCSVRows(r io.Reader, ids idMaker) (*csvRows, error) {
 		return nil, usagef("the first line: %v", err)
 	}
 	c.names = slices.Clone(names)
-	c.names[0] = strings.TrimPrefix(c.names[0], "\ufeff") // spreadsheets like to begin with it
 	for i, name := range c.names {
 		if _, twice := c.columns[name]; twice {
 			return nil, usagef("the first line names the column %q twice", name)
@@ -78,24 +88,77 @@ func newCSVRows(r io.Reader, ids idMaker) (*csvRows, error) {
 
 func (c *csvRows) header() []string { return c.names }
 
+// next stops the reading at a quote that isn't closed on its line, or that is out of place: what follows may be the text of a field, which somebody else may have
+// written, or rows that the field swallows.
 func (c *csvRows) next() (importRow, error) {
 	fields, err := c.csv.Read()
-	row := importRow{fields: slices.Clone(fields)}
+	text := bytes.Trim(c.text.until(c.csv.InputOffset()), "\r\n") // empty lines before it are passed over
+	lines := 1 + bytes.Count(text, []byte("\n"))
 	var malformed *csv.ParseError
 	switch {
-	case err == nil:
-		row.line, _ = c.csv.FieldPos(0)
+	case err == nil && lines == 1:
+		row := importRow{fields: slices.Clone(fields)}
+		c.line, _ = c.csv.FieldPos(0)
+		row.line = c.line
 		row.transfer, row.err = c.transfer(row.fields)
-	case errors.Is(err, csv.ErrFieldCount) && errors.As(err, &malformed):
-		row.line = malformed.StartLine
-		row.err = fmt.Errorf("%w: %d columns, the first line has %d", transfer.ErrInvalidRequest, len(fields), len(c.names))
-	case errors.As(err, &malformed):
-		row.line, row.fields = malformed.StartLine, nil
-		row.err = fmt.Errorf("%w: %v", transfer.ErrInvalidRequest, malformed.Err)
+		return row, nil
+	case err == nil:
+		first, _ := c.csv.FieldPos(0)
+		return importRow{}, badQuote(first, openQuote(lines))
+	case !errors.As(err, &malformed):
+		return importRow{}, fmt.Errorf("behind the row of line %d: %w", c.line, err)
+	case lines > 1:
+		return importRow{}, badQuote(malformed.StartLine, openQuote(lines))
+	case errors.Is(err, csv.ErrFieldCount):
+		err = fmt.Errorf("%d columns, the first line has %d", len(fields), len(c.names))
+	case !errors.Is(err, csv.ErrBareQuote) || bytes.Count(text, []byte{'"'}) > 1: // a single one within a field opens nothing
+		return importRow{}, badQuote(malformed.StartLine, malformed.Err.Error())
 	default:
-		return importRow{}, err
+		err = malformed.Err
 	}
-	return row, nil
+	return importRow{line: malformed.StartLine, raw: bytes.Clone(text), err: fmt.Errorf("%w: %w", transfer.ErrInvalidRequest, err)}, nil
+}
+
+func openQuote(lines int) string {
+	return fmt.Sprintf("a quote is not closed on its line and makes one row of %d lines", lines)
+}
+
+func badQuote(line int, what string) error {
+	return &adviceError{
+		fmt.Errorf("line %d: %s. why: what follows may be text of a field, so nothing was read from this line on", line, what),
+		"mend the line, and import the file again: no row is carried out twice; a reference with a line break needs JSONL",
+	}
+}
+
+// rowText keeps what was read of a file since its last row.
+type rowText struct {
+	in   *bufio.Reader
+	kept []byte
+	from int64 // where in the file kept begins
+}
+
+func (t *rowText) Read(p []byte) (int, error) {
+	if len(t.kept) > rowBytesMax {
+		return 0, fmt.Errorf("a row is longer than %d bytes. why: a quote may be missing that closes a field", rowBytesMax)
+	}
+	n, err := t.in.Read(p)
+	t.kept = append(t.kept, p[:n]...)
+	return n, err
+}
+
+// until is the text up to an offset, and forgets it. Its result is valid until the next Read.
+func (t *rowText) until(offset int64) []byte {
+	text := t.kept[:offset-t.from]
+	t.kept, t.from = t.kept[len(text):], offset
+	return text
+}
+
+// skipByteOrderMark passes over what spreadsheets like to begin with. If nothing can be read, the next Read says so.
+func skipByteOrderMark(in *bufio.Reader) {
+	const mark = "\ufeff"
+	if begin, _ := in.Peek(len(mark)); string(begin) == mark {
+		_, _ = in.Discard(len(mark))
+	}
 }
 
 func (c *csvRows) field(fields []string, name string) string {
@@ -107,6 +170,9 @@ func (c *csvRows) field(fields []string, name string) string {
 
 func (c *csvRows) transfer(fields []string) (t transfer.Transfer, err error) {
 	at := func(name string) string { return c.field(fields, name) }
+	if at(rejectedText) != "" && !slices.ContainsFunc(importColumns, func(name string) bool { return at(name) != "" }) {
+		return t, fmt.Errorf("%w: the row is as it was rejected; its text has to be put into the columns", transfer.ErrInvalidRequest)
+	}
 	if err := checkExported(at("state"), false); err != nil {
 		return t, err
 	}
@@ -133,14 +199,13 @@ func (c *csvRows) transfer(fields []string) (t transfer.Transfer, err error) {
 type jsonRows struct {
 	lines *bufio.Reader
 	line  int
-	ids   idMaker
+	ids   *idMaker
 }
 
-// jsonLineBytesMax is far above what a transfer of 256 legs takes.
-const jsonLineBytesMax = 1 << 20
-
-func newJSONRows(r io.Reader, ids idMaker) *jsonRows {
-	return &jsonRows{lines: bufio.NewReaderSize(r, jsonLineBytesMax), ids: ids}
+func newJSONRows(r io.Reader, ids *idMaker) *jsonRows {
+	j := &jsonRows{lines: bufio.NewReaderSize(r, rowBytesMax), ids: ids}
+	skipByteOrderMark(j.lines)
+	return j
 }
 
 type importJSON struct {
@@ -184,7 +249,7 @@ func (j *jsonRows) next() (importRow, error) {
 	for {
 		line, err := j.lines.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
-			return importRow{}, fmt.Errorf("line %d is longer than %d bytes", j.line+1, jsonLineBytesMax)
+			return importRow{}, fmt.Errorf("line %d is longer than %d bytes", j.line+1, rowBytesMax)
 		}
 		if err != nil && (len(line) == 0 || !errors.Is(err, io.EOF)) {
 			return importRow{}, err
@@ -227,13 +292,26 @@ func (j *jsonRows) transfer(in *importJSON) (t transfer.Transfer, err error) {
 type idMaker struct {
 	batch string
 	seen  map[uint64]uint32 // rows without an id, by a hash of their content: a few bytes for each
+	seed  maphash.Seed
+	own   map[uint64]struct{} // hashes of the ids that rows had of their own
+	twice int64               // rows with an id that a row before them has
 }
 
-func newIDMaker(batch string) idMaker { return idMaker{batch: batch, seen: map[uint64]uint32{}} }
+func newIDMaker(batch string) *idMaker {
+	return &idMaker{batch: batch, seen: map[uint64]uint32{}, seed: maphash.MakeSeed(), own: map[uint64]struct{}{}}
+}
 
-func (m idMaker) idOf(text string, t *transfer.Transfer) (transfer.ID, error) {
+func (m *idMaker) idOf(text string, t *transfer.Transfer) (transfer.ID, error) {
 	if text != "" {
-		return transfer.ParseID(text)
+		id, err := transfer.ParseID(text)
+		if err == nil {
+			before := len(m.own)
+			m.own[maphash.Comparable(m.seed, id)] = struct{}{}
+			if len(m.own) == before {
+				m.twice++
+			}
+		}
+		return id, err
 	}
 	content := t.Fingerprint()
 	short := binary.BigEndian.Uint64(content[:])

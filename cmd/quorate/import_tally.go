@@ -175,12 +175,23 @@ func (e *importError) Unwrap() error { return e.code }
 // errImportRejected has the kind of a bank's no; the reasons are in the rejects file.
 var errImportRejected = &transfer.Error{Code: "rows_rejected", Kind: transfer.KindRejected, Meaning: "some rows were rejected"}
 
-// remark says that rows were committed before, for an equal row of another file with the same name is that row.
-func (t *importTally) remark(batch string) string {
+// remark says that rows were committed before, for an equal row of another file with the same name is that row; and that rows of this file are one transfer.
+func (t *importTally) remark(batch string, twice int64) (text string) {
 	if n := t.repeated.Load(); n > 0 {
-		return fmt.Sprintf("%d of the committed rows had been committed before this import, and were not again. If those were other payments than these: --batch with another name than %s\n", n, batch)
+		text = fmt.Sprintf("%d of the committed rows had been committed before this import, and were not again. If those were other payments than these: --batch with another name than %s\n", n, batch)
 	}
-	return ""
+	if twice > 0 {
+		text += fmt.Sprintf("rows with the id of a row before them: %d. Rows of one id are one transfer, whose money moves once\n", twice)
+	}
+	return text
+}
+
+// wholeFile fails if a file has ended before the size that it began with: whoever cut it off took payments with it.
+func (t *importTally) wholeFile() error {
+	if read := t.read.Load(); read < t.size {
+		return fmt.Errorf("the file had %d bytes when the import began, and ended after %d", t.size, read)
+	}
+	return nil
 }
 
 func (t *importTally) verdict(ctx context.Context, rejects string) error {

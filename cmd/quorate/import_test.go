@@ -47,8 +47,17 @@ func newTestImport(t *testing.T, file string, submit submitFunc) *importRun {
 	}
 	return &importRun{
 		rows: rows, submit: submit, tally: newImportTally(0, false),
-		rejects: newRejects(filepath.Join(t.TempDir(), "rejects.csv"), rows.header()),
+		rejects: newTestRejects(t, filepath.Join(t.TempDir(), "rejects.csv"), rows.header()),
 	}
+}
+
+func newTestRejects(t *testing.T, name string, header []string) *rejects {
+	t.Helper()
+	r, err := newRejects(name, header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // rejectsOf ends a file of rejects and reads it.

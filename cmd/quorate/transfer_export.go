@@ -140,6 +140,8 @@ func exportRow(r *transfer.Record) ([]string, error) {
 	switch {
 	case r.Transfer.IsHold():
 		return nil, &adviceError{fmt.Errorf("transfer %s was a hold, a CSV row has no room for its capture", r.Transfer.ID), "--format jsonl"}
+	case strings.Contains(r.Transfer.Reference, "\n"):
+		return nil, &adviceError{fmt.Errorf("transfer %s has a line break in its reference, and a CSV row is one line", r.Transfer.ID), "--format jsonl"}
 	case len(legs) == 2 && legs[0].Direction != legs[1].Direction:
 		debit, credit = legs[0], legs[1]
 		if debit.Direction == transfer.Credit {
