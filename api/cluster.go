@@ -16,7 +16,7 @@ type Member struct {
 	Node             uint64
 	Role             string // learner, member, leaving, removed
 	Alive            bool   // was heard within an election timeout
-	Behind           uint64 // entries; of a learner
+	Behind           uint64 // entries; of a voter zero unless it lacks many
 	Peer, GRPC, HTTP string // host:port; empty: not known yet
 	Groups           []string
 }
@@ -128,7 +128,7 @@ type memberJSON struct {
 	Node   uint64   `json:"node"`
 	Role   string   `json:"role" doc:"learner, member, leaving or removed."`
 	Alive  bool     `json:"alive" doc:"It was heard within an election timeout."`
-	Behind uint64   `json:"behind" doc:"Of a learner: the entries that it lacks, in the group where it lacks most."`
+	Behind uint64   `json:"behind" doc:"The entries that it lacks, in the group where it lacks most. Of a member that votes, and of one that doesn't answer, 0 unless it lacks more than 64: under load everybody lacks some."`
 	Peer   string   `json:"peer" doc:"host:port; empty: not known yet."`
 	GRPC   string   `json:"grpc"`
 	HTTP   string   `json:"http"`

@@ -14,7 +14,7 @@ type Member struct {
 	Node             uint64
 	Role             string // learner, member, leaving, removed
 	Alive            bool   // was heard within an election timeout
-	Behind           uint64 // of a learner: the entries that it lacks, in the group where it lacks most
+	Behind           uint64 // the entries that it lacks, in the group where it lacks most; of who votes 0 unless it lacks more than 64, for under load everybody lacks some
 	Peer, GRPC, HTTP string // host:port; empty: not known yet
 	Groups           []string
 }

@@ -159,7 +159,7 @@ type Register struct {
 // GroupReport tells the leader of the cluster's group what the leader of another knows; or every node what the sender can read, and whether it has room.
 type GroupReport struct {
 	Group  GroupID
-	Behind []Behind      // who doesn't vote yet
+	Behind []Behind      // who doesn't vote yet, or lacks more than who votes should
 	Absent []raft.NodeID // who should leave the group, and is out of it
 	Level  directory.Level
 

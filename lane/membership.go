@@ -79,14 +79,17 @@ func (l *Lane) isSteered(g *group) bool {
 // becomes of the next: first newcomers learn, then those who have caught up vote in place of those who leave, all at once, and the leader itself
 // leaves by handing over.
 func (l *Lane) steer(g *group) {
-	if !g.leading || l.isSteered(g) {
+	if !g.leading {
+		return
+	}
+	l.tellBehind(g)
+	if l.isSteered(g) {
 		return // all is where it should be, and only this leader could have changed that
 	}
 	place := l.cluster.machine.Group(string(g.id))
 	engine := g.replica.Engine()
 	is := engine.Members()
 	voters, learners := l.cluster.machine.Place(place)
-	l.tellBehind(g, &is, slices.Concat(voters, learners))
 	if is.Joint() {
 		return // the leader of the group ends that by itself
 	}
@@ -171,16 +174,19 @@ func behind(status *raft.Status, id raft.NodeID) uint64 {
 	return 0
 }
 
-// tellBehind tells the cluster's leader how far those are who don't vote yet.
-func (l *Lane) tellBehind(g *group, is *membership.Config, members []raft.NodeID) {
+// tellBehind tells the cluster's leader how far those are who don't vote yet, and which voters lack more than a learner may that is to vote: whoever stops one node
+// after another wants to know. Under load every voter lacks some entries at any moment.
+func (l *Lane) tellBehind(g *group) {
 	if l.now.Sub(g.toldBehind) < l.limits.ReportEvery {
 		return
 	}
 	g.toldBehind = l.now
-	report, status := GroupReport{Group: g.id}, g.replica.Engine().Status()
-	for _, id := range members {
-		if status.Match[id] > 0 && !is.IsVoter(id) {
-			report.Behind = append(report.Behind, Behind{Node: id, Entries: behind(&status, id)})
+	engine := g.replica.Engine()
+	report, status, is := GroupReport{Group: g.id}, engine.Status(), engine.Members()
+	for _, id := range is.Members() {
+		lacks := behind(&status, id)
+		if is.IsVoter(id) && l.heardIn(&status, id) && lacks > l.limits.CaughtUpEntries || !is.IsVoter(id) && status.Match[id] > 0 {
+			report.Behind = append(report.Behind, Behind{Node: id, Entries: lacks})
 		}
 	}
 	if len(report.Behind) > 0 {

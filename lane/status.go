@@ -33,7 +33,7 @@ type MemberStatus struct {
 	Node   directory.Node
 	Alive  bool      // was heard within an election timeout
 	Groups []GroupID // it holds, or will or did until its last replica is gone
-	Behind uint64    // entries, in the group where it is furthest behind; of a learner
+	Behind uint64    // entries, in the group where it is furthest behind; of a voter zero unless it lacks many
 }
 
 // BankStatus is one bank of the cluster.

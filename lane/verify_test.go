@@ -2,6 +2,7 @@ package lane_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -71,6 +72,40 @@ func TestAReplicaThatIsBehindSaysHowFarItIs(t *testing.T) {
 	}
 	if a := w.answers[w.ask(1, lane.HashReplica{Group: "bank/A"})]; !errors.Is(a.Err, transfer.ErrNotFound) {
 		t.Errorf("of a group that lives elsewhere: %v", a.Err)
+	}
+}
+
+// TestAVoterThatIsBehindIsListedSo: who upgrades one node after another must see when to go on.
+func TestAVoterThatIsBehindIsListedSo(t *testing.T) {
+	limits := lane.DefaultLimits()
+	w := newWorld(t, "quorate", fourShards(), limits)
+	w.openAccounts("C")
+	listed := func() (behind uint64, alive bool) {
+		for _, m := range w.mustAnswer(w.ask(1, lane.ListMembers{})).Members {
+			if m.Node.ID == 3 {
+				return m.Behind, m.Alive
+			}
+		}
+		t.Fatal("node 3 isn't listed")
+		return 0, false
+	}
+	w.run(3 * time.Second)
+	if behind, alive := listed(); behind > 0 || !alive {
+		t.Fatalf("with nothing to catch up with it is %d entries behind, alive %t", behind, alive)
+	}
+	w.stalled = 3
+	const missed = 300
+	for i := range missed {
+		w.mustAnswer(w.ask(1, lane.OpenAccount{Bank: "C", Terms: bank.Terms{ID: transfer.AccountID(fmt.Sprintf("z%d", i)), Currency: "EUR"}}))
+	}
+	w.run(2 * limits.ReportEvery)
+	if behind, alive := listed(); behind < missed || behind > 2*missed || !alive {
+		t.Errorf("of %d entries and some more it lacks %d, alive %t", missed, behind, alive)
+	}
+	w.stalled = 0
+	w.run(10 * time.Second)
+	if behind, alive := listed(); behind > 0 || !alive {
+		t.Errorf("once it has caught up it is %d entries behind, alive %t", behind, alive)
 	}
 }
 
