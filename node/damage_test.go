@@ -69,6 +69,61 @@ func TestADamagedMemberIsRepairedByTheOthers(t *testing.T) {
 	}
 }
 
+// TestAnOlderCopyIsNeverUsed: a node comes back with a copy of its directory from before entries that it has acknowledged since, as after the rollback of a
+// virtual machine, or with a log that its disk has lost. The leader counts on these entries and never sends them again. The node must notice, and can't be repaired under its id: what else
+// it has promised since isn't known.
+func TestAnOlderCopyIsNeverUsed(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, engine string) {
+		c := newCluster(t, 3, engine)
+		for i := range c.configs {
+			c.configs[i].Banks = []node.BankConfig{{ID: "A", Nodes: []uint64{1, 2, 3}}, {ID: "B", Nodes: []uint64{1, 2, 3}}, {ID: "C", Nodes: []uint64{1, 2, 3}}}
+			c.start(i)
+		}
+		c.openWorkload()
+		tr := c.startTraffic(11, 0, 1)
+		more := func() {
+			t.Helper()
+			sent := tr.count()
+			eventually(t, time.Minute, "no traffic", func() bool { return tr.count() > sent+300 })
+		}
+		more()
+		c.kill(2)
+		dir, older := c.configs[2].DataDir, t.TempDir()
+		if err := os.CopyFS(older, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		c.start(2)
+		more()
+		c.kill(2)
+		if err := errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(older))); err != nil {
+			t.Fatal(err)
+		}
+		c.start(2)
+		select {
+		case <-c.nodes[2].Failed():
+		case <-time.After(time.Minute):
+			t.Fatal("nobody notices what the node lacks")
+		}
+		if err := c.nodes[2].Err(); !errors.Is(err, storage.ErrOutdated) {
+			t.Errorf("it ends because of %v", err)
+		}
+		_ = c.nodes[2].Stop() // that is why it ended
+		c.nodes[2] = nil
+		for range 2 {
+			if _, err := node.Start(c.configs[2], node.Options{Limits: c.limits}); !errors.Is(err, storage.ErrOutdated) {
+				t.Errorf("the next start: %v", err)
+			}
+		}
+		if _, err := storage.SetAside(dir, c.configs[2].Identity(), nil); !errors.Is(err, storage.ErrOutdated) {
+			t.Errorf("set aside: %v", err)
+		}
+		more()
+		tr.stop()
+		tr.wait.Wait()
+		c.mustSettle(tr, 1)
+	})
+}
+
 // TestDamageFoundWhileANodeStarts: the store is in use by then and can't be moved aside in the same process. The node ends because of the damage, and the next
 // start has it repaired.
 func TestDamageFoundWhileANodeStarts(t *testing.T) {

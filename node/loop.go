@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -27,12 +28,20 @@ func (n *Node) loop(tickInterval time.Duration) {
 		}
 		effects := n.lane.Step(now, events)
 		if effects.Fatal != nil {
-			n.fail(effects.Fatal)
+			n.fail(n.outdated(effects.Fatal))
 			return
 		}
 		n.carryOut(&effects)
 		timer.Reset(untilNext(tickInterval-time.Since(first)%tickInterval, effects.Due))
 	}
+}
+
+// outdated notes, if that is what ends the node, that its data directory lacks what the leader of a group knows it had: no start may use it again.
+func (n *Node) outdated(err error) error {
+	if errors.Is(err, raft.ErrLost) {
+		return n.store.Outdate(err)
+	}
+	return err
 }
 
 // untilNext is how long the loop may sleep: until the next tick is due, or something else before it.

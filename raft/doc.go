@@ -18,7 +18,8 @@
 //     and drop the log up to there. Ready.Compact says what no member will ever ask for.
 //  8. Answer Ready.Offer with SendChunk from the last checkpoint, or SnapshotFailed. Keep Ready.Chunks aside until Install.
 //  9. After a restart give New what the disk has, unchanged. Entries after State.Applied are handed out again.
-//  10. Step returns ErrBadMessage for nonsense: count it, go on. ErrUnsafe means that safety is already lost: stop.
+//  10. Step returns ErrBadMessage for nonsense: count it, go on. ErrUnsafe means that safety is already lost: stop; if it is ErrLost, by this
+//     node's own disk.
 //  11. A node id belongs to one disk for ever. A node whose disk is lost joins under a new id, or under its own with State.Lost at the last term in which it
 //     may have promised something, which it must know for certain.
 //  12. With leases (Config.LeaseTicks): deliver the ticks that are due, by a clock read after the read came, before ReadIndex.

@@ -1,6 +1,9 @@
 package raft
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Errors of proposals, reads, membership changes and transfers. Nothing has happened when one of them is returned.
 var (
@@ -26,6 +29,10 @@ var ErrBadMessage = errors.New("the message is not valid")
 // ErrUnsafe says that a peer contradicts what is decided: a second leader in one term, or another entry where this node has
 // a committed one. Some disk or some code lied. No entry was changed; the host must stop the process.
 var ErrUnsafe = errors.New("a peer contradicts what is decided")
+
+// ErrLost is the ErrUnsafe of a node that its leader knows to have had more: entries that it acknowledged as durable are missing here, as from an older copy of the
+// disk or one that lied. Whatever else it promised may be missing, too: the host must not start again with this state.
+var ErrLost = fmt.Errorf("%w: this node lacks entries that it had acknowledged, its disk is an older copy or has lost what was synced", ErrUnsafe)
 
 // ErrCompact says that the log is still needed: keep it.
 var ErrCompact = errors.New("the log can't be dropped up to there")

@@ -17,6 +17,7 @@ var (
 	ErrNewerFormat   = errors.New("this data directory was written by a newer version")
 	ErrInUse         = errors.New("this data directory is in use by another process")
 	ErrForeign       = errors.New("this is not a data directory of Quorate")
+	ErrOutdated      = errors.New("this data directory is older than what its node has acknowledged")
 )
 
 // What may go wrong later.
@@ -36,6 +37,8 @@ var (
 var errGaveUp = errors.New("pebble gave up")
 
 const toRepair = "the other members can repair it if each of its groups is on three nodes or more; otherwise rebuild the node under a new id, or restore a backup"
+
+const toReplace = "remove the node from the cluster and add its machine under a new id, or restore a backup"
 
 // damagedFile wraps what Pebble says about its own files; only what it calls corruption is damage of ours, and a table of another size than was
 // written, which it only has words for.

@@ -49,6 +49,9 @@ func setAside(dir string, id Identity, fs vfs.FS) (aside string, err error) {
 	if err != nil {
 		return "", err
 	}
+	if err := t.refuseOutdated(); err != nil {
+		return "", err
+	}
 	if t.owner == (Identity{}) {
 		return "", fmt.Errorf("%w: %s: nothing says which terms this node has taken part in; %s", ErrDamaged, dir, toRepair)
 	}

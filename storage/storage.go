@@ -117,6 +117,9 @@ func openLocked(dir string, id Identity, opts Options, lock *pebble.Lock) (*Stor
 			return nil, err
 		}
 	}
+	if err := terms.refuseOutdated(); err != nil {
+		return nil, err
+	}
 	if terms.damaged != "" {
 		return nil, fmt.Errorf("%w: %s: %s; %s", ErrDamaged, dir, terms.damaged, toRepair)
 	}
@@ -241,6 +244,14 @@ func (s *Store) Failed() <-chan struct{} { return s.fuse.blown }
 
 // Err is the first failure of the disk, wrapping ErrFatal, or nil.
 func (s *Store) Err() error { return s.fuse.err() }
+
+// Outdate notes that the directory must never be used again, and returns that as an error (ErrOutdated): another node knows of entries that this one has acknowledged
+// and that aren't here, as in an older copy of a directory. What it has promised since isn't in the note of terms either, so the others can't make it whole
+// again. The caller has to end the use of this store.
+func (s *Store) Outdate(why error) error {
+	s.terms.outdate(s.fuse, why)
+	return s.terms.refuseOutdated()
+}
 
 // Close ends the use of the store and frees the directory for another process; on a full disk it fails. After a fatal failure it touches nothing
 // and returns the failure: the lock goes with the process, so that nobody opens a directory that is still being written.

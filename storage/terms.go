@@ -32,6 +32,7 @@ import (
 //	lost "group" 7                     what was promised up to this term is lost
 //	retired "group" 7                  the replica, last in this term, was ended for ever
 //	damaged "why"                      the store must not be used any more
+//	outdated "why"                     neither must this file: both are older than what the node has promised
 type terms struct {
 	path string
 
@@ -43,6 +44,7 @@ type terms struct {
 	lost    map[string]raft.Term
 	retired map[string]raft.Term
 	damaged string // why; "": it isn't
+	older   string // why; "": it isn't, as far as is known
 	file    vfs.File
 	sum     uint32
 }
@@ -108,8 +110,12 @@ func (t *terms) take(body string) error {
 	if err != nil {
 		return errShape
 	}
-	if kind == "damaged" {
+	switch kind {
+	case "damaged":
 		t.damaged = name
+		return nil
+	case "outdated":
+		t.older = name
 		return nil
 	}
 	n, err := strconv.ParseUint(strings.TrimPrefix(rest[strings.Index(rest, quoted)+len(quoted):], " "), 10, 64)
@@ -167,6 +173,9 @@ func (t *terms) begin(fs vfs.FS, dir string, id Identity) error {
 	if t.damaged != "" {
 		lines = append(lines, fmt.Sprintf("damaged %q", t.damaged))
 	}
+	if t.older != "" {
+		lines = append(lines, outdatedLine(t.older))
+	}
 	if err := t.write(lines...); err != nil {
 		return err
 	}
@@ -189,6 +198,8 @@ func termLine(group string, term raft.Term) string { return fmt.Sprintf("term %q
 func retiredLine(group string, term raft.Term) string {
 	return fmt.Sprintf("retired %q %d", group, term)
 }
+
+func outdatedLine(why string) string { return fmt.Sprintf("outdated %q", why) }
 
 // write appends and syncs.
 func (t *terms) write(lines ...string) error {
@@ -252,6 +263,24 @@ func (t *terms) condemn(f *fuse, why error) {
 	if t.file != nil { // else begin writes it
 		_ = f.run(func() error { return t.write(fmt.Sprintf("damaged %q", t.damaged)) }) // the damage itself is worse
 	}
+}
+
+// outdate notes that another node knows better than store and note together.
+func (t *terms) outdate(f *fuse, why error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.older = why.Error()
+	_ = f.run(func() error { return t.write(outdatedLine(t.older)) }) // the process ends in any case, and the next one is told again
+}
+
+// refuseOutdated is nil unless outdate was called, in this process or before.
+func (t *terms) refuseOutdated() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.older == "" {
+		return nil
+	}
+	return fmt.Errorf("%w: %s: %s; %s", ErrOutdated, t.path, t.older, toReplace)
 }
 
 // contradicts tells what else an error of opening the store is, seen beside the note: there was a store of ours, and one that is foreign, incomplete

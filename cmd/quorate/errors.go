@@ -87,7 +87,7 @@ func exitCode(ctx context.Context, err error) int {
 		return api.ExitOK
 	case !errors.As(err, &ran), errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &broken), errors.As(err, &inconsistent), errors.Is(err, storage.ErrDamaged), errors.Is(err, backup.ErrDamaged):
+	case errors.As(err, &broken), errors.As(err, &inconsistent), errors.Is(err, storage.ErrDamaged), errors.Is(err, storage.ErrOutdated), errors.Is(err, backup.ErrDamaged):
 		return api.ExitBroken
 	case errors.As(err, &aborted):
 		return exitAborted
@@ -148,7 +148,7 @@ func withoutNoise(text string) string {
 
 // refusedDirectory is the storage's reason to refuse a data directory; nil for every other error.
 func refusedDirectory(err error) error {
-	for _, kind := range []error{storage.ErrWrongNode, storage.ErrWrongCluster, storage.ErrWrongFounding, storage.ErrNewerFormat, storage.ErrForeign, storage.ErrInUse} {
+	for _, kind := range []error{storage.ErrWrongNode, storage.ErrWrongCluster, storage.ErrWrongFounding, storage.ErrNewerFormat, storage.ErrForeign, storage.ErrOutdated, storage.ErrInUse} {
 		if errors.Is(err, kind) {
 			return kind
 		}

@@ -232,10 +232,10 @@ func nodeFailed(err error) error {
 	switch {
 	case errors.As(err, &broken):
 		return fmt.Errorf("the node has failed: %w", broken)
+	case errors.Is(err, storage.ErrDamaged), errors.Is(err, storage.ErrOutdated):
+		return fmt.Errorf("the node has failed: %w", err)
 	case errors.Is(err, raft.ErrUnsafe):
 		return fmt.Errorf("the node has failed: %w", invariant.Broken{Message: err.Error()})
-	case errors.Is(err, storage.ErrDamaged):
-		return fmt.Errorf("the node has failed: %w", err)
 	}
 	return fmt.Errorf("the node has failed: %v", err)
 }

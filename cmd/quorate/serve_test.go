@@ -30,6 +30,7 @@ func TestTheExitCodeSaysWhetherANodeEndedByWhatCantBe(t *testing.T) {
 		"a broken invariant":                    {fmt.Errorf("%w\nand the stack", invariant.Broken{Message: "leader 2 follows 3"}), api.ExitBroken},
 		"two leaders in one term":               {fmt.Errorf("group bank/A: %w: node 3 leads in term 7, too", raft.ErrUnsafe), api.ExitBroken},
 		"damage that was found while it ran":    {fmt.Errorf("read account alice: %w: 000012.sst", storage.ErrDamaged), api.ExitBroken},
+		"what a peer knows was there":           {fmt.Errorf("%w: %w", storage.ErrOutdated, raft.ErrLost), api.ExitBroken},
 		"a disk that failed":                    {errors.New("sync 000003.log: input/output error"), exitFailed},
 		"a cluster that doesn't take it":        {fmt.Errorf("%w: node 1 was removed", node.ErrExpelled), exitFailed},
 		"what is an answer elsewhere, but here": {fmt.Errorf("restore: %w", transfer.ErrNoLeader), exitFailed},

@@ -181,7 +181,11 @@ func TestHeartbeatCommitsOnlyWhatItsLeaderWrote(t *testing.T) {
 		t.Fatalf("a leader that has written nothing here commits %d", got)
 	}
 	s.must(raft.Message{Kind: raft.Append, From: 3, Term: 2, Index: 2, LogTerm: 1})
-	s.must(raft.Message{Kind: raft.Heartbeat, From: 3, Term: 2, Commit: 1000, Round: 2})
+	s.must(raft.Message{Kind: raft.Heartbeat, From: 3, Term: 2, Commit: 3, Round: 2})
+	if got := s.Commit(); got != 2 {
+		t.Fatalf("commit %d, the leader's log is known up to 2 here", got)
+	}
+	s.refuses(raft.ErrLost, raft.Message{Kind: raft.Heartbeat, From: 3, Term: 2, Commit: 1000, Round: 3})
 	if got := s.Commit(); got != 2 {
 		t.Fatalf("commit %d, the leader's log is known up to 2 here", got)
 	}

@@ -103,6 +103,9 @@ func (r *Raft) stepHeartbeat(m *raft.Message) error {
 	if err := r.checkLeader(m); err != nil {
 		return err
 	}
+	if err := r.checkHeartbeat(m); err != nil {
+		return err
+	}
 	bound := raft.Index(0)
 	if m.Term == r.accepted {
 		bound = r.verified

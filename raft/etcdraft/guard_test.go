@@ -37,6 +37,7 @@ func TestFollowerRefusesNonsense(t *testing.T) {
 		"a snapshot without members":        {raft.ErrBadMessage, raft.Message{Kind: raft.Snapshot, From: 2, Term: 3, Snapshot: &raft.SnapshotChunk{Last: raft.EntryID{Index: 9, Term: 3}, Done: true}}},
 		"a second leader's append":          {raft.ErrUnsafe, raft.Message{Kind: raft.Append, From: 3, Term: 3, Index: 4, LogTerm: 3}},
 		"a second leader's heartbeat":       {raft.ErrUnsafe, raft.Message{Kind: raft.Heartbeat, From: 3, Term: 3, Round: 1}},
+		"entries that were had":             {raft.ErrLost, raft.Message{Kind: raft.Heartbeat, From: 2, Term: 3, Commit: 99, Round: 1}},
 		"another entry at a committed one":  {raft.ErrUnsafe, raft.Message{Kind: raft.Append, From: 2, Term: 4, Index: 2, LogTerm: 3, Entries: entries(4, 3, 3)}},
 		"another entry before, all of them": {raft.ErrUnsafe, raft.Message{Kind: raft.Append, From: 2, Term: 4, Index: 3, LogTerm: 2}},
 	} {
