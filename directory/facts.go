@@ -232,6 +232,7 @@ func (m *Machine) checkRemove(id raft.NodeID) error {
 
 // remove takes a node out of all groups. The banks that it held go to another member, if there is one without them. The cluster's own group comes last, see left.
 func (m *Machine) remove(id raft.NodeID) {
+	heirs := m.Heirs(id)
 	m.Node(id).Role = Leaving
 	for i := range m.groups {
 		g := &m.groups[i]
@@ -239,27 +240,46 @@ func (m *Machine) remove(id raft.NodeID) {
 			continue
 		}
 		next := slices.DeleteFunc(slices.Clone(g.Members), func(m raft.NodeID) bool { return m == id })
-		if heir := m.heir(g); heir != 0 && !g.Coordinator {
-			next = sorted(append(next, heir))
+		if len(heirs) > 0 && heirs[0].Group == g.ID {
+			next = sorted(append(next, heirs[0].Node))
+			heirs = heirs[1:]
 		}
 		m.place(g, next)
 	}
 	m.leaveCluster(id)
 }
 
-// heir is the member that can take a replica of a bank and has fewest groups; zero if there is none.
-func (m *Machine) heir(g *Group) (heir raft.NodeID) {
-	fewest := 0
-	for i := range m.nodes {
-		n := &m.nodes[i]
-		if n.Role != Member || g.knows(n.ID) {
+// Heir is a member that takes over a bank's replica.
+type Heir struct {
+	Group string
+	Node  raft.NodeID
+}
+
+// Heirs says who takes over the replicas of banks that a node has, in the order of the groups, if it is removed now: of each the member without one that has fewest
+// groups. A bank whose members are all that there are has none.
+func (m *Machine) Heirs(of raft.NodeID) (heirs []Heir) {
+	takes := map[raft.NodeID]int{} // so many of these already
+	for i := range m.groups {
+		g := &m.groups[i]
+		if g.ID == Cluster || g.Coordinator || !slices.Contains(g.Members, of) {
 			continue
 		}
-		if has := m.groupsOf(n.ID); heir == 0 || has < fewest {
-			heir, fewest = n.ID, has
+		heir, fewest := raft.NodeID(0), 0
+		for j := range m.nodes {
+			n := &m.nodes[j]
+			if n.Role != Member || n.ID == of || g.knows(n.ID) {
+				continue
+			}
+			if has := m.groupsOf(n.ID) + takes[n.ID]; heir == 0 || has < fewest {
+				heir, fewest = n.ID, has
+			}
+		}
+		if heir != 0 {
+			heirs = append(heirs, Heir{g.ID, heir})
+			takes[heir]++
 		}
 	}
-	return heir
+	return heirs
 }
 
 func (m *Machine) groupsOf(id raft.NodeID) (count int) {

@@ -217,7 +217,7 @@ func (c *clusterHost) lagOf(id GroupID, node raft.NodeID) (entries uint64, known
 	return l.entries, told && c.lane.now.Sub(l.at) < reportsCount*c.lane.limits.ReportEvery && c.lane.alive(node)
 }
 
-// mayRemove wants every group that the node leaves to have a majority that answers.
+// mayRemove wants every group that the node leaves to have a majority that answers, before and after, and whoever takes its replica of a bank to answer.
 func (c *clusterHost) mayRemove(node raft.NodeID) error {
 	for i := range c.machine.Groups() {
 		g := &c.machine.Groups()[i]
@@ -225,15 +225,23 @@ func (c *clusterHost) mayRemove(node raft.NodeID) error {
 			continue
 		}
 		voters, _ := c.machine.Place(g)
-		voters = slices.DeleteFunc(slices.Clone(voters), func(id raft.NodeID) bool { return id == node })
-		if err := c.majority(GroupID(g.ID), voters); err != nil {
+		stay := slices.DeleteFunc(slices.Clone(voters), func(id raft.NodeID) bool { return id == node })
+		if silent := c.noMajority(stay); silent != nil {
+			return wouldStandStill(g.ID, stay, silent)
+		}
+		if err := c.mayMove(g, voters); err != nil {
 			return err
+		}
+	}
+	for _, h := range c.machine.Heirs(node) {
+		if !c.lane.alive(h.Node) {
+			return refuse("node %d doesn't answer, and %s would go there: place that first, or remove node %d", h.Node, h.Group, h.Node)
 		}
 	}
 	return nil
 }
 
-// mayPlace wants the newcomers, and a majority of those who hold the group now, to answer.
+// mayPlace wants the newcomers to answer, and a majority of those who are to hold the group, and of those who hold it now.
 func (c *clusterHost) mayPlace(a PlaceGroup) error {
 	g := c.machine.Group(string(a.Group))
 	if g == nil {
@@ -244,21 +252,37 @@ func (c *clusterHost) mayPlace(a PlaceGroup) error {
 			return refuse("node %d doesn't answer", id)
 		}
 	}
-	return c.majority(a.Group, g.Members)
+	if silent := c.noMajority(a.Members); silent != nil {
+		return wouldStandStill(g.ID, a.Members, silent)
+	}
+	return c.mayMove(g, g.Members)
 }
 
-// majority refuses a group of which too few would answer.
-func (c *clusterHost) majority(id GroupID, voters []raft.NodeID) error {
-	var silent []raft.NodeID
+// mayMove refuses to change a group of which too few answer to agree on that. Until a move has ended, those who leave may be all who vote: then another place must be
+// possible although nobody answers where it was going.
+func (c *clusterHost) mayMove(g *directory.Group, voters []raft.NodeID) error {
+	silent := c.noMajority(voters)
+	if silent == nil || len(g.Leaving) > 0 && c.noMajority(g.Leaving) == nil {
+		return nil
+	}
+	return refuse("%s lives on nodes %v, of which %v don't answer: it has no majority to agree on a change", g.ID, voters, silent)
+}
+
+func wouldStandStill(group string, voters, silent []raft.NodeID) error {
+	return refuse("%s would live on nodes %v, of which %v don't answer: it would have no majority", group, voters, silent)
+}
+
+// noMajority returns those who don't answer, if they are too many.
+func (c *clusterHost) noMajority(voters []raft.NodeID) (silent []raft.NodeID) {
 	for _, v := range voters {
 		if !c.lane.alive(v) {
 			silent = append(silent, v)
 		}
 	}
-	if 2*len(silent) >= len(voters) && len(voters) > 0 {
-		return refuse("%s would live on nodes %v, of which %v don't answer: it would have no majority", id, voters, silent)
+	if 2*len(silent) < len(voters) {
+		return nil
 	}
-	return nil
+	return silent
 }
 
 // answerRead lists the nodes, or the tokens.

@@ -149,7 +149,28 @@ func TestWhatWouldNotEndWellIsRefusedWithItsReason(t *testing.T) {
 		{"a place with a dead node", func(w *world) { w.frozen[3] = true; w.run(10 * time.Second) },
 			lane.PlaceGroup{Group: "bank/A", Members: []raft.NodeID{2, 3}}, "node 3 doesn't answer"},
 		{"a bank whose holder is dead", func(w *world) { w.frozen[3] = true; w.run(10 * time.Second) },
-			lane.PlaceGroup{Group: "bank/B", Members: []raft.NodeID{2}}, "bank/B would live on nodes [3], of which [3] don't answer: it would have no majority"},
+			lane.PlaceGroup{Group: "bank/B", Members: []raft.NodeID{2}}, "bank/B lives on nodes [3], of which [3] don't answer: it has no majority to agree on a change"},
+		{"a place on a dead member alone", func(w *world) { w.frozen[3] = true; w.run(10 * time.Second) },
+			lane.PlaceGroup{Group: "bank/C", Members: []raft.NodeID{3}}, "bank/C would live on nodes [3], of which [3] don't answer: it would have no majority"},
+		{"a bank without a majority that the dead one leaves", func(w *world) {
+			w.accepted(1, lane.PlaceGroup{Group: "bank/B", Members: []raft.NodeID{1}})
+			w.mustLiveOn("bank/B", 1)
+			w.accepted(1, lane.PlaceGroup{Group: "bank/C", Members: []raft.NodeID{2, 3}})
+			w.mustLiveOn("bank/C", 2, 3)
+			w.frozen[3] = true
+			w.run(10 * time.Second)
+		}, lane.RemoveMember{Node: 3}, "bank/C lives on nodes [2 3], of which [3] don't answer: it has no majority to agree on a change"},
+		{"an heir that is dead", func(w *world) {
+			w.accepted(1, addFourth())
+			w.start(4)
+			w.accepted(1, lane.PromoteMember{Node: 4})
+			w.accepted(1, lane.PlaceGroup{Group: "bank/A", Members: []raft.NodeID{1, 3}})
+			w.mustLiveOn("bank/A", 1, 3)
+			w.accepted(1, lane.PlaceGroup{Group: "bank/B", Members: []raft.NodeID{1}})
+			w.mustLiveOn("bank/B", 1)
+			w.frozen[4] = true
+			w.run(10 * time.Second)
+		}, lane.RemoveMember{Node: 3}, "node 4 doesn't answer, and bank/A would go there: place that first, or remove node 4"},
 		{"a place of a group that isn't there", nil, lane.PlaceGroup{Group: "bank/Z", Members: []raft.NodeID{2}}, "no such group: bank/Z"},
 		{"a leader that is no node", nil, lane.TransferLeader{Group: "coordinator/0", To: 9}, "the cluster has no node 9"},
 		{"a leader without a vote", nil, lane.TransferLeader{Group: "bank/A", To: 3}, "node 3 doesn't vote in bank/A: its voters are [2]"},
@@ -227,6 +248,30 @@ func TestABankMovesToOtherNodes(t *testing.T) {
 			t.Errorf("back to where it was: %q", got)
 		}
 		w.mustRest()
+	})
+}
+
+// TestAMoveToANodeThatDiesCanBeTurned: the bank still lives where it was, and whoever was to have it may be gone for ever.
+func TestAMoveToANodeThatDiesCanBeTurned(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, engine string) {
+		w := newWorldOfFour(t, engine)
+		w.drop = func(to raft.NodeID, m lane.Message) bool {
+			r, ok := m.(lane.RaftMessage)
+			return ok && r.Group == "bank/A" && to == 4
+		}
+		w.accepted(1, lane.PlaceGroup{Group: "bank/A", Members: []raft.NodeID{4}})
+		w.run(5 * time.Second)
+		w.frozen[4] = true
+		w.run(10 * time.Second)
+		w.accepted(1, lane.PlaceGroup{Group: "bank/A", Members: []raft.NodeID{3}})
+		w.run(time.Minute)
+		if is := w.engineOf(3, "bank/A").Members(); !slices.Equal(is.Voters, []raft.NodeID{3}) {
+			t.Errorf("the bank is at %v", is.Voters)
+		}
+		w.accepted(1, lane.RemoveMember{Node: 4})
+		w.drop = nil
+		w.frozen[4] = false
+		w.mustLiveOn("bank/A", 3) // node 4 comes back and hears that it is out
 	})
 }
 
