@@ -280,6 +280,26 @@ func TestARestoreIsRefused(t *testing.T) {
 	}
 }
 
+// TestNoServerStartsOnARestoreThatWasInterrupted: beside what is there of it a new directory would be an empty cluster's.
+func TestNoServerStartsOnARestoreThatWasInterrupted(t *testing.T) {
+	to := target(t)
+	if err := os.Mkdir(to.Dir+".restoring", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := storage.Open(to.Dir, to.Identity, storage.Options{}); !errors.Is(err, storage.ErrRestoring) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(to.Dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there is a directory now, which the next restore would refuse: %v", err)
+	}
+	if err := os.Remove(to.Dir + ".restoring"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := backup.Restore(save(t), to); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestChunksOfAnotherPlaceAreNotSaved(t *testing.T) {
 	w, err := backup.Create(filepath.Join(t.TempDir(), "saved"))
 	if err != nil {

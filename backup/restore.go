@@ -12,9 +12,6 @@ import (
 	"github.com/quorate/quorate/storage"
 )
 
-// restoringSuffix ends the name of a data directory that isn't one yet.
-const restoringSuffix = ".restoring"
-
 // Target is one node of the new cluster.
 type Target struct {
 	Dir          string // its data directory, which doesn't exist yet
@@ -37,7 +34,7 @@ func Restore(dir string, t Target) (*Manifest, error) {
 	if _, err := os.Lstat(to); err == nil {
 		return nil, fmt.Errorf("%w: %s", ErrExists, to)
 	}
-	under := to + restoringSuffix
+	under := to + storage.RestoringSuffix
 	if _, err := os.Lstat(under); err == nil {
 		return nil, fmt.Errorf("%w: %s, of a restore that was interrupted or is under way", ErrExists, under)
 	}

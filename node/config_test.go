@@ -56,6 +56,11 @@ func TestPeersOfANewcomer(t *testing.T) {
 	if err := newcomer(node.PeerConfig{ID: 4, Peer: "10.0.0.4:1"}); err != nil {
 		t.Error(err)
 	}
+	c := banksOn(3, node.BankConfig{ID: "A", Nodes: []uint64{1}})
+	c.Node, c.Join = 5, &node.JoinConfig{Peer: c.Nodes[0].Peer, GRPC: c.Nodes[0].GRPC, HTTP: c.Nodes[0].HTTP}
+	if err := c.Validate(); err != nil {
+		t.Errorf("at the address of a node that is gone: %v", err)
+	}
 	for want, p := range map[string]node.PeerConfig{
 		"join, peers, entry 1: id: 0 is":   {Peer: "10.0.0.4:1"},
 		"id: 3 is zero, this node's, or":   {ID: 3, Peer: "10.0.0.3:1"},

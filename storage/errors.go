@@ -17,6 +17,7 @@ var (
 	ErrNewerFormat   = errors.New("this data directory was written by a newer version")
 	ErrInUse         = errors.New("this data directory is in use by another process")
 	ErrForeign       = errors.New("this is not a data directory of Quorate")
+	ErrRestoring     = errors.New("this data directory is being restored, or that was interrupted")
 	ErrOutdated      = errors.New("this data directory is older than what its node has acknowledged")
 )
 

@@ -71,13 +71,16 @@ type Store struct {
 
 // Open creates the store of a node in dir, or opens the one that is there. It refuses a directory of another node
 // (ErrWrongNode), cluster (ErrWrongCluster), program (ErrForeign) or newer version (ErrNewerFormat), and one that another
-// process has open (ErrInUse); a refused directory is left as it was. A store that Pebble can't read is ErrDamaged.
+// process has open (ErrInUse), and makes none where a restore hasn't ended (ErrRestoring); a refused directory is left as it was. A store that Pebble can't read is ErrDamaged.
 func Open(dir string, id Identity, opts Options) (*Store, error) {
 	if id.Cluster == "" || id.Node == 0 {
 		return nil, fmt.Errorf("open %s: a store needs the name of its cluster and the number of its node, got %q and %d", dir, id.Cluster, id.Node)
 	}
 	if opts.FS == nil {
 		opts.FS = vfs.Default
+	}
+	if err := refuseRestoring(dir, opts.FS); err != nil {
+		return nil, err
 	}
 	if err := opts.FS.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create the data directory %s: %w", dir, err)
@@ -91,6 +94,21 @@ func Open(dir string, id Identity, opts Options) (*Store, error) {
 		err = errors.Join(err, lock.Close())
 	}
 	return s, err
+}
+
+// RestoringSuffix ends the name of what is to become a data directory once all of a backup is in it.
+const RestoringSuffix = ".restoring"
+
+// refuseRestoring: a new directory beside a restore that was interrupted would be that of an empty cluster, which takes new accounts and payments.
+func refuseRestoring(dir string, fs vfs.FS) error {
+	under := fs.PathJoin(fs.PathDir(dir), fs.PathBase(dir)+RestoringSuffix)
+	if _, err := fs.Stat(under); err != nil {
+		return nil
+	}
+	if _, err := fs.Stat(dir); err == nil || !errors.Is(err, os.ErrNotExist) {
+		return nil // it is no new one
+	}
+	return refuse(ErrRestoring, dir, under+" is there", "wait until the restore has ended, or remove that directory and restore again")
 }
 
 // lockDirectory tells a held lock from one that can't even be tried: only the second is about a path.

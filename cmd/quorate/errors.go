@@ -148,7 +148,7 @@ func withoutNoise(text string) string {
 
 // refusedDirectory is the storage's reason to refuse a data directory; nil for every other error.
 func refusedDirectory(err error) error {
-	for _, kind := range []error{storage.ErrWrongNode, storage.ErrWrongCluster, storage.ErrWrongFounding, storage.ErrNewerFormat, storage.ErrForeign, storage.ErrOutdated, storage.ErrInUse} {
+	for _, kind := range []error{storage.ErrWrongNode, storage.ErrWrongCluster, storage.ErrWrongFounding, storage.ErrNewerFormat, storage.ErrForeign, storage.ErrOutdated, storage.ErrRestoring, storage.ErrInUse} {
 		if errors.Is(err, kind) {
 			return kind
 		}
