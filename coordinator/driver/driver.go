@@ -210,7 +210,7 @@ func (d *Driver) admit(now time.Time, t *transfer.Transfer) error {
 		}
 	}
 	if !t.Deadline.After(now) {
-		return fmt.Errorf("%w: its time was over before it was begun", transfer.ErrBusy)
+		return fmt.Errorf("%w: its time was over %v before it was begun, by its leader's clock; if it hasn't waited as long, the nodes' clocks differ", transfer.ErrBusy, now.Sub(t.Deadline).Round(time.Millisecond))
 	}
 	return nil
 }
