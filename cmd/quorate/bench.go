@@ -168,7 +168,11 @@ func (o *benchOptions) measureCluster(cmd *cobra.Command, own bool) (*benchResul
 		if err != nil {
 			return nil, err
 		}
-		return o.measure(cmd.Context(), benchTarget{grpc: servers, http: []string{o.http}}, patience, log)
+		secure, err := credentialsOf(cmd, servers)
+		if err != nil {
+			return nil, err
+		}
+		return o.measure(cmd.Context(), benchTarget{grpc: servers, http: []string{o.http}, secure: secure}, patience, log)
 	}
 	dir := o.data
 	if dir == "" {
@@ -195,6 +199,7 @@ func (o *benchOptions) measureCluster(cmd *cobra.Command, own bool) (*benchResul
 type benchTarget struct {
 	grpc      []string
 	http      []string
+	secure    security
 	processes []process     // that can be watched
 	calm      time.Duration // so long nobody else may have come to lead before the load begins
 }
@@ -204,7 +209,7 @@ func (o *benchOptions) measure(ctx context.Context, at benchTarget, patience tim
 	over := make(chan struct{})
 	defer close(over)
 	go paceGarbage(over) // ends with over
-	control, err := client.Dial(at.grpc)
+	control, err := client.Dial(at.grpc, at.secure.ofClient()...)
 	if err != nil {
 		return nil, misconfigured(err)
 	}

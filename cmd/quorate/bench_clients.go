@@ -14,7 +14,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
 	"github.com/quorate/quorate/client"
@@ -83,7 +83,7 @@ func dialBench(o *benchOptions, at benchTarget, status client.Status) (payers, e
 		}
 		rotate(grpcs, first)
 		rotate(https, first)
-		p, err := dialPayer(o, grpcs, https)
+		p, err := dialPayer(o, at.secure, grpcs, https)
 		if err != nil {
 			all.close()
 			return nil, err
@@ -109,21 +109,25 @@ func rotate(list []string, first int) {
 	}
 }
 
-func dialPayer(o *benchOptions, grpcs, https []string) (payer, error) {
+func dialPayer(o *benchOptions, secure security, grpcs, https []string) (payer, error) {
 	switch o.how {
 	case "unary":
-		conn, err := dialBare(grpcs[0])
+		conn, err := dialBare(grpcs[0], secure)
 		if err != nil {
 			return nil, err
 		}
 		return &unaryPayer{conn: conn, service: quoratev1.NewTransferServiceClient(conn)}, nil
 	case "stream":
-		return dialStream(grpcs[0])
+		return dialStream(grpcs[0], secure)
 	case "rest":
 		idle := &http.Transport{MaxIdleConns: o.clients, MaxIdleConnsPerHost: o.clients, DisableCompression: true}
-		return &restPayer{url: "http://" + https[0] + "/v1/transfers", http: &http.Client{Transport: idle}}, nil
+		scheme := "http://"
+		if secure.keys != nil {
+			scheme, idle.TLSClientConfig = "https://", secure.keys.Client()
+		}
+		return &restPayer{url: scheme + https[0] + "/v1/transfers", token: secure.token, http: &http.Client{Transport: idle}}, nil
 	}
-	c, err := client.Dial(grpcs)
+	c, err := client.Dial(grpcs, secure.ofClient()...)
 	if err != nil {
 		return nil, misconfigured(err)
 	}
@@ -136,10 +140,10 @@ const (
 )
 
 // dialBare connects as a program without the SDK does. Its windows are fixed: gRPC pings the server after each answer to find out how large they should be.
-func dialBare(address string) (*grpc.ClientConn, error) {
-	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry(),
+func dialBare(address string, secure security) (*grpc.ClientConn, error) {
+	conn, err := grpc.NewClient("passthrough:///"+address, append(secure.ofGRPC(), grpc.WithDisableRetry(),
 		grpc.WithStaticStreamWindowSize(benchWindow), grpc.WithStaticConnWindowSize(benchWindow),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(benchMessageMax)))
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(benchMessageMax)))...)
 	if err != nil {
 		return nil, misconfigured(err)
 	}
@@ -235,8 +239,9 @@ func (p *unaryPayer) close() error { return p.conn.Close() }
 
 // restPayer posts to /v1/transfers. It doesn't try again.
 type restPayer struct {
-	url  string
-	http *http.Client
+	url   string
+	token credentials.PerRPCCredentials // nil: it has none
+	http  *http.Client
 }
 
 // restSpec is the body of a request.
@@ -274,6 +279,13 @@ func (p *restPayer) post(ctx context.Context, t *transfer.Transfer) (state strin
 		return "", err
 	}
 	request.Header.Set("Content-Type", "application/json")
+	if p.token != nil {
+		shown, err := p.token.GetRequestMetadata(ctx)
+		if err != nil {
+			return "", err
+		}
+		request.Header.Set("Authorization", shown["authorization"])
+	}
 	response, err := p.http.Do(request)
 	if err != nil {
 		return "", err

@@ -99,7 +99,7 @@ func benchConfig(id uint64, places []node.NodeConfig, data string, o *benchOptio
 }
 
 func (c *benchCluster) target() benchTarget {
-	t := benchTarget{calm: benchCalm}
+	t := benchTarget{secure: inTheClear(), calm: benchCalm}
 	for i, p := range c.places {
 		t.grpc = append(t.grpc, p.GRPC)
 		t.http = append(t.http, p.HTTP)

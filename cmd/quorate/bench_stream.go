@@ -30,8 +30,8 @@ type streamCall struct {
 	done     chan struct{} // closed when none is left
 }
 
-func dialStream(address string) (*streamPayer, error) {
-	conn, err := dialBare(address)
+func dialStream(address string, secure security) (*streamPayer, error) {
+	conn, err := dialBare(address, secure)
 	if err != nil {
 		return nil, err
 	}

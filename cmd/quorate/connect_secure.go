@@ -25,6 +25,7 @@ const (
 // security is how a command's connections are secured, and how it proves who it is.
 type security struct {
 	transport credentials.TransportCredentials
+	keys      *pki.Keys                     // what transport shows; nil: connections are in the clear
 	token     credentials.PerRPCCredentials // nil: it has none
 }
 
@@ -61,9 +62,9 @@ func credentialsOf(cmd *cobra.Command, servers []string) (security, error) {
 	}
 	switch {
 	case keys != nil && token != "":
-		return security{client.Credentials(keys), client.TokenFile(token)}, nil
+		return security{client.Credentials(keys), keys, client.TokenFile(token)}, nil
 	case keys != nil:
-		return security{transport: client.Credentials(keys)}, nil
+		return security{transport: client.Credentials(keys), keys: keys}, nil
 	case token != "":
 		return security{}, usagef("there is a token and --ca is missing. why: a token is never shown in the clear. try: --ca ca.pem")
 	}
@@ -75,8 +76,11 @@ func credentialsOf(cmd *cobra.Command, servers []string) (security, error) {
 			}
 		}
 	}
-	return security{transport: insecure.NewCredentials()}, nil
+	return inTheClear(), nil
 }
+
+// inTheClear is for a cluster on this machine alone.
+func inTheClear() security { return security{transport: insecure.NewCredentials()} }
 
 // clientKeys reads the files that the command line names, else the environment; nil if neither names any.
 func clientKeys(cmd *cobra.Command) (*pki.Keys, error) {
