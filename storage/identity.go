@@ -170,7 +170,7 @@ func (id Identity) mustBe(want Identity, dir string) error {
 	if id.Founding != "" && want.Founding != "" && id.Founding != want.Founding {
 		return refuse(ErrWrongFounding, dir,
 			fmt.Sprintf("its cluster began with %s, and the configuration says %s", id.Founding, want.Founding),
-			"put the file back as it was when the cluster began; what has changed since is changed with quorate cluster. "+
+			"put the file back as it was when the cluster began; what has changed since is changed with quorate cluster, and a bank is added by restoring a backup into a cluster that has it. "+
 				"A node that the others never let in begins anew with an empty directory")
 	}
 	return nil
