@@ -69,6 +69,16 @@ func (d *doctor) tell(ready bool) {
 	d.grpc.SetServingStatus(quoratev1.TransferService_ServiceDesc.ServiceName, state)
 }
 
+// healthService refuses to watch what the doctor doesn't tell of: gRPC's own would keep whatever name somebody made up for as long as the stream lives.
+type healthService struct{ *health.Server }
+
+func (h healthService) Watch(r *healthv1.HealthCheckRequest, stream healthv1.Health_WatchServer) error {
+	if _, err := h.Check(stream.Context(), r); err != nil {
+		return err
+	}
+	return h.Server.Watch(r, stream)
+}
+
 // drain says from now on that no more requests should come here.
 func (d *doctor) drain() {
 	d.draining.Store(true)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/proto" // the codec that plain is
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
@@ -34,13 +35,14 @@ type intake struct {
 
 	mu      sync.Mutex // guards what follows
 	senders map[any]*sender
+	health  int // streams of health
 }
 
 // sender is a caller, or a connection of whom nothing is known.
 type sender struct {
-	key              any
-	waiting, streams int // under intake.mu
-	turns            chan struct{}
+	key                      any
+	waiting, streams, health int // under intake.mu
+	turns                    chan struct{}
 }
 
 func newIntake(d *door, cfg *Config) *intake {
@@ -173,6 +175,9 @@ func (f *farEnd) answer(m any) {
 	}
 }
 
+// stranger says that who sends this hasn't said who they are, and has to: for anything but health.
+func (in *intake) stranger(ctx context.Context) bool { return !in.door.open && callerOf(ctx) == nil }
+
 // receive reads one message in time, and at most readersMax of a sender at once: those that wait for their turn have sent no more than a window.
 func (in *intake) receive(ctx context.Context, m any, from func(any) error) error {
 	s, err := in.enter(ctx)
@@ -188,14 +193,22 @@ func (in *intake) receive(ctx context.Context, m any, from func(any) error) erro
 		return fmt.Errorf("%w: the message was not read within %v", transfer.ErrBusy, in.readWithin)
 	}
 	defer func() { <-s.turns }()
-	return readInto(m, from)
+	e := &envelope{message: m}
+	if in.stranger(ctx) {
+		e.bytesMax = strangerBytesMax
+	}
+	return e.fill(from)
 }
 
 func (in *intake) enter(ctx context.Context) (*sender, error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	most := waitingMax
+	if in.stranger(ctx) {
+		most = strangerWaitingMax
+	}
 	s := in.of(ctx)
-	if s.waiting >= waitingMax {
+	if s.waiting >= most {
 		return nil, fmt.Errorf("%w: %d messages of this sender are being read", transfer.ErrBusy, s.waiting)
 	}
 	s.waiting++
@@ -209,22 +222,37 @@ func (in *intake) leave(s *sender) {
 	in.forget(s)
 }
 
-// open counts a stream of transfers; it has a message under way for as long as it lives.
-func (in *intake) open(ctx context.Context) (*sender, error) {
+// open counts a stream that lives for as long as its client likes: one of transfers has a message under way all the while.
+func (in *intake) open(ctx context.Context, ofHealth bool) (*sender, error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	s := in.of(ctx)
-	if s.streams >= transferStreamsMax {
+	switch {
+	case ofHealth && in.health >= healthStreamsAll:
+		in.forget(s)
+		return nil, fmt.Errorf("%w: %d watch this node's health", transfer.ErrBusy, in.health)
+	case ofHealth && s.health >= healthStreamsMax:
+		return nil, fmt.Errorf("%w: %d streams of this sender watch this node's health", transfer.ErrBusy, s.health)
+	case ofHealth:
+		s.health++
+		in.health++
+		return s, nil
+	case s.streams >= transferStreamsMax:
 		return nil, fmt.Errorf("%w: %d streams of this sender are open", transfer.ErrBusy, s.streams)
 	}
 	s.streams++
 	return s, nil
 }
 
-func (in *intake) close(s *sender) {
+func (in *intake) close(s *sender, ofHealth bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	s.streams--
+	if ofHealth {
+		s.health--
+		in.health--
+	} else {
+		s.streams--
+	}
 	in.forget(s)
 }
 
@@ -233,14 +261,18 @@ func (in *intake) of(ctx context.Context) *sender {
 	key := keyOfSender(ctx)
 	s, known := in.senders[key]
 	if !known {
-		s = &sender{key: key, turns: make(chan struct{}, readersMax)}
+		readers := readersMax
+		if in.stranger(ctx) {
+			readers = strangerReadersMax
+		}
+		s = &sender{key: key, turns: make(chan struct{}, readers)}
 		in.senders[key] = s
 	}
 	return s
 }
 
 func (in *intake) forget(s *sender) {
-	if s.waiting == 0 && s.streams == 0 {
+	if s.waiting == 0 && s.streams == 0 && s.health == 0 {
 		delete(in.senders, s.key)
 	}
 }
@@ -258,8 +290,9 @@ func keyOfSender(ctx context.Context) any {
 
 // envelope is a message that may turn out to be none: gRPC would say that this were a fault of ours.
 type envelope struct {
-	message any
-	err     error
+	message  any
+	bytesMax int // zero: as many as gRPC takes
+	err      error
 }
 
 // codec reads envelopes as what is in them, and all else as gRPC does.
@@ -275,6 +308,10 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	e, is := v.(*envelope)
 	if !is {
 		return c.plain.Unmarshal(data, v)
+	}
+	if e.bytesMax > 0 && data.Len() > e.bytesMax {
+		e.err = fmt.Errorf("it has %d bytes, and who hasn't said who they are may send %d", data.Len(), e.bytesMax)
+		return nil
 	}
 	switch message := e.message.(type) {
 	case *sealed:
@@ -294,8 +331,9 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 // sealed is a message that isn't read yet.
 type sealed struct{ bytes []byte }
 
-func readInto(m any, from func(any) error) error {
-	e := &envelope{message: m}
+func readInto(m any, from func(any) error) error { return (&envelope{message: m}).fill(from) }
+
+func (e *envelope) fill(from func(any) error) error {
 	if err := from(e); err != nil {
 		return err
 	}
@@ -346,23 +384,26 @@ func (in *intake) refuseUnread(ctx context.Context, err error) error {
 	return statusOf(err, id)
 }
 
-// stream is the intake of streams: it bounds how many streams of transfers a sender has, and how long each message may take to be read and each answer to be taken.
+// stream is the intake of streams: it bounds how many streams without an end a sender has, and how long each message may take to be read and each answer to be taken.
 func (in *intake) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	if srv == nil { // nobody's
 		return unknownMethod(s)
 	}
 	ctx := s.Context()
 	slow := &slowStream{ServerStream: s, intake: in}
-	if info.FullMethod != quoratev1.TransferService_StreamTransfers_FullMethodName {
-		return in.refuseIfUnread(slow, handle(srv, slow))
+	ofTransfers, ofHealth := info.FullMethod == quoratev1.TransferService_StreamTransfers_FullMethodName, info.FullMethod == healthv1.Health_Watch_FullMethodName
+	if ofTransfers || ofHealth {
+		sender, err := in.open(ctx, ofHealth)
+		if err != nil {
+			return statusOf(in.door.refuse(err), chooseRequestID(first(metadata.ValueFromIncomingContext(ctx, requestIDMetadata))))
+		}
+		defer in.close(sender, ofHealth)
 	}
-	sender, err := in.open(ctx)
-	if err != nil {
-		return statusOf(in.door.refuse(err), chooseRequestID(first(metadata.ValueFromIncomingContext(ctx, requestIDMetadata))))
+	if ofTransfers {
+		slow.endless = true
+		return handle(srv, slow) // which says itself what it couldn't read
 	}
-	defer in.close(sender)
-	slow.endless = true
-	return handle(srv, slow) // which says itself what it couldn't read
+	return in.refuseIfUnread(slow, handle(srv, slow))
 }
 
 func (in *intake) refuseIfUnread(s *slowStream, err error) error {

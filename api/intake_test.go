@@ -20,10 +20,12 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/quorate/quorate/api"
+	"github.com/quorate/quorate/pki"
 	adminv1 "github.com/quorate/quorate/proto/quorate/admin/v1"
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
 )
@@ -407,6 +409,70 @@ func TestOneSenderHasFewStreamsOfTransfers(t *testing.T) {
 			t.Errorf("stream %d: %v", n, err)
 		}
 		return
+	}
+}
+
+// TestStrangersAskForLittle: nobody has to say who they are to ask for health, so nothing that they send or keep open may take much.
+func TestStrangersAskForLittle(t *testing.T) {
+	g := openGuarded(t, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	stranger := healthv1.NewHealthClient(g.as(t, pki.Identity{}).conn)
+	watch := func(c healthv1.HealthClient, service string) error {
+		stream, err := c.Watch(ctx, &healthv1.HealthCheckRequest{Service: service})
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		return err
+	}
+	if err := watch(stranger, "made.up"); status.Code(err) != codes.NotFound {
+		t.Errorf("an unknown service: %v", err)
+	}
+	long := strings.Repeat("x", 2<<10)
+	if err := watch(stranger, long); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a long name that is watched: %v", err)
+	}
+	if _, err := stranger.Check(ctx, &healthv1.HealthCheckRequest{Service: long}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a long name: %v", err)
+	}
+	for i, service := range []string{"", "quorate.v1.TransferService", "", ""} {
+		if err := watch(stranger, service); err != nil {
+			t.Fatalf("watch %d: %v", i+1, err)
+		}
+	}
+	if err := watch(stranger, ""); infoOf(status.Convert(err)).GetReason() != "busy" {
+		t.Errorf("the fifth watch: %v", err)
+	}
+	if err := watch(healthv1.NewHealthClient(g.as(t, pki.Identity{}).conn), ""); err != nil {
+		t.Errorf("another connection: %v", err)
+	}
+}
+
+// TestFewWatchANodesHealth, however many connections they have.
+func TestFewWatchANodesHealth(t *testing.T) {
+	w := open(t, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for n := 0; ; {
+		conn, err := grpc.NewClient(w.conn.Target(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		for range 4 {
+			stream, err := healthv1.NewHealthClient(conn).Watch(ctx, &healthv1.HealthCheckRequest{})
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			if err == nil {
+				n++
+				continue
+			}
+			if n != 256 || infoOf(status.Convert(err)).GetReason() != "busy" {
+				t.Errorf("after %d: %v", n, err)
+			}
+			return
+		}
 	}
 }
 

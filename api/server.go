@@ -42,6 +42,11 @@ const (
 	readersMax          = 16          // messages of one sender that are read at once
 	waitingMax          = 1024        // and that wait for it, with a window each
 	transferStreamsMax  = 128         // of one sender
+	strangerReadersMax  = 1           // messages of one connection that are read at once, where nobody has said who they are and has to
+	strangerWaitingMax  = 16          // and that wait for it
+	strangerBytesMax    = 1 << 10     // of such a message: health is all that they may ask for
+	healthStreamsMax    = 4           // of one sender
+	healthStreamsAll    = 256         // of all of them
 	answerTimeout       = time.Minute // a client that takes nothing of an answer for so long is cut off
 	owedBytesMax        = 128 << 20   // of answers that wait on one gRPC connection until its client takes them
 	keepaliveTime       = 30 * time.Second
@@ -165,7 +170,7 @@ func (s *Server) openGRPC(cfg *Config, d *desk) {
 	)
 	offered := registrar{s.grpc, in}
 	s.register(offered, cfg, d)
-	healthv1.RegisterHealthServer(offered, s.doctor.grpc)
+	healthv1.RegisterHealthServer(offered, healthService{s.doctor.grpc})
 	if cfg.Reflection {
 		reflection.Register(s.grpc)
 	}
