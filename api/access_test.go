@@ -551,6 +551,28 @@ func TestABatchCountsAsItsTransfers(t *testing.T) {
 	t.Error(errors.New("never refused"))
 }
 
+// TestABatchOfMoreThanASecondIsLetIn: it counts as a second's worth, and who waits as long as it is told comes in.
+func TestABatchOfMoreThanASecondIsLetIn(t *testing.T) {
+	for _, n := range []int{1, 2, 99, 100, 101, 8190} {
+		ask, now := api.PaceForTest(100), epoch
+		if wait := ask(now, n); wait != 0 {
+			t.Errorf("%d transfers, and nothing before: told to wait %v", n, wait)
+		}
+		ask(now, 8190) // leaves little
+		now = now.Add(50 * time.Millisecond)
+		for told := 0; ; told++ {
+			wait := ask(now, n)
+			if wait == 0 {
+				break
+			}
+			if told == 3 || wait > 2*time.Second {
+				t.Fatalf("%d transfers: told %d times to wait, now %v", n, told+1, wait)
+			}
+			now = now.Add(wait)
+		}
+	}
+}
+
 // A caller who is bound to banks lists and watches what touches one of them, and has to say which.
 func TestABoundCallerListsItsBanks(t *testing.T) {
 	g := openGuarded(t, nil)

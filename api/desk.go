@@ -105,7 +105,7 @@ func (d *desk) take(ctx context.Context, orders []order, refuse func(i int, err 
 	if len(valid) == 0 {
 		return nil, nil, 0
 	}
-	if err := d.pace.admit(callerOf(ctx), len(orders)-1); err != nil { // the first has been counted at the door
+	if err := d.pace.admitRest(now, callerOf(ctx), len(orders)); err != nil { // the first has been counted at the door
 		for _, i := range place {
 			refuse(i, err)
 		}

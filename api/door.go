@@ -112,7 +112,7 @@ func (d *door) enterGRPC(ctx context.Context, operation, bank string) (context.C
 			return ctx, d.refuse(err)
 		}
 	}
-	return ctx, d.refuse(d.pace.admit(caller, 1))
+	return ctx, d.refuse(d.pace.admit(time.Now(), caller))
 }
 
 // identifyPeer says who is at the other end of a connection of gRPC.
@@ -139,7 +139,7 @@ func (d *door) enterHTTP(r *http.Request) (context.Context, error) {
 	if caller != nil {
 		ctx = withCaller(ctx, caller)
 	}
-	return ctx, d.refuse(d.pace.admit(caller, 1))
+	return ctx, d.refuse(d.pace.admit(time.Now(), caller))
 }
 
 // may is the second half of enterHTTP, when the operation is known.
@@ -254,26 +254,31 @@ func newPace(perSecond int) *pace {
 	return &pace{each: rate.Limit(perSecond), byName: map[string]*rate.Limiter{}}
 }
 
-// admit counts n requests of a caller, at most a second's worth of them; the error says how long to wait.
-func (p *pace) admit(c *Caller, n int) error {
-	if p.each == 0 || n <= 0 {
+// admit counts one request of a caller; the error says how long to wait.
+func (p *pace) admit(now time.Time, c *Caller) error { return p.count(now, c, 1, 0) }
+
+// admitRest counts the others of n transfers in one request, which itself was admitted as the first; n is a second's worth at most. Who has to wait
+// will need that first one again.
+func (p *pace) admitRest(now time.Time, c *Caller, n int) error { return p.count(now, c, n, 1) }
+
+func (p *pace) count(now time.Time, c *Caller, n, before int) error {
+	if p.each == 0 {
 		return nil
 	}
-	name := ""
-	if c != nil {
-		name = c.How + " " + c.Name
-	}
-	limiter := p.of(name)
-	now := time.Now()
-	r := limiter.ReserveN(now, min(n, limiter.Burst()))
+	limiter := p.of(c)
+	r := limiter.ReserveN(now, min(n, limiter.Burst())-before)
 	if wait := r.DelayFrom(now); wait > 0 {
 		r.CancelAt(now)
-		return &tooOften{wait, int(p.each)}
+		return &tooOften{wait + time.Duration(before)*time.Second/time.Duration(p.each), int(p.each)}
 	}
 	return nil
 }
 
-func (p *pace) of(name string) *rate.Limiter {
+func (p *pace) of(c *Caller) *rate.Limiter {
+	name := ""
+	if c != nil {
+		name = c.How + " " + c.Name
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	limiter, known := p.byName[name]

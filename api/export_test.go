@@ -31,6 +31,18 @@ func SubmitTransfersForTest(backend Backend) func(message []byte) (*quoratev1.Su
 	}
 }
 
+// PaceForTest is what a request of n transfers is told by a door that lets in so many a second: nil, or to wait.
+func PaceForTest(perSecond int) func(now time.Time, n int) (wait time.Duration) {
+	p := newPace(perSecond)
+	return func(now time.Time, n int) time.Duration {
+		err := p.admit(now, nil)
+		if err == nil {
+			err = p.admitRest(now, nil, n)
+		}
+		return waitIn(err)
+	}
+}
+
 // UnmarshalForTest reads a message as a server does.
 func UnmarshalForTest(wire []byte, into any) error {
 	return readInto(into, func(m any) error { return newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(wire)}, m) })
