@@ -25,10 +25,10 @@ const (
 type desk struct {
 	backend  Backend
 	timeouts Timeouts
-	pace     *pace
+	door     *door
 	count    *Metrics
 	draining context.Context // ends when the node begins to stop
-	watchers chan struct{}   // one place for each watcher
+	watchers watchers
 }
 
 // order is one transfer as it was asked for. err says why it can't be one.
@@ -105,7 +105,7 @@ func (d *desk) take(ctx context.Context, orders []order, refuse func(i int, err 
 	if len(valid) == 0 {
 		return nil, nil, 0
 	}
-	if err := d.pace.admitRest(now, callerOf(ctx), len(orders)); err != nil { // the first has been counted at the door
+	if err := d.door.pace.admitRest(now, callerOf(ctx), len(orders)); err != nil { // the first has been counted at the door
 		for _, i := range place {
 			refuse(i, err)
 		}

@@ -15,7 +15,7 @@ import (
 func HandlerForTest(cfg Config, backend Backend) (handler http.Handler, stop func()) {
 	cfg.Metrics = NewMetrics()
 	door := newDoor(&cfg, backend)
-	w := newWeb(&desk{backend: backend, timeouts: cfg.Timeouts.filled(), pace: door.pace, count: cfg.Metrics}, &guard{log: cfg.Log}, door, newDoctor(backend))
+	w := newWeb(&desk{backend: backend, timeouts: cfg.Timeouts.filled(), door: door, count: cfg.Metrics}, &guard{log: cfg.Log}, door, newDoctor(backend))
 	handler, err := w.routes(&cfg)
 	if err != nil {
 		panic(err)
@@ -25,7 +25,7 @@ func HandlerForTest(cfg Config, backend Backend) (handler http.Handler, stop fun
 
 // SubmitTransfersForTest is gRPC's SubmitTransfers without a network.
 func SubmitTransfersForTest(backend Backend) func(message []byte) (*quoratev1.SubmitTransfersResponse, error) {
-	s := &transferService{desk: &desk{backend: backend, timeouts: DefaultTimeouts(), pace: newPace(0), count: NewMetrics()}}
+	s := &transferService{desk: &desk{backend: backend, timeouts: DefaultTimeouts(), door: &door{open: true, pace: newPace(0)}, count: NewMetrics()}}
 	return func(message []byte) (*quoratev1.SubmitTransfersResponse, error) {
 		return s.submitSealed(context.Background(), message)
 	}
@@ -58,7 +58,7 @@ func (c *Config) OweAtMost(bytes int) { c.owedMax = bytes }
 func ServicesForTest(r grpc.ServiceRegistrar, cfg Config, backend Backend) {
 	cfg.Metrics = NewMetrics()
 	s := &Server{guard: &guard{log: cfg.Log}, door: newDoor(&cfg, backend), doctor: newDoctor(backend), draining: context.Background()}
-	s.register(r, &cfg, &desk{backend: backend, timeouts: cfg.Timeouts.filled(), pace: s.door.pace, count: cfg.Metrics})
+	s.register(r, &cfg, &desk{backend: backend, timeouts: cfg.Timeouts.filled(), door: s.door, count: cfg.Metrics})
 }
 
 // What a page's token and a header may say, for the fuzz test.

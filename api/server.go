@@ -132,7 +132,7 @@ func Serve(cfg Config, backend Backend) (*Server, error) {
 	}
 	s.draining, s.drain = context.WithCancel(context.Background())
 	d := &desk{
-		backend: backend, timeouts: cfg.Timeouts.filled(), pace: s.door.pace, count: cfg.Metrics, draining: s.draining, watchers: make(chan struct{}, watchersMax),
+		backend: backend, timeouts: cfg.Timeouts.filled(), door: s.door, count: cfg.Metrics, draining: s.draining,
 	}
 	if cfg.HTTP != nil {
 		if err := s.openHTTP(&cfg, d); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -18,7 +19,8 @@ import (
 // Who watches decisions is told of each in the order of its coordinator group. Over gRPC that is a stream, over HTTP server-sent events.
 
 const (
-	watchersMax     = 256
+	watchersMax     = 256 // of all callers
+	watchersOfOne   = 32  // of one who has said who they are
 	watchPage       = 500
 	watchEvery      = 100 * time.Millisecond // how often it looks for what is new
 	watchAfterFault = time.Second
@@ -65,12 +67,11 @@ func (d *desk) watch(ctx context.Context, q DecisionQuery, position string, from
 	if q.After, err = positionOfWatch(position); err != nil {
 		return err
 	}
-	select {
-	case d.watchers <- struct{}{}:
-		defer func() { <-d.watchers }()
-	default:
-		return fmt.Errorf("%w: %d watch already", transfer.ErrBusy, watchersMax)
+	caller := callerOf(ctx)
+	if err := d.watchers.enter(caller); err != nil {
+		return err
 	}
+	defer d.watchers.leave(caller)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(d.draining, cancel)()
@@ -81,6 +82,49 @@ func (d *desk) watch(ctx context.Context, q DecisionQuery, position string, from
 		return fmt.Errorf("%w: go on at another node, with the last position", transfer.ErrStopping)
 	}
 	return err
+}
+
+// watchers has a place for each: so few for one caller that it never takes those of all others.
+type watchers struct {
+	mu   sync.Mutex // guards what follows
+	all  int
+	each map[[2]string]int // by how and name of the caller
+}
+
+func (w *watchers) enter(c *Caller) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.all >= watchersMax {
+		return fmt.Errorf("%w: %d watch already", transfer.ErrBusy, w.all)
+	}
+	if c != nil {
+		if n := w.each[[2]string{c.How, c.Name}]; n >= watchersOfOne {
+			return fmt.Errorf("%w: %s %q watches %d times already", transfer.ErrBusy, c.How, c.Name, n)
+		}
+		w.count(c, 1)
+	}
+	w.all++
+	return nil
+}
+
+func (w *watchers) leave(c *Caller) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all--
+	if c != nil {
+		w.count(c, -1)
+	}
+}
+
+// count is called with the lock.
+func (w *watchers) count(c *Caller, n int) {
+	if w.each == nil {
+		w.each = map[[2]string]int{}
+	}
+	key := [2]string{c.How, c.Name}
+	if w.each[key] += n; w.each[key] == 0 {
+		delete(w.each, key)
+	}
 }
 
 // watch is one watcher.

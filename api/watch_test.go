@@ -9,10 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/quorate/quorate/api"
+	"github.com/quorate/quorate/pki"
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
 	"github.com/quorate/quorate/transfer"
 )
@@ -239,4 +241,36 @@ func TestWatchersAreBounded(t *testing.T) {
 	if err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
+}
+
+// One caller takes a part of a node's places for those who watch, and gets each of them back.
+func TestOneCallerWatchesOnlySoOften(t *testing.T) {
+	g := openGuarded(t, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	watch := func(ctx context.Context, conn *grpc.ClientConn) error {
+		stream, err := quoratev1.NewTransferServiceClient(conn).WatchTransfers(ctx, &quoratev1.WatchTransfersRequest{Bank: "HOME"})
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		return err
+	}
+	nosy := g.as(t, pki.Identity{Client: "nosy", Roles: []string{"read"}, Banks: []string{"HOME"}})
+	some, end := context.WithCancel(ctx)
+	for n := range 32 {
+		if err := watch(some, nosy.conn); err != nil {
+			t.Fatalf("watch %d: %v", n+1, err)
+		}
+	}
+	if err := watch(ctx, nosy.conn); infoOf(status.Convert(err)).GetReason() != "busy" {
+		t.Fatalf("one more: %v", err)
+	}
+	if r := nosy.web.do("GET", "/v1/events?bank=HOME", ""); r.status != 429 {
+		t.Errorf("one more over HTTP: %d %s", r.status, r.body)
+	}
+	if err := watch(ctx, g.as(t, pki.Identity{Client: "ops", Roles: []string{"admin"}}).conn); err != nil {
+		t.Errorf("somebody else: %v", err)
+	}
+	end()
+	waitFor(t, "a place is free again", func() bool { return watch(ctx, nosy.conn) == nil })
 }
