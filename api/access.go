@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"slices"
 	"strings"
@@ -141,6 +142,14 @@ type Caller struct {
 	How   string // certificate or token
 	Roles Role
 	Banks []string // that it is bound to; empty: to none
+
+	shown credential
+}
+
+// credential is what a caller has shown at the door: a token, or else its connection's certificate.
+type credential struct {
+	state         *tls.ConnectionState
+	authorization []string
 }
 
 // may says why a caller may not ask for an operation; nil if it may. bank is the one that the request names, if it names one.

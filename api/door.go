@@ -123,7 +123,7 @@ func (d *door) identifyPeer(ctx context.Context, authorization []string) (*Calle
 			state = &secure.State
 		}
 	}
-	return d.identify(state, authorization)
+	return d.identify(credential{state, authorization})
 }
 
 // enterHTTP finds out who sends a request, before its body is read.
@@ -131,7 +131,7 @@ func (d *door) enterHTTP(r *http.Request) (context.Context, error) {
 	if grants[r.URL.Path].reach == everyone {
 		return r.Context(), nil
 	}
-	caller, err := d.identify(r.TLS, r.Header.Values("Authorization"))
+	caller, err := d.identify(credential{r.TLS, r.Header.Values("Authorization")})
 	if err != nil {
 		return r.Context(), d.refuse(err)
 	}
@@ -162,17 +162,38 @@ func (d *door) refuse(err error) error {
 }
 
 // identify says who asks: who shows a token, or else a certificate's holder. Nil without an error: nobody has to say it.
-func (d *door) identify(state *tls.ConnectionState, authorization []string) (*Caller, error) {
-	if d.open {
+func (d *door) identify(shown credential) (caller *Caller, err error) {
+	switch {
+	case d.open:
 		return nil, nil
+	case len(shown.authorization) > 0:
+		caller, err = callerOfToken(d.tokens, shown.authorization)
+	case shown.state == nil || len(shown.state.VerifiedChains) == 0:
+		err = fmt.Errorf("%w: there is no client certificate and no token", transfer.ErrUnauthenticated)
+	default:
+		caller, err = callerOfCertificate(shown.state.PeerCertificates[0])
 	}
-	if len(authorization) > 0 {
-		return callerOfToken(d.tokens, authorization)
+	if err != nil {
+		return nil, err
 	}
-	if state == nil || len(state.VerifiedChains) == 0 {
-		return nil, fmt.Errorf("%w: there is no client certificate and no token", transfer.ErrUnauthenticated)
+	caller.shown = shown
+	return caller, nil
+}
+
+// again lets a caller go on with what it was let in for, and doesn't count it: a token may have been revoked meanwhile, a certificate may have ended.
+func (d *door) again(ctx context.Context, operation, bank string) (context.Context, error) {
+	before := callerOf(ctx)
+	if before == nil {
+		return ctx, nil
 	}
-	return callerOfCertificate(state.PeerCertificates[0])
+	caller, err := d.identify(before.shown)
+	if err == nil {
+		err = caller.may(operation, bank)
+	}
+	if err != nil {
+		return ctx, d.refuse(err)
+	}
+	return withCaller(ctx, caller), nil
 }
 
 // callerOfCertificate reads what a certificate grants. The connection may be older than the certificate's end.

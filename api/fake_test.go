@@ -46,8 +46,9 @@ type fake struct {
 	changes []api.ClusterChange // what ChangeCluster was given
 	queries []api.TransferQuery // what Transfers was given
 
-	looks      int // how often Status was asked
-	watchFails int // so many times nobody can say what was decided
+	looks      int  // how often Status was asked
+	watchFails int  // so many times nobody can say what was decided
+	silent     bool // nothing new is decided
 
 	submit func(ctx context.Context, t transfer.Transfer) (transfer.Record, error)
 }

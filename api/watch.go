@@ -25,6 +25,7 @@ const (
 	watchEvery      = 100 * time.Millisecond // how often it looks for what is new
 	watchAfterFault = time.Second
 	watchSign       = 10 * time.Second // of life, with the position, if nothing happens
+	watchAsksEvery  = time.Second      // whether its caller may still watch
 )
 
 // DecisionQuery asks for up to Limit decisions behind where somebody has come to. A field that isn't set lets all through.
@@ -133,6 +134,7 @@ type watch struct {
 	query DecisionQuery
 	send  emit
 	sent  time.Time // zero: nothing yet, so that what can't be answered is refused before anything is said
+	asked time.Time // whether its caller may still watch; zero: that must be asked before anything is told
 }
 
 func (w *watch) run(ctx context.Context, fromBeginning bool) error {
@@ -146,11 +148,17 @@ func (w *watch) run(ctx context.Context, fromBeginning bool) error {
 	for {
 		pause := watchEvery
 		page, err := w.ask(ctx)
+		if len(page.Decided) > 0 {
+			w.asked = time.Time{}
+		}
+		if err := w.askAgain(ctx); err != nil {
+			return err
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err == nil:
-			if err := w.pass(&page); err != nil {
+			if err := w.pass(ctx, &page); err != nil {
 				return err
 			}
 			if page.More {
@@ -198,8 +206,12 @@ func (w *watch) ask(ctx context.Context) (DecisionPage, error) {
 	return w.desk.backend.Decisions(ctx, w.query)
 }
 
-func (w *watch) pass(page *DecisionPage) error {
+// pass emits a page. A client may take its time for one.
+func (w *watch) pass(ctx context.Context, page *DecisionPage) error {
 	for i := range page.Decided {
+		if err := w.askAgain(ctx); err != nil {
+			return err
+		}
 		decided := &page.Decided[i]
 		w.query.After[decided.Group] = decided.Number
 		if err := w.emit(&decided.Record); err != nil {
@@ -208,6 +220,19 @@ func (w *watch) pass(page *DecisionPage) error {
 	}
 	w.query.After = page.After
 	return nil
+}
+
+// askAgain finds out from time to time whether the caller may still watch.
+func (w *watch) askAgain(ctx context.Context) error {
+	if time.Since(w.asked) < watchAsksEvery {
+		return nil
+	}
+	w.asked = time.Now()
+	ctx, err := w.desk.door.again(ctx, "watchTransfers", string(w.query.Bank))
+	if err != nil {
+		return err
+	}
+	return mayList(ctx, w.query.Bank)
 }
 
 func (w *watch) emit(record *transfer.Record) error {

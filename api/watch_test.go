@@ -3,14 +3,17 @@ package api_test
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/quorate/quorate/api"
@@ -29,6 +32,9 @@ func (f *fake) Decisions(_ context.Context, q api.DecisionQuery) (api.DecisionPa
 	}
 	if f.fail != nil {
 		return api.DecisionPage{}, f.fail
+	}
+	if f.silent && q.After != nil {
+		return api.DecisionPage{After: q.After}, nil
 	}
 	groups := [][]transfer.Record{listed()[1:], listed()[:1]}
 	if q.After == nil {
@@ -273,4 +279,49 @@ func TestOneCallerWatchesOnlySoOften(t *testing.T) {
 	}
 	end()
 	waitFor(t, "a place is free again", func() bool { return watch(ctx, nosy.conn) == nil })
+}
+
+// TestARevokedTokenHearsOfNothingMore: neither of what is decided from then on nor, for ever, of nothing.
+func TestARevokedTokenHearsOfNothingMore(t *testing.T) {
+	for name, decided := range map[string]bool{"something is decided": true, "nothing is": false} {
+		t.Run(name, func(t *testing.T) {
+			g := openGuarded(t, nil)
+			secret := "qt_watcher"
+			g.fake.set(func(f *fake) {
+				f.silent, f.tokens[sha256.Sum256([]byte(secret))] = true, api.Token{Name: "watcher", Roles: []string{"read"}}
+			})
+			who := g.as(t, pki.Identity{})
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			over, err := quoratev1.NewTransferServiceClient(who.conn).WatchTransfers(
+				metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+secret), &quoratev1.WatchTransfersRequest{FromBeginning: true})
+			if err == nil {
+				_, err = over.Recv() // a sign of life: it is let in
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, g.httpAt+"/v1/events?from=beginning", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Authorization", "Bearer "+secret)
+			events, err := who.web.http.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer events.Body.Close()
+			if events.StatusCode != http.StatusOK {
+				t.Fatal(events.Status)
+			}
+			g.fake.set(func(f *fake) { clear(f.tokens); f.silent = !decided })
+			if m, err := over.Recv(); status.Code(err) != codes.Unauthenticated {
+				t.Errorf("over gRPC: %v, %v", m, err)
+			}
+			text, err := io.ReadAll(events.Body)
+			if err != nil || strings.Contains(string(text), "transfer.") || !strings.Contains(string(text), `"code":"unauthenticated"`) {
+				t.Errorf("over HTTP: %s, %v", text, err)
+			}
+		})
+	}
 }
