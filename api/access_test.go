@@ -79,6 +79,7 @@ type guarded struct {
 	*world
 	dir       string
 	authority *pki.Authority
+	keys      *pki.Keys // of the node
 	grpcAt    string
 	httpAt    string
 }
@@ -100,9 +101,9 @@ func openGuarded(t *testing.T, change func(*api.Config)) *guarded {
 	if pair, err = g.authority.NewNode(1, []string{"127.0.0.1"}, time.Now(), time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	keys := g.keep(t, "node1", pair)
+	g.keys = g.keep(t, "node1", pair)
 	g.world = open(t, func(c *api.Config) {
-		c.Keys, c.Admin = keys, noAdmin{}
+		c.Keys, c.Admin = g.keys, noAdmin{}
 		g.grpcAt, g.httpAt = c.GRPC.Addr().String(), "https://"+c.HTTP.Addr().String()
 		if change != nil {
 			change(c)

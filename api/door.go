@@ -27,6 +27,7 @@ import (
 // door stands before every operation of both faces: it finds out who asks, whether they may, and whether they ask too often.
 type door struct {
 	open   bool // nobody has to say who they are
+	keys   *pki.Keys
 	tokens Tokens
 	pace   *pace
 	log    *slog.Logger
@@ -34,7 +35,7 @@ type door struct {
 }
 
 func newDoor(cfg *Config, tokens Tokens) *door {
-	return &door{open: cfg.Keys == nil, tokens: tokens, pace: newPace(cfg.RequestsPerSecond), log: cfg.Log, count: cfg.Metrics}
+	return &door{open: cfg.Keys == nil, keys: cfg.Keys, tokens: tokens, pace: newPace(cfg.RequestsPerSecond), log: cfg.Log, count: cfg.Metrics}
 }
 
 // unary is the door of gRPC's plain methods.
@@ -171,7 +172,7 @@ func (d *door) identify(shown credential) (caller *Caller, err error) {
 	case shown.state == nil || len(shown.state.VerifiedChains) == 0:
 		err = fmt.Errorf("%w: there is no client certificate and no token", transfer.ErrUnauthenticated)
 	default:
-		caller, err = callerOfCertificate(shown.state.PeerCertificates[0])
+		caller, err = callerOfCertificate(d.keys, shown.state.PeerCertificates)
 	}
 	if err != nil {
 		return nil, err
@@ -196,8 +197,9 @@ func (d *door) again(ctx context.Context, operation, bank string) (context.Conte
 	return withCaller(ctx, caller), nil
 }
 
-// callerOfCertificate reads what a certificate grants. The connection may be older than the certificate's end.
-func callerOfCertificate(cert *x509.Certificate) (*Caller, error) {
+// callerOfCertificate reads what the first of a connection's certificates grants. The connection may be older than its end, or than the authority in force.
+func callerOfCertificate(keys *pki.Keys, chain []*x509.Certificate) (*Caller, error) {
+	cert := chain[0]
 	id, err := pki.IdentityOf(cert)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", transfer.ErrUnauthenticated, err)
@@ -207,6 +209,9 @@ func callerOfCertificate(cert *x509.Certificate) (*Caller, error) {
 	}
 	if time.Now().After(cert.NotAfter) {
 		return nil, fmt.Errorf("%w: the certificate of %q has ended at %s", transfer.ErrUnauthenticated, id.Client, cert.NotAfter.UTC().Format(time.RFC3339))
+	}
+	if err := keys.StillTrusts(chain); err != nil {
+		return nil, fmt.Errorf("%w: the certificate of %q: %w", transfer.ErrUnauthenticated, id.Client, err)
 	}
 	roles, err := ParseRoles(id.Roles)
 	if err != nil {

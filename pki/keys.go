@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -34,7 +35,13 @@ type material struct {
 	roots   *x509.CertPool
 	own     *tls.Certificate // nil: a client without one
 	expires Expiries
+
+	mu      sync.Mutex           // guards trusted
+	trusted map[string]time.Time // until when a certificate is good, by its bytes, so that it is verified once and not with every request
 }
+
+// trustedMax bounds the certificates that are remembered. What comes when there are as many makes all be forgotten.
+const trustedMax = 10_000
 
 // Expiries are the times at which certificates end; zero: there is none.
 type Expiries struct {
@@ -196,6 +203,46 @@ func (k *Keys) Peer(node uint64) *tls.Config {
 	}
 }
 
+// StillTrusts says why whoever has shown these certificates to Server or PeerServer wouldn't be let in now: the connection may be older than the
+// authority in force. It doesn't look at the files: Reload and every new connection do.
+func (k *Keys) StillTrusts(chain []*x509.Certificate) error {
+	k.mu.Lock()
+	now := k.now
+	k.mu.Unlock()
+	return now.trusts(chain)
+}
+
+func (m *material) trusts(chain []*x509.Certificate) error {
+	m.mu.Lock()
+	until := m.trusted[string(chain[0].Raw)]
+	m.mu.Unlock()
+	if time.Now().Before(until) {
+		return nil
+	}
+	verified, err := verify(chain, m.roots, x509.ExtKeyUsageClientAuth)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.trusted == nil || len(m.trusted) >= trustedMax {
+		m.trusted = map[string]time.Time{}
+	}
+	m.trusted[string(chain[0].Raw)] = endOf(verified)
+	return nil
+}
+
+// endOf is when the last of several ways to an authority ends.
+func endOf(chains [][]*x509.Certificate) (last time.Time) {
+	for _, chain := range chains {
+		first := slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+		if first.NotAfter.After(last) {
+			last = first.NotAfter
+		}
+	}
+	return last
+}
+
 func (k *Keys) show(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	if own := k.current().own; own != nil {
 		return own, nil
@@ -207,14 +254,7 @@ func (k *Keys) verifyPeer(chain []*x509.Certificate, node uint64) error {
 	if len(chain) == 0 {
 		return errors.New("the peer has shown no certificate")
 	}
-	between := x509.NewCertPool()
-	for _, cert := range chain[1:] {
-		between.AddCert(cert)
-	}
-	_, err := chain[0].Verify(x509.VerifyOptions{
-		Roots: k.current().roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
-	if err != nil {
+	if _, err := verify(chain, k.current().roots, x509.ExtKeyUsageServerAuth); err != nil {
 		return err
 	}
 	id, err := IdentityOf(chain[0])
@@ -225,6 +265,15 @@ func (k *Keys) verifyPeer(chain []*x509.Certificate, node uint64) error {
 		return fmt.Errorf("this should be node %d, and its certificate is %s", node, id)
 	}
 	return nil
+}
+
+// verify finds the ways from the first of some certificates to an authority.
+func verify(chain []*x509.Certificate, roots *x509.CertPool, usage x509.ExtKeyUsage) ([][]*x509.Certificate, error) {
+	between := x509.NewCertPool()
+	for _, cert := range chain[1:] {
+		between.AddCert(cert)
+	}
+	return chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{usage}})
 }
 
 // String is an identity for people.

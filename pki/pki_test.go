@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -204,5 +205,59 @@ func TestChangedFilesAreUsedAndBrokenOnesAreNot(t *testing.T) {
 	}
 	if id, err := keys.Identity(); err != nil || id.Node != 1 {
 		t.Fatalf("%+v, %v", id, err)
+	}
+}
+
+// TestAnAuthorityThatIsGoneIsBelievedNoMore asks twice each time: what was verified is remembered, for as long as nothing changes.
+func TestAnAuthorityThatIsGoneIsBelievedNoMore(t *testing.T) {
+	dir, before := authority(t)
+	nextDir, next := authority(t)
+	pair, err := before.NewNode(1, nil, time.Now(), day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := pki.Files{CA: filepath.Join(dir, "ca.pem")}
+	if files.Cert, files.Key, err = pair.Write(dir, "node1", false); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := pki.Load(files, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := func(a *pki.Authority) []*x509.Certificate {
+		pair, err := a.NewClient(pki.Identity{Client: "c"}, time.Now(), day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []*x509.Certificate{parse(t, pair.Cert)}
+	}
+	ofBefore, ofNext := client(before), client(next)
+	read := func(dir string) []byte {
+		text, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	first, second := read(dir), read(nextDir)
+	for _, c := range []struct {
+		name         string
+		ca           []byte
+		before, next bool
+	}{{"the first", first, true, false}, {"both", slices.Concat(second, first), true, true}, {"the second", second, false, true}, {"the first again", first, true, false}} {
+		if err := os.WriteFile(files.CA, c.ca, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := keys.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if got := keys.StillTrusts(ofBefore); (got == nil) != c.before {
+				t.Errorf("%s: the first's client: %v", c.name, got)
+			}
+			if got := keys.StillTrusts(ofNext); (got == nil) != c.next {
+				t.Errorf("%s: the second's client: %v", c.name, got)
+			}
+		}
 	}
 }
