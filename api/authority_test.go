@@ -44,10 +44,26 @@ func TestAnAuthorityThatIsTakenAwayTakesItsClientsAlong(t *testing.T) {
 	if changed, err := g.keys.Reload(); !changed || err != nil {
 		t.Fatalf("changed %v, %v", changed, err)
 	}
-	if overGRPC, overHTTP := ask(); overGRPC != codes.Unauthenticated || overHTTP != http.StatusUnauthorized {
-		t.Errorf("afterwards: %v, %d", overGRPC, overHTTP)
-	}
 	if m, err := watch.Recv(); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("its watch: %v, %v", m, err)
 	}
+	if overGRPC, overHTTP := ask(); overGRPC != codes.Unauthenticated || overHTTP != http.StatusUnauthorized {
+		t.Errorf("afterwards: %v, %d", overGRPC, overHTTP)
+	}
+	certFile, keyFile, err := next.Write(t.TempDir(), "ca", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.authority, err = pki.LoadAuthority(certFile, keyFile); err != nil {
+		t.Fatal(err)
+	}
+	replaced, err := g.authority.NewClient(pki.Identity{Client: "payroll", Roles: []string{"submit"}}, time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.keep(t, "caller", replaced)
+	waitFor(t, "its old connections are closed, and new ones show the new certificate", func() bool {
+		overGRPC, overHTTP := ask()
+		return overGRPC == codes.OK && overHTTP == http.StatusCreated
+	})
 }

@@ -124,7 +124,11 @@ func (d *door) identifyPeer(ctx context.Context, authorization []string) (*Calle
 			state = &secure.State
 		}
 	}
-	return d.identify(credential{state, authorization})
+	caller, err := d.identify(credential{state, authorization})
+	if isOutdated(err) {
+		farEndOf(ctx).hangUpSoon()
+	}
+	return caller, err
 }
 
 // enterHTTP finds out who sends a request, before its body is read.
@@ -208,16 +212,27 @@ func callerOfCertificate(keys *pki.Keys, chain []*x509.Certificate) (*Caller, er
 		return nil, fmt.Errorf("%w: the certificate is node %d's, and only clients may ask", transfer.ErrUnauthenticated, id.Node)
 	}
 	if time.Now().After(cert.NotAfter) {
-		return nil, fmt.Errorf("%w: the certificate of %q has ended at %s", transfer.ErrUnauthenticated, id.Client, cert.NotAfter.UTC().Format(time.RFC3339))
+		return nil, &outdated{fmt.Errorf("%w: the certificate of %q has ended at %s", transfer.ErrUnauthenticated, id.Client, cert.NotAfter.UTC().Format(time.RFC3339))}
 	}
 	if err := keys.StillTrusts(chain); err != nil {
-		return nil, fmt.Errorf("%w: the certificate of %q: %w", transfer.ErrUnauthenticated, id.Client, err)
+		return nil, &outdated{fmt.Errorf("%w: the certificate of %q: %w", transfer.ErrUnauthenticated, id.Client, err)}
 	}
 	roles, err := ParseRoles(id.Roles)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the certificate of %q: %w", transfer.ErrUnauthenticated, id.Client, err)
 	}
 	return &Caller{Name: id.Client, How: "certificate", Roles: roles, Banks: id.Banks}, nil
+}
+
+// outdated says that a connection is older than what became of its certificate. It is closed: its client may have a new one by now, and shows that with the
+// next connection.
+type outdated struct{ error }
+
+func (e *outdated) Unwrap() error { return e.error }
+
+func isOutdated(err error) bool {
+	var e *outdated
+	return errors.As(err, &e)
 }
 
 // note writes the line of an administrative act: who asked for what, and what came of it.

@@ -138,6 +138,7 @@ type farEnd struct {
 	net.Addr
 	conn    net.Conn
 	owedMax int
+	leaving sync.Once
 
 	mu   sync.Mutex // guards owed
 	owed int        // bytes, about
@@ -168,6 +169,9 @@ func (f *farEnd) hangUp() {
 		_ = f.conn.Close() // it may be closed already
 	}
 }
+
+// hangUpSoon leaves time for an answer that says why.
+func (f *farEnd) hangUpSoon() { f.leaving.Do(func() { time.AfterFunc(hangUpAfter, f.hangUp) }) }
 
 func (f *farEnd) answer(m any) {
 	if m, ok := m.(proto.Message); ok {

@@ -99,6 +99,9 @@ func (w *web) serve(out http.ResponseWriter, r *http.Request) {
 	}()
 	ctx, err := w.door.enterHTTP(r)
 	if err != nil {
+		if isOutdated(err) {
+			out.Header().Set("Connection", "close") // HTTP/2 ends it, too
+		}
 		writeProblem(out, problemOf(r.Context(), err, 0))
 		return
 	}
