@@ -183,7 +183,7 @@ type tokenSpecJSON struct {
 	Name    string     `json:"name"`
 	Roles   []string   `json:"roles" nullable:"false" doc:"submit, read, operate or admin; at least one."`
 	Banks   []string   `json:"banks,omitempty"`
-	Expires *time.Time `json:"expires_at,omitempty"`
+	Expires *time.Time `json:"expires_at,omitempty" doc:"RFC 3339. Without it the token never ends."`
 }
 
 type newTokenJSON struct {
