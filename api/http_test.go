@@ -98,6 +98,17 @@ func TestACancelIsAVerbOfItsTransfer(t *testing.T) {
 	}
 }
 
+func TestWhoLooksAroundIsShownTheDocument(t *testing.T) {
+	w := open(t, nil)
+	for path, shown := range map[string]bool{"/": true, "/v1": true, "/v1/": true, "/v1/nothing": false, "/v2": false} {
+		r := w.do("GET", path, "")
+		detail, _ := r.fields(t)["detail"].(string)
+		if r.status != 404 || strings.Contains(detail, "GET /openapi.json") != shown {
+			t.Errorf("%s: %d %s", path, r.status, r.body)
+		}
+	}
+}
+
 func TestAStaleReadSaysThatItIs(t *testing.T) {
 	w := open(t, nil)
 	if r := w.do("POST", "/v1/transfers", oneTransfer); r.status != 201 {

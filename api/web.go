@@ -269,7 +269,11 @@ func (w *web) nowhere(out http.ResponseWriter, r *http.Request) {
 		writeProblem(out, problemOf(r.Context(), &unreadable{"this path has no method " + clip(r.Method)}, http.StatusMethodNotAllowed))
 		return
 	}
-	writeProblem(out, problemOf(r.Context(), fmt.Errorf("%w: %s", transfer.ErrNotFound, clip(r.URL.Path)), 0))
+	hint := ""
+	if at := strings.TrimSuffix(r.URL.Path, "/"); at == "" || at == "/v1" { // somebody looks around
+		hint = "; GET /openapi.json says what there is"
+	}
+	writeProblem(out, problemOf(r.Context(), fmt.Errorf("%w: %s%s", transfer.ErrNotFound, clip(r.URL.Path), hint), 0))
 }
 
 func tellHealth(out http.ResponseWriter, err error) {
