@@ -35,6 +35,7 @@ func (w *web) register(api huma.API) {
 	add(w, api, http.MethodPost, "/v1/cluster:removeMember", "removeMember", "Take a node out of all its groups, for ever", http.StatusNoContent, w.removeMember)
 	add(w, api, http.MethodPost, "/v1/cluster:placeBank", "placeBank", "Move a bank's replicas to other members", http.StatusNoContent, w.placeBank)
 	add(w, api, http.MethodPost, "/v1/cluster:transferLeader", "transferLeader", "Have another voter lead a group", http.StatusNoContent, w.transferLeader)
+	document(api)
 }
 
 // verbPath is how the router knows a verb of a path: it can't match within a segment. serve leads "…:verb" there (splitVerb).
@@ -83,7 +84,7 @@ func add[I, O any](w *web, api huma.API, method, path, id, summary string, statu
 // newHuma makes the part that reads parameters and bodies and writes answers.
 func newHuma(mux *http.ServeMux, version string) huma.API {
 	config := huma.DefaultConfig("Quorate", version)
-	config.Info.Description = "Moves money across independent banks: at all of them or at none. Amounts are minor units in strings of digits."
+	config.Info.Description = aboutAll
 	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // routes serves the document itself
 	config.CreateHooks = nil                                             // no $schema in answers

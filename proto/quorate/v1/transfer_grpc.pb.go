@@ -54,12 +54,12 @@ type TransferServiceClient interface {
 	StreamTransfers(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamTransfersRequest, StreamTransfersResponse], error)
 	// CancelTransfer has a transfer aborted unless it is too late, and waits for what became of it: aborted with reason "cancelled", or what
 	// really happened. An id that nobody knows is closed for ever, so that a submission that was lost can never take effect.
-	// DEADLINE_EXCEEDED: the outcome isn't known yet; cancel, get or submit again.
+	// One that comes too late is OK, too: look at the state. DEADLINE_EXCEEDED: the outcome isn't known yet; cancel, get or submit again.
 	CancelTransfer(ctx context.Context, in *CancelTransferRequest, opts ...grpc.CallOption) (*CancelTransferResponse, error)
 	// CaptureTransfer commits a hold: all of it, or a part, and what remains is free again. It waits for what became of the hold, which may have
 	// been voided before. The same capture again gets the same answer, another one ALREADY_EXISTS (hold_concluded).
 	CaptureTransfer(ctx context.Context, in *CaptureTransferRequest, opts ...grpc.CallOption) (*CaptureTransferResponse, error)
-	// VoidTransfer aborts a hold, and waits for what became of it: it may have been captured before.
+	// VoidTransfer aborts a hold, and waits for what became of it: it may have been captured before. Then it is OK, too: look at the state.
 	VoidTransfer(ctx context.Context, in *VoidTransferRequest, opts ...grpc.CallOption) (*VoidTransferResponse, error)
 	// GetTransfer says what is known of a transfer: linearizably, or on request as the asked node knows it.
 	GetTransfer(ctx context.Context, in *GetTransferRequest, opts ...grpc.CallOption) (*GetTransferResponse, error)
@@ -213,12 +213,12 @@ type TransferServiceServer interface {
 	StreamTransfers(grpc.BidiStreamingServer[StreamTransfersRequest, StreamTransfersResponse]) error
 	// CancelTransfer has a transfer aborted unless it is too late, and waits for what became of it: aborted with reason "cancelled", or what
 	// really happened. An id that nobody knows is closed for ever, so that a submission that was lost can never take effect.
-	// DEADLINE_EXCEEDED: the outcome isn't known yet; cancel, get or submit again.
+	// One that comes too late is OK, too: look at the state. DEADLINE_EXCEEDED: the outcome isn't known yet; cancel, get or submit again.
 	CancelTransfer(context.Context, *CancelTransferRequest) (*CancelTransferResponse, error)
 	// CaptureTransfer commits a hold: all of it, or a part, and what remains is free again. It waits for what became of the hold, which may have
 	// been voided before. The same capture again gets the same answer, another one ALREADY_EXISTS (hold_concluded).
 	CaptureTransfer(context.Context, *CaptureTransferRequest) (*CaptureTransferResponse, error)
-	// VoidTransfer aborts a hold, and waits for what became of it: it may have been captured before.
+	// VoidTransfer aborts a hold, and waits for what became of it: it may have been captured before. Then it is OK, too: look at the state.
 	VoidTransfer(context.Context, *VoidTransferRequest) (*VoidTransferResponse, error)
 	// GetTransfer says what is known of a transfer: linearizably, or on request as the asked node knows it.
 	GetTransfer(context.Context, *GetTransferRequest) (*GetTransferResponse, error)
