@@ -101,7 +101,7 @@ type body[T any] struct {
 }
 
 type submitInput struct {
-	Key    string `header:"Idempotency-Key" doc:"Stands for the id if the body has none: a UUID is the id itself, any other string of at most 255 bytes is hashed to one: the first 16 bytes of the SHA-256 of the words quorate idempotency key, a line feed and the string, marked as a UUIDv8. Quoted or bare; once."`
+	Key    string `header:"Idempotency-Key" doc:"Stands for the id; if the body has one, too, both must be the same: a UUID is the id itself, any other string of at most 255 bytes is hashed to one: the first 16 bytes of the SHA-256 of the words quorate idempotency key, a line feed and the string, marked as a UUIDv8. Quoted or bare; once."`
 	Prefer string `header:"Prefer" doc:"wait=N: answer after N seconds at the latest, with 202 if the outcome isn't known by then: ask at Location. While nobody knows the transfer there, it isn't accepted: submit it again, with the same id. Without it the answer waits for the outcome."`
 	Body   transferSpecJSON
 }

@@ -150,7 +150,8 @@ func TestIdempotencyKeys(t *testing.T) {
 		{"a string is hashed", "order 66", "{" + legs + "}", hashed.String()},
 		{"quotes don't count", `"order 66"`, "{" + legs + "}", hashed.String()},
 		{"escapes are undone", `"order \"66\""`, "{" + legs + "}", mustKey(t, `order "66"`)},
-		{"the body's id goes first", other, oneTransfer, idText},
+		{"the body may have the same id", idText, oneTransfer, idText},
+		{"also where the key is hashed to it", "order 66", `{"id":"` + hashed.String() + `",` + legs + `}`, hashed.String()},
 		{"the longest", strings.Repeat("k", 255), "{" + legs + "}", mustKey(t, strings.Repeat("k", 255))},
 	}
 	for _, c := range cases {
@@ -164,6 +165,12 @@ func TestIdempotencyKeys(t *testing.T) {
 	for _, bad := range []string{strings.Repeat("k", 256), `"`, `""`, `"a`, `"a"b"`, `"a\b"`} {
 		if r := w.do("POST", "/v1/transfers", "{"+legs+"}", "Idempotency-Key: "+bad); r.status != 400 {
 			t.Errorf("key %q: %d %s", bad, r.status, r.body)
+		}
+	}
+	seen := len(w.fake.seen)
+	for _, other := range []string{other, "order 66"} {
+		if r := w.do("POST", "/v1/transfers", oneTransfer, "Idempotency-Key: "+other); r.status != 400 || r.fields(t)["code"] != "invalid_request" || len(w.fake.seen) != seen {
+			t.Errorf("the key %q and the id %s: %d %s", other, idText, r.status, r.body)
 		}
 	}
 	for _, keys := range [][]string{{"one", "two"}, {"", "one"}, {""}} {

@@ -9,7 +9,7 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// orderOfJSON reads a transfer from a body; the key stands for the id if the body has none.
+// orderOfJSON reads a transfer from a body; the key stands for the id, and must do so if the body has one, too.
 func orderOfJSON(spec *transferSpecJSON, keyHeader string) order {
 	var o order
 	o.transfer.Reference = spec.Reference
@@ -36,18 +36,23 @@ func orderOfJSON(spec *transferSpecJSON, keyHeader string) order {
 	return o
 }
 
-func idOfJSON(id, keyHeader string) (transfer.ID, error) {
-	switch {
-	case id != "":
-		return transfer.ParseID(id)
-	case keyHeader != "":
-		key, err := unquoteKey(keyHeader)
-		if err != nil {
-			return transfer.ID{}, err
-		}
-		return IDOfKey(key)
+func idOfJSON(text, keyHeader string) (transfer.ID, error) {
+	if keyHeader == "" {
+		return idOfText(text)
 	}
-	return newID()
+	key, err := unquoteKey(keyHeader)
+	if err != nil {
+		return transfer.ID{}, err
+	}
+	ofKey, err := IDOfKey(key)
+	if err != nil || text == "" {
+		return ofKey, err
+	}
+	id, err := transfer.ParseID(text)
+	if err == nil && id != ofKey { // one of them would be passed over, and whoever relies on it pays twice
+		err = fmt.Errorf("%w: the body has the id %s, and the Idempotency-Key stands for %s; leave one of them out", transfer.ErrInvalidRequest, id, ofKey)
+	}
+	return id, err
 }
 
 func legOfJSON(l legJSON) (transfer.Leg, error) {

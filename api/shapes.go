@@ -7,7 +7,7 @@ import "time"
 type transferSpecJSON struct {
 	_ struct{} `additionalProperties:"false"`
 
-	ID        string    `json:"id,omitempty" format:"uuid" doc:"Chosen and kept by the client, so that asking again can't move the money twice. Without it the Idempotency-Key counts; without both the server makes one."`
+	ID        string    `json:"id,omitempty" format:"uuid" doc:"Chosen and kept by the client, so that asking again can't move the money twice. Without it the Idempotency-Key counts, and beside it that must stand for the same id; without both the server makes one."`
 	Legs      []legJSON `json:"legs" minItems:"2" maxItems:"256" nullable:"false" doc:"Per currency, debits equal credits."`
 	TimeoutMS *int64    `json:"timeout_ms,omitempty" minimum:"1" maximum:"3600000" doc:"How long the banks have to prepare. 10000 if unset. Not part of the content."`
 	Reference string    `json:"reference,omitempty" maxLength:"256" doc:"Free text of at most 256 bytes, printed on statements."`
