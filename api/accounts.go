@@ -32,7 +32,7 @@ func (d *desk) statement(ctx context.Context, bankID transfer.BankID, q Statemen
 	if q.Limit, err = pageSize(q.Limit); err != nil {
 		return nil, "", err
 	}
-	if q.AfterSeq, err = seqOfToken(token); err != nil {
+	if q.AfterSeq, err = seqOfToken(ofStatement, token); err != nil {
 		return nil, "", err
 	}
 	if err := checkNames(bankID, q.Account); err != nil {
@@ -47,7 +47,7 @@ func (d *desk) statement(ctx context.Context, bankID transfer.BankID, q Statemen
 	if err != nil || !page.More {
 		return page.Entries, "", err
 	}
-	return page.Entries, tokenOfSeq(page.LastSeq), nil
+	return page.Entries, tokenOfSeq(ofStatement, page.LastSeq), nil
 }
 
 // gRPC

@@ -278,7 +278,7 @@ func (d *desk) accounts(ctx context.Context, bankID transfer.BankID, size int, t
 		return accounts, "", err
 	}
 	accounts = accounts[:limit]
-	return accounts, tokenOf(string(accounts[limit-1].ID)), nil
+	return accounts, tokenOf(ofAccounts, string(accounts[limit-1].ID)), nil
 }
 
 func (d *desk) entries(ctx context.Context, bankID transfer.BankID, size int, token string) (entries []bank.Entry, next string, err error) {
@@ -286,7 +286,7 @@ func (d *desk) entries(ctx context.Context, bankID transfer.BankID, size int, to
 	if err != nil {
 		return nil, "", err
 	}
-	after, err := seqOfToken(token)
+	after, err := seqOfToken(ofEntries, token)
 	if err != nil {
 		return nil, "", err
 	}
@@ -300,7 +300,7 @@ func (d *desk) entries(ctx context.Context, bankID transfer.BankID, size int, to
 		return entries, "", err
 	}
 	entries = entries[:limit]
-	return entries, tokenOfSeq(entries[limit-1].Seq), nil
+	return entries, tokenOfSeq(ofEntries, entries[limit-1].Seq), nil
 }
 
 func (d *desk) audit(ctx context.Context, bankID transfer.BankID) (bank.Audit, error) {

@@ -63,14 +63,20 @@ func ServicesForTest(r grpc.ServiceRegistrar, cfg Config, backend Backend) {
 
 // What a page's token and a header may say, for the fuzz test.
 var (
-	TokenOf        = tokenOf
-	TokenOfSeq     = tokenOfSeq
 	AccountOfToken = accountOfToken
-	SeqOfToken     = seqOfToken
 	UnquoteKey     = unquoteKey
 	PreferredWait  = preferredWait
 	ChooseID       = chooseRequestID
 )
+
+// TokenOf is the token behind an account in the list of accounts.
+func TokenOf(account string) string { return tokenOf(ofAccounts, account) }
+
+// TokenOfSeq is the token behind an entry of a journal.
+func TokenOfSeq(seq uint64) string { return tokenOfSeq(ofEntries, seq) }
+
+// SeqOfToken is the entry of a journal that a token stands behind.
+func SeqOfToken(token string) (uint64, error) { return seqOfToken(ofEntries, token) }
 
 // MethodsForTest are the methods of all services of gRPC that a server offers.
 func MethodsForTest(s *Server) (methods []string) {

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -105,6 +106,36 @@ func TestWhoLooksAroundIsShownTheDocument(t *testing.T) {
 		detail, _ := r.fields(t)["detail"].(string)
 		if r.status != 404 || strings.Contains(detail, "GET /openapi.json") != shown {
 			t.Errorf("%s: %d %s", path, r.status, r.body)
+		}
+	}
+}
+
+// TestATokenIsOfOneList: of another one, and of a release whose tokens didn't say of which list they are, it is refused.
+func TestATokenIsOfOneList(t *testing.T) {
+	w := open(t, nil)
+	lists := []string{"/v1/banks/HOME/accounts?cursor=", "/v1/banks/HOME/entries?cursor=", "/v1/banks/HOME/accounts/alice/entries?cursor=", "/v1/transfers?cursor=", "/v1/events?position="}
+	for of, kind := range []string{"a/", "e/", "s/", "t/", "d", ""} {
+		for _, key := range []string{"7", "7,4", "alice", "18446744073709551615"} {
+			token := base64.RawURLEncoding.EncodeToString([]byte(kind + key))
+			for at, list := range lists {
+				if at == of {
+					continue
+				}
+				if r := w.do("GET", list+token, ""); r.status != 400 || r.fields(t)["code"] != "invalid_request" {
+					t.Errorf("%s%s (%s): %d %s", list, token, kind+key, r.status, r.body)
+				}
+			}
+		}
+	}
+	for _, own := range []string{lists[0] + "YS83", lists[1] + "ZS83", lists[2] + "cy83", lists[3] + "dC83"} { // a/7, e/7, s/7, t/7
+		if r := w.do("GET", own, ""); r.status != 200 {
+			t.Errorf("%s: %d %s", own, r.status, r.body)
+		}
+	}
+	for at, kind := range map[int]string{1: "e/", 2: "s/"} {
+		token := base64.RawURLEncoding.EncodeToString([]byte(kind + "18446744073709551615")) // behind which the next number is zero
+		if r := w.do("GET", lists[at]+token, ""); r.status != 400 {
+			t.Errorf("%s%s: %d %s", lists[at], token, r.status, r.body)
 		}
 	}
 }

@@ -3,7 +3,9 @@ package api
 import (
 	"encoding/base64"
 	"fmt"
+	"math"
 	"strconv"
+	"strings"
 
 	"github.com/quorate/quorate/transfer"
 )
@@ -25,26 +27,37 @@ func pageSize(n int) (int, error) {
 	return min(n, PageMax), nil
 }
 
-// A token is the last key of its page in base64: opaque to clients, so that it may change.
-func tokenOf(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }
+// A token is the last key of its page in base64, behind what it is a token of: opaque to clients, so that it may change. No name of an account has a slash: a
+// token of a release without the kinds is refused, and not read as something else.
+const (
+	ofAccounts  = "a/"
+	ofEntries   = "e/"
+	ofStatement = "s/"
+	ofTransfers = "t/"
+)
 
-func keyOf(token string) (string, error) {
-	key, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || tokenOf(string(key)) != token { // the decoder passes over line breaks
+func tokenOf(kind, key string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(kind + key))
+}
+
+func keyOf(kind, token string) (string, error) {
+	text, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	key, is := strings.CutPrefix(string(text), kind)
+	if err != nil || !is || tokenOf(kind, key) != token { // the decoder passes over line breaks
 		return "", badToken(token)
 	}
-	return string(key), nil
+	return key, nil
 }
 
 func badToken(token string) error {
-	return fmt.Errorf("%w: %q is not a page token of this list", transfer.ErrInvalidRequest, clip(token))
+	return fmt.Errorf("%w: %q is not a page token of this list; begin again without one", transfer.ErrInvalidRequest, clip(token))
 }
 
 func accountOfToken(token string) (transfer.AccountID, error) {
 	if token == "" {
 		return "", nil
 	}
-	key, err := keyOf(token)
+	key, err := keyOf(ofAccounts, token)
 	if err != nil {
 		return "", err
 	}
@@ -54,18 +67,18 @@ func accountOfToken(token string) (transfer.AccountID, error) {
 	return transfer.AccountID(key), nil
 }
 
-func tokenOfSeq(seq uint64) string { return tokenOf(strconv.FormatUint(seq, 10)) }
+func tokenOfSeq(kind string, seq uint64) string { return tokenOf(kind, strconv.FormatUint(seq, 10)) }
 
-func seqOfToken(token string) (uint64, error) {
+func seqOfToken(kind, token string) (uint64, error) {
 	if token == "" {
 		return 0, nil
 	}
-	key, err := keyOf(token)
+	key, err := keyOf(kind, token)
 	if err != nil {
 		return 0, err
 	}
 	seq, err := strconv.ParseUint(key, 10, 64)
-	if err != nil {
+	if err != nil || seq == math.MaxUint64 { // there is nothing behind it, not even a number
 		return 0, badToken(token)
 	}
 	return seq, nil

@@ -71,7 +71,7 @@ func checkPeriod(since, until time.Time) error {
 // positionsMax is how many coordinator groups a cluster can have at most.
 const positionsMax = 64
 
-func tokenOfPositions(below []uint64) string { return tokenOf(joinPositions(below)) }
+func tokenOfPositions(below []uint64) string { return tokenOf(ofTransfers, joinPositions(below)) }
 
 func joinPositions(numbers []uint64) string {
 	words := make([]string, len(numbers))
@@ -85,7 +85,7 @@ func positionsOfToken(token string) ([]uint64, error) {
 	if token == "" {
 		return nil, nil
 	}
-	key, err := keyOf(token)
+	key, err := keyOf(ofTransfers, token)
 	if err != nil {
 		return nil, err
 	}

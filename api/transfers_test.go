@@ -98,12 +98,12 @@ func TestBothFacesHandOverTheSameFilter(t *testing.T) {
 	w := open(t, nil)
 	_, err := w.transfers().ListTransfers(context.Background(), &quoratev1.ListTransfersRequest{
 		PageSize: 7, State: quoratev1.TransferState_TRANSFER_STATE_PENDING, Bank: "HOME", Account: "alice", Reference: "rent",
-		Since: timestamppb.New(epoch), Until: timestamppb.New(epoch.Add(time.Hour)), PageToken: "Nyw0",
+		Since: timestamppb.New(epoch), Until: timestamppb.New(epoch.Add(time.Hour)), PageToken: "dC83LDQ",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := w.do("GET", "/v1/transfers?limit=7&state=pending&bank=HOME&account=alice&reference=rent&created[gte]=2026-11-23T10:30:00.123456789Z&created[lt]=2026-11-23T11:30:00.123456789Z&cursor=Nyw0", "")
+	r := w.do("GET", "/v1/transfers?limit=7&state=pending&bank=HOME&account=alice&reference=rent&created[gte]=2026-11-23T10:30:00.123456789Z&created[lt]=2026-11-23T11:30:00.123456789Z&cursor=dC83LDQ", "")
 	if r.status != 200 {
 		t.Fatalf("%d %s", r.status, r.body)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -240,20 +239,20 @@ func (w *watch) emit(record *transfer.Record) error {
 	return w.send(record, tokenOfWatch(w.query.After))
 }
 
-// A position of a watch is not a page token of a list: the letter tells them apart.
-const watchLetter = "d"
+// A position of a watch is no page token of a list. It is kept for long: whatever changes, this is read.
+const ofWatch = "d"
 
-func tokenOfWatch(after []uint64) string { return tokenOf(watchLetter + joinPositions(after)) }
+func tokenOfWatch(after []uint64) string { return tokenOf(ofWatch, joinPositions(after)) }
 
 func positionOfWatch(token string) ([]uint64, error) {
 	if token == "" {
 		return nil, nil
 	}
-	key, err := keyOf(token)
-	if err != nil || !strings.HasPrefix(key, watchLetter) {
+	key, err := keyOf(ofWatch, token)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %q is not a position of a watch", transfer.ErrInvalidRequest, clip(token))
 	}
-	return parsePositions(token, strings.TrimPrefix(key, watchLetter))
+	return parsePositions(token, key)
 }
 
 // gRPC
