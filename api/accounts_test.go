@@ -118,3 +118,26 @@ func TestAStatementComesInPagesAndPeriods(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesThatPathsLeaveOut are given to no account any more, and those that have them can be used.
+func TestNamesThatPathsLeaveOut(t *testing.T) {
+	w := open(t, nil)
+	for name, want := range map[string]int{".": 400, "..": 400, "...": 201, ".a": 201} {
+		if r := w.do("POST", "/v1/banks/HOME/accounts", fmt.Sprintf(`{"id":%q,"currency":"CZK"}`, name)); r.status != want || want == 400 && r.fields(t)["code"] != "invalid_name" {
+			t.Errorf("open %q: %d %s", name, r.status, r.body)
+		}
+	}
+	_, err := w.accounts().OpenAccount(t.Context(), &quoratev1.OpenAccountRequest{Bank: "HOME", Account: "..", Currency: "CZK"})
+	if infoOf(status.Convert(err)).GetReason() != "invalid_name" {
+		t.Errorf("open over gRPC: %v", err)
+	}
+	_, err = w.accounts().GetAccount(t.Context(), &quoratev1.GetAccountRequest{Bank: "HOME", Account: ".."})
+	if infoOf(status.Convert(err)).GetReason() != "account_not_found" {
+		t.Errorf("read: %v", err)
+	}
+	from := spec("")
+	from.Legs[0].Account = ".."
+	if _, err := w.transfers().SubmitTransfer(t.Context(), &quoratev1.SubmitTransferRequest{Transfer: from}); err != nil {
+		t.Errorf("submit: %v", err)
+	}
+}

@@ -221,6 +221,9 @@ func checkTerms(bankID transfer.BankID, terms bank.Terms) error {
 	if err := checkNames(bankID, terms.ID); err != nil {
 		return err
 	}
+	if err := checkReachable(string(terms.ID)); err != nil {
+		return fmt.Errorf("account: %w", err)
+	}
 	if !terms.Currency.Known() {
 		return fmt.Errorf("%w: got %q", transfer.ErrInvalidCurrency, clip(string(terms.Currency)))
 	}
@@ -229,6 +232,14 @@ func checkTerms(bankID transfer.BankID, terms bank.Terms) error {
 	}
 	if terms.Unlimited && terms.OverdraftMinor != 0 {
 		return fmt.Errorf("%w: an account without a limit can't have one of %d", transfer.ErrInvalidOverdraft, terms.OverdraftMinor)
+	}
+	return nil
+}
+
+// checkReachable refuses names that no path of HTTP can lead to: clients and proxies take them for directories.
+func checkReachable(name string) error {
+	if name == "." || name == ".." {
+		return fmt.Errorf("%w: got %q, which a path leaves out", transfer.ErrInvalidName, name)
 	}
 	return nil
 }

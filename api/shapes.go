@@ -58,7 +58,7 @@ type shortfallJSON struct {
 type accountSpecJSON struct {
 	_ struct{} `additionalProperties:"false"`
 
-	ID             string `json:"id" example:"alice" doc:"1 to 64 characters of A-Z a-z 0-9 . _ - : with an optional @ in front, which marks a house account."`
+	ID             string `json:"id" example:"alice" doc:"1 to 64 characters of A-Z a-z 0-9 . _ - : with an optional @ in front, which marks a house account; neither . nor .. alone."`
 	Currency       string `json:"currency" example:"CZK"`
 	OverdraftMinor string `json:"overdraft_minor,omitempty" pattern:"^[0-9]{1,19}$" doc:"How far below zero the account may go. 0 if unset."`
 	Unlimited      bool   `json:"unlimited,omitempty" doc:"No overdraft limit at all, as house accounts need."`

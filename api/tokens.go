@@ -89,6 +89,9 @@ func checkToken(t *Token) error {
 	if err := transfer.ValidateName(t.Name); err != nil {
 		return fmt.Errorf("name: %w", err)
 	}
+	if err := checkReachable(t.Name); err != nil {
+		return fmt.Errorf("name: %w", err)
+	}
 	if strings.Contains(t.Name, ":") {
 		return fmt.Errorf("%w: name: %q has a colon, which begins a verb in a path", transfer.ErrInvalidName, clip(t.Name))
 	}

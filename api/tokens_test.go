@@ -85,6 +85,8 @@ func TestTokensThatCantBe(t *testing.T) {
 		`{"name":"","roles":["read"]}`:                                      "invalid_name",
 		`{"name":"a b","roles":["read"]}`:                                   "invalid_name",
 		`{"name":"a:b","roles":["read"]}`:                                   "invalid_name",
+		`{"name":".","roles":["read"]}`:                                     "invalid_name",
+		`{"name":"..","roles":["read"]}`:                                    "invalid_name",
 		`{"name":"a","roles":[]}`:                                           "invalid_request",
 		`{"name":"a","roles":["king"]}`:                                     "invalid_request",
 		`{"name":"a","roles":["read"],"banks":["no bank"]}`:                 "invalid_name",

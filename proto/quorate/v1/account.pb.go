@@ -78,7 +78,7 @@ func (AccountStatus) EnumDescriptor() ([]byte, []int) {
 type OpenAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Bank  string                 `protobuf:"bytes,1,opt,name=bank,proto3" json:"bank,omitempty"`
-	// 1 to 64 characters of A-Z a-z 0-9 . _ - : with an optional @ in front, which marks a house account.
+	// 1 to 64 characters of A-Z a-z 0-9 . _ - : with an optional @ in front, which marks a house account; neither . nor .. alone.
 	Account string `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
 	// ISO 4217, in capitals.
 	Currency string `protobuf:"bytes,3,opt,name=currency,proto3" json:"currency,omitempty"`
