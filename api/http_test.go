@@ -65,8 +65,10 @@ func TestBodiesThatAreRefused(t *testing.T) {
 	if len(w.fake.seen) != 0 {
 		t.Errorf("%d reached the backend", len(w.fake.seen))
 	}
-	if r := w.do("POST", "/v1/transfers", oneTransfer, "Content-Type: application/json; charset=utf-8"); r.status != 201 {
-		t.Errorf("the good one: %d %s", r.status, r.body)
+	for _, kind := range []string{"application/json; charset=utf-8", "Application/JSON", "APPLICATION/json;charset=UTF-8"} {
+		if r := w.do("POST", "/v1/transfers", oneTransfer, "Content-Type: "+kind); r.status != 201 {
+			t.Errorf("the good one, as %s: %d %s", kind, r.status, r.body)
+		}
 	}
 }
 

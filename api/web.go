@@ -204,6 +204,9 @@ func (w *web) readBody(out http.ResponseWriter, r *http.Request) *problem {
 		return problemOf(r.Context(), &unreadable{"the body ends too early"}, 0)
 	}
 	_ = http.NewResponseController(out).SetReadDeadline(time.Time{})
+	if kind != "" {
+		r.Header.Set("Content-Type", kind) // huma knows it in small letters only
+	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return nil
 }
