@@ -196,7 +196,7 @@ type statementInput struct {
 	ID     string    `path:"id"`
 	Since  time.Time `query:"posted[gte]" doc:"RFC 3339. Entries from when the bank's time had reached this."`
 	Until  time.Time `query:"posted[lt]" doc:"RFC 3339. Entries before the bank's time had reached this. Periods that follow one another have every entry once."`
-	Limit  int       `query:"limit" doc:"1 to 1000; 100 if unset. A page may have fewer and not be the last: has_more says."`
+	Limit  int       `query:"limit" minimum:"1" default:"100" doc:"1 to 1000; 100 if unset; above 1000 is 1000. A page may have fewer and not be the last: has_more says."`
 	Cursor string    `query:"cursor" doc:"next_cursor of the page before."`
 }
 

@@ -214,7 +214,7 @@ func (w *web) getAccount(ctx context.Context, in *accountInput) (*body[accountJS
 
 type pageInput struct {
 	Bank   string `path:"bank"`
-	Limit  int    `query:"limit" doc:"1 to 1000; 100 if unset."`
+	Limit  int    `query:"limit" minimum:"1" default:"100" doc:"1 to 1000; 100 if unset; above 1000 is 1000."`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
 }
 

@@ -112,6 +112,23 @@ func TestWhoLooksAroundIsShownTheDocument(t *testing.T) {
 	}
 }
 
+// TestALimitOfZeroIsNone: unset is another thing.
+func TestALimitOfZeroIsNone(t *testing.T) {
+	w := open(t, nil)
+	for _, list := range []string{"/v1/banks/HOME/accounts", "/v1/banks/HOME/entries", "/v1/banks/HOME/accounts/alice/entries", "/v1/transfers", "/v1/in-doubt"} {
+		for query, want := range map[string]int{"": 200, "?limit=1": 200, "?limit=1001": 200, "?limit=0": 400, "?limit=-1": 400} {
+			if r := w.do("GET", list+query, ""); r.status != want || want == 400 && r.fields(t)["code"] != "invalid_request" {
+				t.Errorf("%s%s: %d %s", list, query, r.status, r.body)
+			}
+		}
+	}
+	for _, q := range w.fake.queries {
+		if q.Limit != 100 && q.Limit != 1 && q.Limit != api.PageMax {
+			t.Errorf("asked for %d", q.Limit)
+		}
+	}
+}
+
 // TestATokenIsOfOneList: of another one, and of a release whose tokens didn't say of which list they are, it is refused.
 func TestATokenIsOfOneList(t *testing.T) {
 	w := open(t, nil)

@@ -202,7 +202,7 @@ type listTransfersInput struct {
 	Reference string    `query:"reference" doc:"The whole of it."`
 	Since     time.Time `query:"created[gte]" doc:"RFC 3339. From this moment on, by the coordinators' time."`
 	Until     time.Time `query:"created[lt]" doc:"RFC 3339. Up to, but without, this moment."`
-	Limit     int       `query:"limit" doc:"1 to 1000; 100 if unset. A page may have fewer, or none, and not be the last: has_more says."`
+	Limit     int       `query:"limit" minimum:"1" default:"100" doc:"1 to 1000; 100 if unset; above 1000 is 1000. A page may have fewer, or none, and not be the last: has_more says."`
 	Cursor    string    `query:"cursor" doc:"next_cursor of the page before, with the same filters."`
 }
 
@@ -232,7 +232,7 @@ type doubtJSON struct {
 }
 
 type limitedInput struct {
-	Limit int `query:"limit" doc:"1 to 1000; 100 if unset. The oldest."`
+	Limit int `query:"limit" minimum:"1" default:"100" doc:"1 to 1000; 100 if unset; above 1000 is 1000. The oldest."`
 }
 
 type listJSON[T any] struct {
