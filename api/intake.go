@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -200,6 +201,9 @@ func (in *intake) receive(ctx context.Context, m any, from func(any) error) erro
 	e := &envelope{message: m}
 	if in.stranger(ctx) {
 		e.bytesMax = strangerBytesMax
+		if s, can := grpc.ServerTransportStreamFromContext(ctx).(lengthFirst); can {
+			from = func(any) error { return e.fillMeasured(s) }
+		}
 	}
 	return e.fill(from)
 }
@@ -345,6 +349,39 @@ func (e *envelope) fill(from func(any) error) error {
 		return notOfMethod(e.err)
 	}
 	return nil
+}
+
+// lengthFirst is what gRPC itself reads messages from. It doesn't promise that it stays so; if it doesn't, a stranger's message is refused when it is there.
+type lengthFirst interface {
+	ReadMessageHeader(header []byte) error
+	Read(n int) (mem.BufferSlice, error)
+}
+
+// fillMeasured refuses a message by the length that stands before it. gRPC has one bound for all methods, and would take as much of a stranger.
+func (e *envelope) fillMeasured(s lengthFirst) error {
+	var header [5]byte // whether it is compressed, and its length
+	if err := s.ReadMessageHeader(header[:]); err != nil {
+		return brokenOff(err)
+	}
+	length := binary.BigEndian.Uint32(header[1:])
+	if header[0] != 0 || int64(length) > int64(e.bytesMax) {
+		e.err = fmt.Errorf("it is compressed, or of %d bytes; who hasn't said who they are may send %d", length, e.bytesMax)
+		return nil
+	}
+	data, err := s.Read(int(length))
+	if err != nil {
+		return brokenOff(err)
+	}
+	defer data.Free()
+	return newCodec().Unmarshal(data, e)
+}
+
+// brokenOff is the error of a message that didn't come, or not to its end.
+func brokenOff(err error) error {
+	if errors.Is(err, io.EOF) {
+		return err
+	}
+	return fmt.Errorf("%w: the message breaks off: %v", transfer.ErrInvalidRequest, err)
 }
 
 func notOfMethod(err error) error {

@@ -448,6 +448,25 @@ func TestStrangersAskForLittle(t *testing.T) {
 	}
 }
 
+// TestALongMessageOfAStrangerIsRefusedByItsLength: only that is sent, and the first byte.
+func TestALongMessageOfAStrangerIsRefusedByItsLength(t *testing.T) {
+	g := openGuarded(t, nil)
+	for _, method := range []string{healthv1.Health_Check_FullMethodName, healthv1.Health_Watch_FullMethodName} {
+		for name, header := range map[string][]byte{"long": {0, 0, 0, 4, 1}, "compressed": {1, 0, 0, 0, 4}} {
+			conn, err := tls.Dial("tcp", g.grpcAt, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := dialRaw(t, conn)
+			stream := c.call(method)
+			c.must(c.framer.WriteData(stream, false, append(header, 10)))
+			if got := c.ends(stream); got != "3" {
+				t.Errorf("%s, %s: status %q, want 3", method, name, got)
+			}
+		}
+	}
+}
+
 // TestFewWatchANodesHealth, however many connections they have.
 func TestFewWatchANodesHealth(t *testing.T) {
 	w := open(t, nil)
