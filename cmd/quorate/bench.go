@@ -85,7 +85,7 @@ On Linux all have the timer slack that a server gives itself (quorate server --h
 	flags.Uint64Var(&o.seed, "seed", 0, "of the traffic; 0: another one each time")
 	flags.StringVar(&o.http, "http", "", "HTTP address (host:port) of the cluster that --server names, for rest clients")
 	flags.StringVar(&o.out, "out", "", "write result.json, latency.hgrm and plot.svg into this directory")
-	flags.StringVar(&o.data, "data", "", "keep the servers' data and logs in this directory; empty: in a new one that is removed at the end")
+	flags.StringVar(&o.data, "data", "", "keep the servers' data and logs in this directory (default a new one, removed at the end)")
 	flags.StringVar(&o.profile, "profile", "", "write CPU and allocation profiles of every process into this directory")
 	return cmd
 }

@@ -186,7 +186,8 @@ directory, ~/.config/quorate on Linux), and use them from now on. A name that is
 absolute; the files themselves stay where they are.
 
 What a command takes: a flag, else the environment, else the context; but who names servers by --server or $QUORATE_SERVER doesn't use
-the current context at all, only one that --context or $QUORATE_CONTEXT names.`,
+the current context at all, only one that --context or $QUORATE_CONTEXT names. A variable that is empty counts as one that isn't set; a flag
+that is given and empty is refused.`,
 		Example: `  quorate context add prod --server db1:7001,db2:7001,db3:7001 --ca ca.pem --cert me.pem --key me.key
   quorate context add local --server 127.0.0.1:7001`,
 		Args: cobra.ExactArgs(1),

@@ -65,7 +65,7 @@ func newDemo() *cobra.Command {
 	flags.StringVar(&o.replay, "replay", "", "carry the rows of trans.asc in this directory, instead of made-up traffic")
 	flags.IntVar(&o.rows, "rows", 0, "replay only so many rows; 0: all")
 	flags.StringVar(&o.balances, "balances", "", "write every account's balance to this CSV file at the end")
-	flags.StringVar(&o.data, "data", "", "keep the nodes' data in this directory; empty: in a new one that is removed at the end")
+	flags.StringVar(&o.data, "data", "", "keep the nodes' data in this directory (default a new one, removed at the end)")
 	flags.IntVar(&o.clients, "clients", 16, "clients at work at the same time, 1 to 1000")
 	flags.IntVar(&o.batch, "batch", 32, "transfers in one request of a client, 1 to 8190")
 	return cmd

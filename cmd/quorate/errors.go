@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/quorate/quorate/api"
 	"github.com/quorate/quorate/backup"
@@ -62,6 +64,9 @@ func (e *ranError) Unwrap() error { return e.err }
 func markErrors(cmd *cobra.Command) {
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if err := noEmptyFlag(cmd); err != nil {
+				return err
+			}
 			if err := run(cmd, args); err != nil {
 				return &ranError{err}
 			}
@@ -71,6 +76,21 @@ func markErrors(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		markErrors(sub)
 	}
+}
+
+// noEmptyFlag refuses a flag that is given without a value. It comes from a shell's variable that isn't set, and must not become what
+// leaving the flag out means: --id "$ID" would pay a second time under a new id.
+func noEmptyFlag(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		if err == nil && slices.Contains(values, "") {
+			err = usagef("--%s is given and empty. try: a value, or leave --%s out", f.Name, f.Name)
+		}
+	})
+	return err
 }
 
 // exitCode is what the program exits with after err.

@@ -59,12 +59,12 @@ func newSim() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return runSim(cmd, o) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.seed, "seed", "", "the first seed, decimal or 0x…; alone, it is the only one. Empty: by chance")
+	flags.StringVar(&o.seed, "seed", "", "the first seed, decimal or 0x…; alone, it is the only one (default by chance)")
 	flags.Uint64Var(&o.seeds, "seeds", 0, "how many seeds; 0: as many as there is time for")
 	flags.DurationVar(&o.duration, "for", 0, "begin no world after so long; 0: "+simForDefault.String()+", or until --seeds are done")
 	flags.DurationVar(&o.length, "length", 8*time.Second, "how long faults and traffic last in each world, in its own time")
 	flags.StringVar(&o.cluster, "cluster", "", "who is there: nodes, shards, banks, bank-members, clients, think (time between two requests of a client), as name=value,…; what is left out is drawn")
-	flags.StringVar(&o.faults, "faults", "", "what goes wrong; empty: drawn from the seed")
+	flags.StringVar(&o.faults, "faults", "", "what goes wrong (default drawn from the seed)")
 	flags.StringVar(&o.schedule, "schedule", "", "run what this file holds, as --save has written it")
 	flags.BoolVar(&o.shrink, "shrink", false, "look for fewer faults that break the same promise")
 	flags.StringVar(&o.save, "save", "", "write what --shrink has found to this file")

@@ -57,7 +57,7 @@ var thirdParties = map[string][]string{
 	"huma":                   {"github.com/danielgtaylor/huma/v2"},
 	"cockroachdb/datadriven": {"github.com/cockroachdb/datadriven"},
 	"go.etcd.io/raft/v3":     {"go.etcd.io/raft/v3"},
-	"cobra":                  {"github.com/spf13/cobra"},
+	"cobra":                  {"github.com/spf13/cobra", "github.com/spf13/pflag"},
 	"koanf":                  {"github.com/knadh/koanf"},
 	"uuid":                   {"github.com/gofrs/uuid/v5"},
 	"prometheus":             {"github.com/prometheus/client_golang"},
