@@ -44,7 +44,7 @@ func ParseDecimal(s string, c Currency) (int64, error) {
 	body, negative := strings.CutPrefix(s, "-")
 	whole, fraction, dotted := strings.Cut(body, ".")
 	if whole == "" || (dotted && fraction == "") || len(fraction) > digits || !isDigits(whole) || !isDigits(fraction) {
-		return 0, fmt.Errorf("%w: %q is not a decimal with at most %d fraction digits of %s", ErrInvalidAmount, clip(s), digits, c)
+		return 0, &decimalError{clip(s), c}
 	}
 	text := whole + fraction + strings.Repeat("0", digits-len(fraction))
 	largest := uint64(math.MaxInt64)
@@ -60,6 +60,24 @@ func ParseDecimal(s string, c Currency) (int64, error) {
 	}
 	return int64(magnitude), nil
 }
+
+// decimalError is ErrInvalidAmount in other words. That one speaks of minor units: who has typed "10,50" where decimals are read
+// would make 1050 of it, a hundred times too much.
+type decimalError struct {
+	text     string
+	currency Currency
+}
+
+func (e *decimalError) Error() string {
+	digits := e.currency.Exponent()
+	if digits == 0 {
+		return fmt.Sprintf("%q is no whole number, and %s has no fraction digits. try: 10", e.text, e.currency)
+	}
+	example := "10." + ("5" + strings.Repeat("0", digits))[:digits]
+	return fmt.Sprintf("%q is no decimal with at most %d fraction digits of %s. try: %s", e.text, digits, e.currency, example)
+}
+
+func (e *decimalError) Unwrap() error { return ErrInvalidAmount }
 
 func isDigits(s string) bool {
 	for i := range len(s) {

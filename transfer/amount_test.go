@@ -151,3 +151,24 @@ func FuzzParseDecimal(f *testing.F) {
 		}
 	})
 }
+
+// TestBadDecimalIsExplainedInDecimals: whoever reads "minor units" takes the point out, and pays a hundred times as much.
+func TestBadDecimalIsExplainedInDecimals(t *testing.T) {
+	tests := []struct {
+		text     string
+		currency transfer.Currency
+		want     string
+	}{
+		{"10,50", "EUR", `"10,50" is no decimal with at most 2 fraction digits of EUR. try: 10.50`},
+		{"1.2345", "KWD", `"1.2345" is no decimal with at most 3 fraction digits of KWD. try: 10.500`},
+		{"10.5", "JPY", `"10.5" is no whole number, and JPY has no fraction digits. try: 10`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.text+" "+string(tt.currency), func(t *testing.T) {
+			_, err := transfer.ParseDecimal(tt.text, tt.currency)
+			if err == nil || err.Error() != tt.want {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}

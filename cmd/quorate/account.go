@@ -56,14 +56,23 @@ func parseTerms(place, currency, overdraft string, unlimited bool) (at transfer.
 	if at, terms.ID, err = parsePlace(place); err != nil {
 		return "", terms, err
 	}
-	if terms.Currency, err = transfer.ParseCurrency(currency); err != nil || overdraft == "" {
-		return at, terms, err
+	if terms.Currency, err = transfer.ParseCurrency(currency); err != nil {
+		return "", terms, fmt.Errorf("--currency: %w", err)
 	}
-	terms.OverdraftMinor, err = transfer.ParseDecimal(overdraft, terms.Currency)
-	if err == nil && terms.OverdraftMinor < 0 {
-		err = fmt.Errorf("%w: got %s", transfer.ErrInvalidOverdraft, overdraft)
+	if overdraft != "" {
+		terms.OverdraftMinor, err = parseOverdraft(overdraft, terms.Currency)
 	}
 	return at, terms, err
+}
+
+func parseOverdraft(text string, currency transfer.Currency) (minor int64, err error) {
+	if minor, err = transfer.ParseDecimal(text, currency); err != nil {
+		return 0, fmt.Errorf("--overdraft: %w", err)
+	}
+	if minor < 0 {
+		return 0, fmt.Errorf("%w: got %s", transfer.ErrInvalidOverdraft, text)
+	}
+	return minor, nil
 }
 
 func newAccountGet() *cobra.Command {

@@ -97,12 +97,9 @@ func parseLimit(overdraft, currency string, unlimited bool) (client.Limit, error
 	}
 	c, err := transfer.ParseCurrency(currency)
 	if err != nil {
-		return client.Limit{}, err
+		return client.Limit{}, fmt.Errorf("--currency: %w", err)
 	}
-	minor, err := transfer.ParseDecimal(overdraft, c)
-	if err == nil && minor < 0 {
-		err = fmt.Errorf("%w: got %s", transfer.ErrInvalidOverdraft, overdraft)
-	}
+	minor, err := parseOverdraft(overdraft, c)
 	return client.Limit{OverdraftMinor: minor}, err
 }
 

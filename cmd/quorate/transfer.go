@@ -141,14 +141,29 @@ func (o *createOptions) parseLegs() ([]transfer.Leg, error) {
 	case o.from == "" || o.to == "" || o.amount == "" || o.currency == "":
 		return nil, usagef("a transfer needs --from, --to, --amount and --currency, or legs")
 	}
-	debit, err := makeLeg(transfer.Debit, o.from, o.amount, o.currency)
-	if err != nil {
+	return o.twoLegs()
+}
+
+// twoLegs reads the flags of a transfer from one account to another. Each error names the flag that it is about.
+func (o *createOptions) twoLegs() ([]transfer.Leg, error) {
+	debit, credit := transfer.Leg{Direction: transfer.Debit}, transfer.Leg{Direction: transfer.Credit}
+	var err error
+	if debit.Bank, debit.Account, err = parsePlace(o.from); err != nil {
 		return nil, fmt.Errorf("--from: %w", err)
 	}
-	credit, err := makeLeg(transfer.Credit, o.to, o.amount, o.currency)
-	if err != nil {
+	if credit.Bank, credit.Account, err = parsePlace(o.to); err != nil {
 		return nil, fmt.Errorf("--to: %w", err)
 	}
+	currency, err := transfer.ParseCurrency(o.currency)
+	if err != nil {
+		return nil, fmt.Errorf("--currency: %w", err)
+	}
+	minor, err := transfer.ParseDecimal(o.amount, currency)
+	if err != nil {
+		return nil, fmt.Errorf("--amount: %w", err)
+	}
+	debit.AmountMinor, credit.AmountMinor = minor, minor
+	debit.Currency, credit.Currency = currency, currency
 	return []transfer.Leg{debit, credit}, nil
 }
 

@@ -68,7 +68,7 @@ func amountsOf(c *caller, id transfer.ID, amounts []string) ([]int64, error) {
 	minor := make([]int64, len(amounts))
 	for i, text := range amounts {
 		if minor[i], err = transfer.ParseDecimal(text, legs[i].Currency); err != nil {
-			return nil, fmt.Errorf("amount %d: %w", i+1, err)
+			return nil, fmt.Errorf("--amount: %w", err)
 		}
 	}
 	return minor, nil
