@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -64,6 +65,9 @@ func (o *createOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if err := o.checkTimes(cmd.Flags().Changed); err != nil {
+		return err
+	}
 	t, err := o.transfer()
 	if err != nil {
 		return err
@@ -86,6 +90,9 @@ func (o *createOptions) run(cmd *cobra.Command) error {
 	if _, verdict := api.Judge(err); err != nil && verdict.Outcome == api.Unknown {
 		return &adviceError{err, rerunLine(cmd, t.ID)}
 	}
+	if errors.Is(err, transfer.ErrInvalidHold) { // it speaks of what was left of the time when it arrived
+		return fmt.Errorf("--hold-for %v: %w", o.holdFor, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -100,12 +107,6 @@ func (o *createOptions) run(cmd *cobra.Command) error {
 
 // transfer reads the flags. What the cluster would refuse anyway is refused before anything is sent.
 func (o *createOptions) transfer() (t transfer.Transfer, err error) {
-	if o.timeout < 0 || o.timeout > api.TimeoutMost {
-		return t, fmt.Errorf("%w: got %v, and it must be above zero and at most %v", transfer.ErrInvalidDeadline, o.timeout, api.TimeoutMost)
-	}
-	if err := o.checkHold(); err != nil {
-		return t, err
-	}
 	if t.ID, err = o.transferID(); err != nil {
 		return t, err
 	}

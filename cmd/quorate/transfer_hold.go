@@ -10,18 +10,22 @@ import (
 	"github.com/quorate/quorate/transfer"
 )
 
-// checkHold refuses before anything is sent what the cluster would refuse anyway, and fills in how long a hold lasts.
-func (o *createOptions) checkHold() error {
+// checkTimes refuses before anything is sent what the cluster would refuse anyway, and fills in how long a hold lasts. Zero is refused if it
+// is given: whoever says it doesn't mean the default, a week.
+func (o *createOptions) checkTimes(given func(flag string) bool) error {
+	if given("transfer-timeout") && (o.timeout <= 0 || o.timeout > api.TimeoutMost) {
+		return fmt.Errorf("%w: got %v, and it must be above zero and at most %v", transfer.ErrInvalidDeadline, o.timeout, api.TimeoutMost)
+	}
 	switch {
-	case !o.hold && o.holdFor != 0:
+	case !o.hold && given("hold-for"):
 		return usagef("--hold-for needs --hold")
 	case !o.hold:
 		return nil
-	case o.holdFor == 0:
+	case !given("hold-for"):
 		o.holdFor = api.HoldTimeoutDefault
 	}
-	if o.holdFor < 0 || o.holdFor > api.HoldTimeoutMost {
-		return fmt.Errorf("%w: got %v, and it must be above zero and at most %v", transfer.ErrInvalidHold, o.holdFor, api.HoldTimeoutMost)
+	if o.holdFor <= o.timeout || o.holdFor > api.HoldTimeoutMost { // without --transfer-timeout only the cluster knows the lower bound
+		return fmt.Errorf("%w: got %v, and it must be longer than the transfer's timeout (--transfer-timeout) and at most %v", transfer.ErrInvalidHold, o.holdFor, api.HoldTimeoutMost)
 	}
 	return nil
 }
