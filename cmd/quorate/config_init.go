@@ -133,6 +133,9 @@ func newConfigInit() *cobra.Command {
 			for i := range files {
 				files[i].TLS = secure
 			}
+			if err := noneThere(localNames(dir, files)); err != nil {
+				return err
+			}
 			if err := writeLocal(dir, files); err != nil {
 				return err
 			}
@@ -232,13 +235,33 @@ func idList(after, count, nodes int) string {
 	return "[" + strings.Join(ids, ", ") + "]"
 }
 
-// writeLocal writes the files, unless one is there already: then nothing is changed.
-func writeLocal(dir string, files []localFile) error {
-	for _, f := range files {
-		if _, err := os.Lstat(f.File); !errors.Is(err, fs.ErrNotExist) {
-			return &adviceError{misconfigured(fmt.Errorf("%s is there already; nothing was written", f.File)), "another --dir"}
+// localNames are the names of all files that config init writes.
+func localNames(dir string, files []localFile) (names []string) {
+	pairs := []string{authorityName, localClient}
+	for i := range files {
+		names = append(names, files[i].File)
+		pairs = append(pairs, fmt.Sprintf("node%d", files[i].Node))
+	}
+	if !files[0].TLS {
+		return names
+	}
+	for _, pair := range pairs {
+		names = append(names, filepath.Join(dir, pair+".pem"), filepath.Join(dir, pair+".key"))
+	}
+	return names
+}
+
+// noneThere wants no file of these names. It is asked before the first one is written: an error leaves nothing behind.
+func noneThere(names []string) error {
+	for _, name := range names {
+		if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+			return &adviceError{misconfigured(fmt.Errorf("%s is there already; nothing was written", name)), "another --dir"}
 		}
 	}
+	return nil
+}
+
+func writeLocal(dir string, files []localFile) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the directory: %w", err)
 	}
