@@ -109,6 +109,46 @@ func (k *Keys) Identity() (Identity, error) {
 	return IdentityOf(own.Leaf)
 }
 
+// CheckChain says whether others will take the own certificate for that of a node: an authority that they trust as we do must have signed
+// it, for both directions. What has ended is no error here but the business of Expiries.
+func (k *Keys) CheckChain(now time.Time) error {
+	m := k.current()
+	if m.own == nil {
+		return ErrNoIdentity
+	}
+	if m.own.Leaf.NotAfter.Before(now) {
+		now = m.own.Leaf.NotAfter
+	}
+	between := x509.NewCertPool()
+	for _, der := range m.own.Certificate[1:] {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return err
+		}
+		between.AddCert(cert)
+	}
+	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
+		_, err := m.own.Leaf.Verify(x509.VerifyOptions{Roots: m.roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{usage}})
+		var invalid x509.CertificateInvalidError
+		if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckHost says whether clients that dial this name or address will take the own certificate.
+func (k *Keys) CheckHost(host string) error {
+	own := k.current().own
+	if own == nil {
+		return ErrNoIdentity
+	}
+	return own.Leaf.VerifyHostname(host)
+}
+
 func (f *Files) stamps() (stamps [3]stamp) {
 	for i, file := range []string{f.CA, f.Cert, f.Key} {
 		if info, err := os.Stat(file); err == nil {

@@ -261,3 +261,51 @@ func TestAnAuthorityThatIsGoneIsBelievedNoMore(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckChain: whatever is wrong with a node's certificate is found before others refuse it, and that it has ended is no fault of the chain.
+func TestCheckChain(t *testing.T) {
+	dir, a := authority(t)
+	_, stranger := authority(t)
+	node := func(by *pki.Authority, made time.Time) (pki.Pair, error) {
+		return by.NewNode(1, []string{"db1", "::1"}, made, day)
+	}
+	tests := []struct {
+		name string
+		make func() (pki.Pair, error)
+		good bool
+	}{
+		{"of its authority", func() (pki.Pair, error) { return node(a, time.Now()) }, true},
+		{"that has ended", func() (pki.Pair, error) { return node(a, time.Now().Add(-3*day)) }, true},
+		{"of another authority of the same name", func() (pki.Pair, error) { return node(stranger, time.Now()) }, false},
+		{"of another authority, and it has ended", func() (pki.Pair, error) { return node(stranger, time.Now().Add(-3*day)) }, false},
+		{"that is for clients only", func() (pki.Pair, error) { return a.NewClient(pki.Identity{Client: "c"}, time.Now(), day) }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			pair, err := tt.make()
+			if err != nil {
+				t.Fatal(err)
+			}
+			certFile, keyFile, err := pair.Write(dir, "own", true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys, err := pki.Load(pki.Files{CA: filepath.Join(dir, "ca.pem"), Cert: certFile, Key: keyFile}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := keys.CheckChain(time.Now()); (err == nil) != tt.good {
+				t.Errorf("got %v, want good: %v", err, tt.good)
+			}
+			if !tt.good {
+				return
+			}
+			if err := errors.Join(keys.CheckHost("db1"), keys.CheckHost("::1")); err != nil {
+				t.Error(err)
+			}
+			if keys.CheckHost("db2") == nil || keys.CheckHost("127.0.0.1") == nil {
+				t.Error("it is believed by a name that it doesn't have")
+			}
+		})
+	}
+}

@@ -127,7 +127,7 @@ func newCertNode() *cobra.Command {
 		Use:   "create-node ID",
 		Short: "Make the certificate of a node",
 		Long: `Make the certificate of one node. It names the node's id, which other nodes ask for, and the names and addresses by which
-clients reach it. localhost, 127.0.0.1 and ::1 are always among them.`,
+clients reach it. localhost, 127.0.0.1 and ::1 are always among them; without --host it is good for clients on the same machine only.`,
 		Example: "  quorate cert create-node 1 --host node1.example.com --host 192.0.2.11 --dir certs",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -149,7 +149,11 @@ clients reach it. localhost, 127.0.0.1 and ::1 are always among them.`,
 				return err
 			}
 			name := fmt.Sprintf("node%d", id)
-			return o.write(cmd, pair, name, fmt.Sprintf("next: in the configuration of node %d: tls: { ca: %s.pem, cert: %s.pem, key: %s.key }", id, authorityName, name, name))
+			next := fmt.Sprintf("next: in the configuration of node %d: tls: { ca: %s.pem, cert: %s.pem, key: %s.key }", id, authorityName, name, name)
+			if len(hosts) == 0 {
+				next = "clients believe it as localhost only, for no --host was given\n" + next
+			}
+			return o.write(cmd, pair, name, next)
 		},
 	}
 	o.flags(cmd, nodeDays)

@@ -322,8 +322,10 @@ func readFile(path string) (fileJSON, error) {
 
 func newConfigCheck() *cobra.Command {
 	return &cobra.Command{
-		Use:     "check FILE",
-		Short:   "Say whether a configuration file can be used",
+		Use:   "check FILE",
+		Short: "Say whether a configuration file can be used",
+		Long: `Say whether a configuration file can be used, and the certificates that it names: that they are this node's and of its authority. It warns of
+those that end soon, and of addresses for clients that the node's certificate doesn't name.`,
 		Example: "  quorate config check node1.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -356,7 +358,7 @@ func checkKeys(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	warnings := expiring(keys, time.Now())
+	warnings := append(expiring(keys, time.Now()), unnamed(&config, keys)...)
 	if info, err := os.Stat(config.TLS.Key); err == nil && info.Mode().Perm()&0o007 != 0 {
 		warnings = append(warnings, fmt.Sprintf("everybody on this machine may read %s. try: chmod 600 %s", config.TLS.Key, config.TLS.Key))
 	}

@@ -40,7 +40,33 @@ func openKeys(config *node.Config, listen map[string]string, log *slog.Logger) (
 			fmt.Sprintf("quorate cert create-node %d", config.Node),
 		}
 	}
+	if err := keys.CheckChain(time.Now()); err != nil {
+		return nil, &adviceError{
+			misconfigured(fmt.Errorf("tls: no node would believe %s by the authority in %s: %w", files.Cert, files.CA, err)),
+			fmt.Sprintf("the ca.pem of the authority that has signed it, or quorate cert create-node %d with the one in %s", config.Node, files.CA),
+		}
+	}
 	return keys, nil
+}
+
+// unnamed says in sentences where clients would be told to go and not believe the certificate. Nodes ask each other for their ids, not for names.
+func unnamed(config *node.Config, keys *pki.Keys) (warnings []string) {
+	self, err := config.Self()
+	if keys == nil || err != nil {
+		return nil
+	}
+	known := map[string]bool{"": true}
+	for _, address := range []string{self.GRPC, self.HTTP} {
+		host, _, err := net.SplitHostPort(address)
+		if ip := net.ParseIP(host); err != nil || known[host] || ip != nil && ip.IsUnspecified() { // listening tells what is no address
+			continue
+		}
+		known[host] = true
+		if err := keys.CheckHost(host); err != nil {
+			warnings = append(warnings, fmt.Sprintf("clients that come to %s won't believe this node: %v. try: quorate cert create-node %d --host %s --force", address, err, config.Node, host))
+		}
+	}
+	return warnings
 }
 
 // checkInsecure says why a node may not do without certificates; nil if it may.

@@ -188,6 +188,9 @@ func serve(ctx context.Context, config node.Config, d doors, keys *pki.Keys, log
 	for _, w := range expiring(keys, time.Now()) {
 		log.Warn("certificate ends soon", "detail", w)
 	}
+	for _, w := range unnamed(&config, keys) {
+		log.Warn("certificate lacks a name", "detail", w)
+	}
 	n, err := node.Start(config, node.Options{Listener: d.peer, Logger: logger, Keys: keys})
 	if err != nil {
 		d.close()
