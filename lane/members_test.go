@@ -172,7 +172,7 @@ func TestWhatWouldNotEndWellIsRefusedWithItsReason(t *testing.T) {
 			w.run(10 * time.Second)
 		}, lane.RemoveMember{Node: 3}, "node 4 doesn't answer, and bank/A would go there: place that first, or remove node 4"},
 		{"a place of a group that isn't there", nil, lane.PlaceGroup{Group: "bank/Z", Members: []raft.NodeID{2}}, "no such group: bank/Z"},
-		{"a leader that is no node", nil, lane.TransferLeader{Group: "coordinator/0", To: 9}, "the cluster has no node 9"},
+		{"a leader that is no node", nil, lane.TransferLeader{Group: "coordinator/0", To: 9}, "the cluster has no such node: node 9"},
 		{"a leader without a vote", nil, lane.TransferLeader{Group: "bank/A", To: 3}, "node 3 doesn't vote in bank/A: its voters are [2]"},
 		{"a leader that is dead", func(w *world) { w.frozen[2] = true; w.run(time.Minute) },
 			lane.TransferLeader{Group: "coordinator/0", To: 2}, "node 2 doesn't answer"},

@@ -9,6 +9,7 @@ import (
 	"github.com/quorate/quorate/internal/mutant"
 	"github.com/quorate/quorate/raft"
 	"github.com/quorate/quorate/raft/membership"
+	"github.com/quorate/quorate/transfer"
 )
 
 // The directory says where the replicas of a group should be. Each node makes and ends its own replicas by it, and the leader of each
@@ -272,7 +273,7 @@ func (l *Lane) transferLeader(g *group, w waiter, to raft.NodeID) {
 	var err error
 	switch n := l.cluster.machine.Node(to); {
 	case n == nil:
-		err = refuse("the cluster has no node %d", to)
+		err = fmt.Errorf("%w: node %d", transfer.ErrUnknownNode, to)
 	case !slices.Contains(is.Voters, to):
 		err = refuse("node %d doesn't vote in %s: its voters are %v", to, g.id, is.Voters)
 	case !l.heardIn(&status, to):
