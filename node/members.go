@@ -49,6 +49,9 @@ func (n *Node) followNodes(nodes []directory.Node) {
 	peers := make(map[raft.NodeID]transport.Peer, len(nodes))
 	for i := range nodes {
 		d := &nodes[i]
+		if d.ID == raft.NodeID(n.config.Node) {
+			n.leaving.Store(d.Role == directory.Leaving || d.Role == directory.Removed)
+		}
 		p := transport.Peer{Address: d.Addresses.Peer, Disk: d.Disk, Gone: d.Role == directory.Removed}
 		if address, listed := file[d.ID]; listed {
 			p.Address = address

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -111,6 +112,9 @@ func mustReplaceANode(t *testing.T, engine string, dead bool) {
 	c.becomes(1, 1, directory.Removed)
 	if !dead {
 		eventually(t, 20*time.Second, "node 1 doesn't notice that it was removed", func() bool { return c.nodes[0].Err() != nil })
+		if err := c.nodes[0].Err(); !errors.Is(err, node.ErrRemoved) {
+			t.Errorf("node 1, removed while it ran, ends with %v", err)
+		}
 		if err := c.nodes[0].Stop(); err != nil {
 			t.Fatal(err)
 		}

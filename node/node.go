@@ -47,6 +47,7 @@ type Node struct {
 	counters  *counters
 	leaders   leaders
 
+	leaving  atomic.Bool // by the directory here this node is to go, or is gone
 	stopping atomic.Bool
 	loopDone chan struct{}
 	diskDone chan struct{}
@@ -313,7 +314,11 @@ func (n *Node) Err() error {
 func (n *Node) fail(err error) {
 	n.failOnce.Do(func() {
 		n.failure = err
-		n.log.Error("node failed", "err", err)
+		if errors.Is(err, ErrRemoved) {
+			n.log.Info("removed from the cluster, as ordered: this node ends", "detail", err.Error())
+		} else {
+			n.log.Error("node failed", "err", err)
+		}
 		close(n.failed)
 		n.inbox.close()
 		n.calls.abandon()

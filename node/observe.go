@@ -12,6 +12,10 @@ import (
 // ErrExpelled is why a node ends whose data directory isn't the one that the cluster knows it by, or that was removed.
 var ErrExpelled = errors.New("the cluster doesn't take this node back")
 
+// ErrRemoved is why a node ends that was removed while it ran, and knows of it: nothing has failed. One that was away then, or whose directory is
+// another, doesn't know, and is expelled.
+var ErrRemoved = errors.New("this node was removed, and the cluster goes on without it")
+
 // observe writes a report of the lane for the operator.
 func (n *Node) observe(report lane.Report) {
 	n.counters.count(report)
@@ -66,7 +70,11 @@ func (n *Node) observePeer(e transport.Event) {
 	case transport.Connected:
 		n.log.Info("peer connected", "peer", e.Peer)
 	case transport.Expelled:
-		n.fail(fmt.Errorf("%w: node %d says: %s", ErrExpelled, e.Peer, e.Reason()))
+		why := ErrExpelled
+		if n.leaving.Load() {
+			why = ErrRemoved
+		}
+		n.fail(fmt.Errorf("%w: node %d says: %s", why, e.Peer, e.Reason()))
 	default:
 		n.log.Warn("peer trouble", "peer", e.Peer, "event", e.Kind.String(), "address", e.Address, "envelopes", e.Envelopes, "err", e.Err)
 	}

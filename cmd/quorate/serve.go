@@ -215,8 +215,11 @@ func serve(ctx context.Context, config node.Config, d doors, keys *pki.Keys, log
 			log.Info("stopping", "cause", context.Cause(ctx))
 			takeFirst(signals)
 			return stopServing(n, server, log, signals)
-		case <-n.Failed(): // its memory or disk can't be trusted: nothing is put in order any more
-			return nodeFailed(n.Err())
+		case <-n.Failed():
+			if errors.Is(n.Err(), node.ErrRemoved) {
+				return stopServing(n, server, log, signals)
+			}
+			return nodeFailed(n.Err()) // its memory or disk can't be trusted: nothing is put in order any more
 		}
 	}
 }
@@ -270,7 +273,7 @@ func stopServing(n *node.Node, server *api.Server, log *slog.Logger, signals <-c
 	if err := n.Stop(); err != nil {
 		return fmt.Errorf("stop the node: %w", err)
 	}
-	if err := n.Err(); err != nil {
+	if err := n.Err(); err != nil && !errors.Is(err, node.ErrRemoved) {
 		return nodeFailed(err)
 	}
 	log.Info("stopped")
