@@ -89,10 +89,23 @@ func (nodes backupNodes) cutWithin(ctx context.Context, timeout time.Duration) (
 	}
 }
 
-// isDenied says that a node won't have the caller, now or later.
+// isDenied says that waiting is of no use: a node won't have the caller, or the one that leads isn't asked.
 func isDenied(err error) bool {
-	return errors.Is(err, transfer.ErrUnauthenticated) || errors.Is(err, transfer.ErrForbidden)
+	var unnamed *unnamedError
+	return errors.Is(err, transfer.ErrUnauthenticated) || errors.Is(err, transfer.ErrForbidden) || errors.As(err, &unnamed)
 }
+
+// unnamedError says that --server leaves out a node that leads a group. It isn't for a group whose leader may be one that doesn't answer: the next one
+// may be among those that do.
+type unnamedError struct {
+	node  uint64
+	group string
+}
+
+func (e *unnamedError) Error() string {
+	return fmt.Sprintf("%v: node %d leads %s, and --server doesn't name it", transfer.ErrNoLeader, e.node, e.group)
+}
+func (e *unnamedError) Unwrap() error { return transfer.ErrNoLeader }
 
 // cut holds the commits of all banks, cuts the coordinators, cuts the banks, and lets the banks go on. The order is what keeps the money whole. The streams end
 // with ctx, the cut must be made within the other one.
@@ -190,12 +203,16 @@ type leadership struct {
 	banks        map[string]*backupNode
 }
 
+// nameAll is what to do about a group without a leader among the nodes that were asked.
+const nameAll = "--server with every node of the cluster (quorate cluster member list)"
+
 // leaders asks all nodes. It fails as long as a group has no leader among them.
 func (nodes backupNodes) leaders(ctx context.Context) (*leadership, error) {
 	views, failed := nodes.views(ctx)
 	l := &leadership{coordinators: map[string]*backupNode{}, banks: map[string]*backupNode{}}
 	terms := map[string]uint64{}
 	known := map[string]bool{}
+	answered, heard := map[uint64]bool{}, map[string]*quoratev1.GroupStatus{} // by node; by group, what was heard of its latest term
 	for i, view := range views {
 		if view == nil {
 			continue
@@ -203,6 +220,7 @@ func (nodes backupNodes) leaders(ctx context.Context) (*leadership, error) {
 		if l.cluster == "" {
 			l.cluster = view.GetCluster()
 		}
+		answered[view.GetNode()] = true
 		if view.GetCluster() != l.cluster {
 			return nil, usagef("--server names nodes of two clusters, %s and %s. try: the nodes of one", l.cluster, view.GetCluster())
 		}
@@ -216,6 +234,9 @@ func (nodes backupNodes) leaders(ctx context.Context) (*leadership, error) {
 				continue // what the cluster is made of is in the configuration of a new one
 			}
 			known[name] = true
+			if g.GetLeader() != 0 && g.GetTerm() >= heard[name].GetTerm() {
+				heard[name] = g
+			}
 			if g.GetRole() != "leader" || g.GetTerm() <= terms[name] {
 				continue
 			}
@@ -228,15 +249,19 @@ func (nodes backupNodes) leaders(ctx context.Context) (*leadership, error) {
 		}
 	}
 	if l.cluster == "" {
-		return nil, failed
+		return nil, nobodyAnswers(failed)
 	}
 	for name := range known {
-		if terms[name] == 0 {
-			return nil, fmt.Errorf("%w: none of the nodes named by --server leads %s", transfer.ErrNoLeader, name)
+		if terms[name] != 0 {
+			continue
 		}
+		if leader := heard[name].GetLeader(); leader != 0 && !answered[leader] && failed == nil {
+			return nil, &adviceError{&unnamedError{leader, name}, nameAll}
+		}
+		return nil, &adviceError{fmt.Errorf("%w: none of the nodes named by --server leads %s", transfer.ErrNoLeader, name), nameAll}
 	}
 	if len(l.coordinators) == 0 {
-		return nil, fmt.Errorf("%w: none of the nodes named by --server holds a coordinator group", transfer.ErrNoLeader)
+		return nil, &adviceError{fmt.Errorf("%w: none of the nodes named by --server holds a coordinator group", transfer.ErrNoLeader), nameAll}
 	}
 	return l, nil
 }
@@ -260,6 +285,15 @@ func (nodes backupNodes) views(ctx context.Context) (views []*quoratev1.Status, 
 		}
 	}
 	return views, failed
+}
+
+// nobodyAnswers is said once all nodes have been silent; why is what the last one met with.
+func nobodyAnswers(why error) error {
+	var silent *silentError
+	if errors.As(why, &silent) {
+		return fmt.Errorf("%w: %w", client.ErrUnreachable, why)
+	}
+	return why
 }
 
 // holdCommits asks all banks at once.
@@ -315,8 +349,14 @@ func toldBy(n *backupNode, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	return fmt.Errorf("%w: %s: %s", client.ErrUnreachable, where, s.Message())
+	return &silentError{where, s.Message()}
 }
+
+// silentError says that one node doesn't answer. Others may.
+type silentError struct{ where, why string }
+
+func (e *silentError) Error() string { return fmt.Sprintf("%s doesn't answer: %s", e.where, e.why) }
+func (e *silentError) Unwrap() error { return client.ErrUnreachable }
 
 // toldError is what a node said, and what it stands for.
 type toldError struct {

@@ -22,7 +22,8 @@ func newStatus() *cobra.Command {
 		Short: "Show how the cluster is",
 		Long: `Show how the cluster is, as each of the nodes named by --server sees it: who leads what, what is in doubt, what was
 decided, which banks are up, and how long the disk takes. A node counts what it decided itself since it
-started. With -o json one node is one object of the HTTP API; several are a list of them.`,
+started. With -o json one node is one object of the HTTP API; several are a list of them. The exit code is 0 as soon as one node
+answers; standard error names those that don't.`,
 		Example: `  quorate status
   quorate status --server 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 -o json`,
 		Args: cobra.NoArgs,
@@ -56,7 +57,8 @@ func runStatus(cmd *cobra.Command, _ []string) error {
 	}
 	for _, v := range views {
 		if v.err != nil {
-			fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s doesn't answer: %s\n", v.server, printable(withoutNoise(v.err.Error())))
+			why := strings.TrimPrefix(v.err.Error(), client.ErrUnreachable.Error()+": ") // others of the cluster do answer
+			fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s doesn't answer: %s\n", v.server, printable(withoutNoise(why)))
 		}
 	}
 	return printViews(p, views, answered)

@@ -86,7 +86,7 @@ func (nodes backupNodes) verify(ctx context.Context, timeout time.Duration, scan
 		return nil, err
 	}
 	if v.Cluster == "" {
-		return nil, unreachable
+		return nil, nobodyAnswers(unreachable)
 	}
 	v.Groups = groupsOf(nodes, views)
 	say(fmt.Sprintf("comparing %d replicas of %d groups", v.countReplicas(""), len(v.Groups)))
@@ -170,7 +170,7 @@ func (v *verification) err() error {
 			}
 		}
 		return &adviceError{
-			fmt.Errorf("not everything could be compared: %s: %w", v.NotCompared[0], client.ErrUnreachable),
+			&toldError{client.ErrUnreachable, "not everything could be compared: " + v.NotCompared[0]}, // some have answered
 			"the same again when all nodes are up, with all of them named by --server",
 		}
 	}
