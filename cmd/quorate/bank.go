@@ -1,10 +1,32 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"slices"
+
 	"github.com/spf13/cobra"
 
 	"github.com/quorate/quorate/client"
+	"github.com/quorate/quorate/transfer"
 )
+
+// knownBanks refuses names that are no bank's. Where a name is only compared, a wrong one would be an empty list, or a watch for ever.
+func knownBanks(ctx context.Context, c *client.Client, names ...string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	banks, err := c.Banks(ctx) // from one server's memory
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(banks, func(b client.BankStatus) bool { return string(b.ID) == name }) {
+			return fmt.Errorf("%w: %q", transfer.ErrUnknownBank, name)
+		}
+	}
+	return nil
+}
 
 func newBank() *cobra.Command {
 	return newGroup("bank", "See the banks of the cluster", newBankList(), newBankAudit(), newBankEntries())

@@ -70,6 +70,9 @@ secret may do what the roles say, until the token ends or is revoked. Servers ta
 
 // createToken opens the file first: a secret that can't be kept must not be made.
 func createToken(p *printer, c *caller, t client.Token, out string) error {
+	if err := knownBanks(c.ctx, c.Client, t.Banks...); err != nil {
+		return err
+	}
 	var file *os.File
 	var err error
 	if out != "" {

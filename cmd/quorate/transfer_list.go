@@ -163,6 +163,9 @@ func eachTransfer(cmd *cobra.Command, filter client.Filter, take func(*transfer.
 	defer cancel(nil)
 	late := time.AfterFunc(timeout, func() { cancel(fmt.Errorf("nothing came for %v", timeout)) })
 	defer late.Stop()
+	if err := knownBanks(ctx, c, banksIn(filter)...); err != nil {
+		return err
+	}
 	for record, err := range c.ListTransfers(ctx, filter) {
 		if err != nil {
 			return err
@@ -173,6 +176,14 @@ func eachTransfer(cmd *cobra.Command, filter client.Filter, take func(*transfer.
 		}
 	}
 	return nil
+}
+
+// banksIn are the banks that a filter names: one or none.
+func banksIn(filter client.Filter) []string {
+	if filter.Bank == "" {
+		return nil
+	}
+	return []string{string(filter.Bank)}
 }
 
 // newClient is a connection to the servers that the command line names, for as long as the command likes.

@@ -73,13 +73,17 @@ func (o *watchOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer end()
+	if err := knownBanks(ctx, c, banksIn(filter)...); err != nil {
+		return err
+	}
 	watching := client.Watching{
 		State: filter.State, Bank: filter.Bank, Account: filter.Account, Reference: filter.Reference, Position: o.position, FromBeginning: o.begin,
 	}
 	position := o.position
 	watching.Moved = func(to string) { position = to }
 	err = o.follow(p, c.Watch(ctx, watching), watching.Moved)
-	if position != "" {
+	refused := position == o.position && errors.Is(err, transfer.ErrInvalidRequest)
+	if position != "" && !refused {
 		fmt.Fprintf(cmd.ErrOrStderr(), "to go on: --position %s\n", position)
 	}
 	switch {
