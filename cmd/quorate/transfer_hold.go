@@ -36,8 +36,8 @@ func newTransferCapture() *cobra.Command {
 		Use:   "capture ID",
 		Short: "Move the money of a hold, all of it or a part",
 		Long: `Move the money of a hold, all of it or a part; what remains is free again. Capturing the same again is harmless. Exit codes: 0 it is
-captured; 4 it was voided before, or its time had ended, and no money has moved; 5 other amounts were captured before; 8 the outcome
-is not known yet.`,
+captured; 2 the transfer isn't a hold, or doesn't hold as much; 3 nobody knows it; 4 it was voided before, or its time had ended, and no
+money has moved; 5 other amounts were captured before; 8 the outcome is not known yet.`,
 		Example: `  quorate transfer capture 01936f8e-7f3a-7000-8000-5b1d3f6a9c21
   quorate transfer capture 01936f8e-7f3a-7000-8000-5b1d3f6a9c21 --amount 60
   quorate transfer capture 01936f8e-7f3a-7000-8000-5b1d3f6a9c21 --amount 60 --amount 55 --amount 5`,
@@ -82,8 +82,8 @@ func newTransferVoid() *cobra.Command {
 	return &cobra.Command{
 		Use:   "void ID",
 		Short: "Give the money of a hold back",
-		Long: `Give the money of a hold back. Voiding again is harmless. Exit codes: 0 it is voided, and no money has moved; 5 it came too late, the hold
-was captured; 8 the outcome is not known yet.`,
+		Long: `Give the money of a hold back. Voiding again is harmless. Exit codes: 0 it is voided, and no money has moved; 2 the transfer isn't a hold;
+3 nobody knows it; 5 it came too late, the hold was captured; 8 the outcome is not known yet.`,
 		Example: "  quorate transfer void 01936f8e-7f3a-7000-8000-5b1d3f6a9c21",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
