@@ -202,6 +202,8 @@ func adviceFor(cmd *cobra.Command, err error) string {
 		return ""
 	case errors.Is(err, client.ErrUnreachable):
 		return "--server with the address of a running node, or start one: quorate server --config node1.yaml"
+	case errors.Is(err, transfer.ErrDiskFull): // waiting frees nothing
+		return "free space where quorate status says full (column DISK); nothing needs a restart then"
 	case coded.Kind == transfer.KindUnavailable, coded.Kind == transfer.KindExhausted:
 		return "the same again in a moment"
 	}
