@@ -144,6 +144,8 @@ func (m *Machine) checkAdd(f *AddNode) error {
 	}
 	if n := m.Node(f.ID); n != nil && n.Role == Removed {
 		return refuse("node %d was removed, and its id is never used again: choose another", f.ID)
+	} else if n != nil && n.Disk == (Disk{}) && n.Addresses != f.Addresses {
+		return refuse("node %d is in the cluster already, as a %s that was never heard, at other addresses: if those are wrong, remove it, and add the machine under a new id", f.ID, n.Role)
 	} else if n != nil {
 		return refuse("node %d is in the cluster already, as a %s", f.ID, n.Role)
 	}
@@ -201,7 +203,7 @@ func (m *Machine) checkPromote(id raft.NodeID) error {
 	case n.Role != Learner:
 		return refuse("node %d is no learner but a %s", id, n.Role)
 	case n.Disk == Disk{}:
-		return refuse("node %d has never been heard: start it first", id)
+		return refuse("node %d has never been heard: start it first; if it runs, it isn't where it was added: remove it, and add the machine under a new id", id)
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -75,7 +77,7 @@ func newMemberRemove() *cobra.Command {
 		Use:   "remove NODE --yes",
 		Short: "Take a node out of all its groups, for ever",
 		Long: `Take a node, dead or alive, out of all its groups, for ever: its id is never used again. Its replicas of banks go to other members. The command returns when
-that is accepted; the list says leaving until it is done, and removed then.`,
+that is accepted; the list says leaving until it is done, and removed then. Standard error says how many more nodes the cluster can lose after that.`,
 		Example: "  quorate cluster member remove 1 --yes",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -86,11 +88,48 @@ that is accepted; the list says leaving until it is done, and removed then.`,
 			if !yes {
 				return usagef("node %d would be out for ever. try: quorate cluster member remove %d --yes", id, id)
 			}
-			return withMembers(cmd, func(c *caller) error { return c.RemoveMember(c.ctx, id) })
+			return withMembers(cmd, func(c *caller) error {
+				if err := c.RemoveMember(c.ctx, id); err != nil {
+					return err
+				}
+				members, err := c.Members(c.ctx)
+				if err == nil {
+					fmt.Fprintf(cmd.ErrOrStderr(), "once node %d is out, %s\n", id, spareText(members))
+				}
+				return err
+			})
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "yes, for ever")
 	return cmd
+}
+
+// spareText says how many more nodes may be lost. Those that don't answer are lost already, and one that leaves doesn't count.
+func spareText(members []client.Member) string {
+	voters, alive := map[string]int{}, map[string]int{}
+	for i := range members {
+		for _, group := range members[i].Groups {
+			if members[i].Role != "member" {
+				continue
+			}
+			if voters[group]++; members[i].Alive {
+				alive[group]++
+			}
+		}
+	}
+	spare, first := len(members), ""
+	for _, group := range slices.Sorted(maps.Keys(voters)) {
+		if left := alive[group] - (voters[group]/2 + 1); left < spare {
+			spare, first = left, group
+		}
+	}
+	switch {
+	case spare <= 0:
+		return "no other may be lost: " + first + " would have no majority"
+	case spare == 1:
+		return "one more may be lost"
+	}
+	return fmt.Sprintf("%d more may be lost", spare)
 }
 
 func newTransferLeader() *cobra.Command {
