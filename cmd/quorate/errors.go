@@ -134,10 +134,16 @@ func explain(w io.Writer, cmd *cobra.Command, err error) {
 		what, why, try = splitRefusal(what, kind.Error())
 	}
 	var advice *adviceError
+	late := lateNotAway(cmd, err)
+	if late {
+		what = strings.Replace(what, sayUnreached, sayLate, 1)
+	}
 	switch {
 	case try != "":
 	case errors.As(err, &advice):
 		try = advice.try
+	case late:
+		try = "quorate status (it says who leads, and who doesn't answer)"
 	default:
 		try = adviceFor(cmd, err)
 	}
@@ -162,6 +168,7 @@ func withoutNoise(text string) string {
 		return strings.ReplaceAll(grpcNoise.FindStringSubmatch(noise)[1], `\"`, `"`)
 	})
 	text = x509Noise.ReplaceAllString(text, "")
+	text = strings.ReplaceAll(text, " while waiting for connections to become ready", "")
 	text = strings.ReplaceAll(text, ": "+context.DeadlineExceeded.Error(), "")
 	return strings.ReplaceAll(text, ": "+context.Canceled.Error(), "")
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -161,12 +162,15 @@ func eachTransfer(cmd *cobra.Command, filter client.Filter, take func(*transfer.
 	defer func() { _ = c.Close() }() // of connections that nobody uses any more
 	ctx, cancel := context.WithCancelCause(cmd.Context())
 	defer cancel(nil)
-	late := time.AfterFunc(timeout, func() { cancel(fmt.Errorf("nothing came for %v", timeout)) })
+	late := time.AfterFunc(timeout, func() { cancel(fmt.Errorf("nothing came for %v: %w", timeout, context.DeadlineExceeded)) })
 	defer late.Stop()
 	if err := knownBanks(ctx, c, banksIn(filter)...); err != nil {
 		return err
 	}
 	for record, err := range c.ListTransfers(ctx, filter) {
+		if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
+			return fmt.Errorf("%w: %w", err, cause) // it may have met the client before its first attempt
+		}
 		if err != nil {
 			return err
 		}
