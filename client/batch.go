@@ -20,6 +20,9 @@ const (
 	batchBytesMax = 3 << 20 // a node reads 4 MiB
 )
 
+// timeoutMost is the longest time that any cluster gives a transfer.
+const timeoutMost = 24 * time.Hour
+
 // Result is what became of one transfer of a batch.
 type Result struct {
 	ID     transfer.ID
@@ -213,6 +216,6 @@ func timeoutAt(now, deadline time.Time) *durationpb.Duration {
 	if deadline.IsZero() {
 		return nil
 	}
-	left := (deadline.Sub(now) + time.Millisecond - 1).Truncate(time.Millisecond)
-	return durationpb.New(min(max(left, time.Millisecond), 24*time.Hour))
+	left := min(deadline.Sub(now), timeoutMost) // first: rounding up the longest Duration would make it negative
+	return durationpb.New(max((left + time.Millisecond - 1).Truncate(time.Millisecond), time.Millisecond))
 }
