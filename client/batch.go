@@ -2,13 +2,11 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
 	"github.com/quorate/quorate/transfer"
@@ -19,9 +17,6 @@ const (
 	batchMax      = 8190
 	batchBytesMax = 3 << 20 // a node reads 4 MiB
 )
-
-// timeoutMost is the longest time that any cluster gives a transfer.
-const timeoutMost = 24 * time.Hour
 
 // Result is what became of one transfer of a batch.
 type Result struct {
@@ -55,6 +50,7 @@ type submission struct {
 	spec     *quoratev1.TransferSpec
 	result   *Result
 	happen   bool // an attempt may have taken effect
+	again    bool // the next attempt isn't the first
 }
 
 // prepare finds what is wrong with the transfer before anybody is asked.
@@ -112,7 +108,7 @@ func (c *Client) submitOnce(ctx context.Context, a *attempts, open []*submission
 	request := &quoratev1.SubmitTransfersRequest{Transfers: make([]*quoratev1.TransferSpec, len(open)), OmitContent: true}
 	now := time.Now()
 	for i, s := range open {
-		s.spec.Timeout = timeoutAt(now, s.transfer.Deadline)
+		s.reckon(now)
 		request.Transfers[i] = s.spec
 	}
 	at := c.current.Load()
@@ -198,7 +194,7 @@ func (s *submission) settle(f *failure) (again bool) {
 // carried out by none. Time that is too short is too short for this attempt only, and what gRPC says, or a proxy, is about this attempt only.
 func saysOfAll(err error) bool {
 	kind := kindIn(err)
-	return isTold(err) && (kind == transfer.KindConflict || (kind == transfer.KindInvalid && !errors.Is(err, transfer.ErrInvalidDeadline)))
+	return isTold(err) && (kind == transfer.KindConflict || kind == transfer.KindInvalid) && !isOfTimes(err)
 }
 
 // giveUp leaves the submission without an outcome.
@@ -207,15 +203,4 @@ func (s *submission) giveUp(err error) {
 	if s.happen {
 		s.result.Err = &OutcomeUnknownError{ID: s.transfer.ID, Err: err}
 	}
-}
-
-// timeoutAt is how long a transfer still has; nil, which is the server's default, if it has no deadline. One
-// whose deadline has passed is asked for all the same: it may have its outcome already. Begun milliseconds count as whole ones, so
-// that the shortest time that a cluster allows is still that when the request leaves.
-func timeoutAt(now, deadline time.Time) *durationpb.Duration {
-	if deadline.IsZero() {
-		return nil
-	}
-	left := min(deadline.Sub(now), timeoutMost) // first: rounding up the longest Duration would make it negative
-	return durationpb.New(max((left + time.Millisecond - 1).Truncate(time.Millisecond), time.Millisecond))
 }

@@ -170,7 +170,7 @@ func (c *Client) Transfer(ctx context.Context, t transfer.Transfer) (transfer.Re
 	ctx, end := c.observe(ctx, result.ID)
 	a := c.attempts()
 	for {
-		s.spec.Timeout = timeoutAt(time.Now(), s.transfer.Deadline)
+		s.reckon(time.Now())
 		f := c.submitByStream(ctx, a, s)
 		if !s.settle(f) {
 			break

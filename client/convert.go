@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
 	"github.com/quorate/quorate/transfer"
 )
 
-// specOf is a valid transfer as a message, without its timeout.
+// specOf is a valid transfer as a message, without its times: see reckon.
 func specOf(t *transfer.Transfer) *quoratev1.TransferSpec {
 	block := make([]quoratev1.Leg, len(t.Legs)) // one allocation for all
 	legs := make([]*quoratev1.Leg, len(t.Legs))
@@ -24,11 +23,7 @@ func specOf(t *transfer.Transfer) *quoratev1.TransferSpec {
 		}
 		legs[i] = p
 	}
-	spec := &quoratev1.TransferSpec{Id: t.ID.String(), Legs: legs, Reference: t.Reference}
-	if t.IsHold() {
-		spec.Hold, spec.HoldTimeout = true, durationpb.New(time.Until(t.HoldUntil))
-	}
-	return spec
+	return &quoratev1.TransferSpec{Id: t.ID.String(), Legs: legs, Reference: t.Reference, Hold: t.IsHold()}
 }
 
 // recordOf reads a node's answer. Its transfer has no Deadline: nobody needs it any more.
