@@ -26,7 +26,7 @@ type Result struct {
 }
 
 // Transfers submits transfers that have nothing to do with each other and waits for the outcome of each, as Transfer does. The
-// results are in the order of the transfers.
+// results are in the order of the transfers. A long list travels in several requests; what can't be carried out for now is tried again when the rest has been tried.
 func (c *Client) Transfers(ctx context.Context, transfers []transfer.Transfer) []Result {
 	results := make([]Result, len(transfers))
 	var open []*submission
@@ -36,11 +36,7 @@ func (c *Client) Transfers(ctx context.Context, transfers []transfer.Transfer) [
 			open = append(open, s)
 		}
 	}
-	for len(open) > 0 {
-		n := sizeOfBatch(open)
-		c.submit(ctx, open[:n])
-		open = open[n:]
-	}
+	c.submit(ctx, open)
 	return results
 }
 
@@ -78,28 +74,46 @@ func sizeOfBatch(open []*submission) int {
 	return len(open)
 }
 
-// submit drives one batch: what has no outcome yet is submitted again, with the same ids.
+// submit drives a list to its outcomes, batch by batch. What has none yet is submitted again, with the same ids, once everything has been tried: one transfer
+// that can't be carried out for now must not keep the rest from being tried.
 func (c *Client) submit(ctx context.Context, open []*submission) {
 	a := c.attempts()
-	for {
-		failed := c.submitOnce(ctx, a, open)
-		rest := open[:0:0]
-		another, after := false, time.Duration(0)
-		for i, s := range open {
-			if s.settle(failed[i]) {
-				rest = append(rest, s)
-				another, after = another || failed[i].another, max(after, failed[i].after)
+	var tried []*submission
+	var last error                            // of the latest attempt that got no outcome
+	another, after := false, time.Duration(0) // what the failures since the last pause want
+	for len(open) > 0 {
+		batch := open[:sizeOfBatch(open)]
+		open = open[len(batch):]
+		before := len(tried)
+		for i, f := range c.submitOnce(ctx, a, batch) {
+			if batch[i].settle(f) {
+				tried = append(tried, batch[i])
+				last, another, after = f.err, another || f.another, max(after, f.after)
 			}
 		}
-		if open = rest; len(open) == 0 {
+		if stuck := len(tried)-before == len(batch); len(open) > 0 && !stuck {
+			a = c.attempts() // patience begins anew
+			continue
+		}
+		if len(open) == 0 {
+			open, tried = tried, nil
+		}
+		if len(open) > 0 && !a.next(ctx, another, after) {
+			giveUpAll(ctx, append(tried, open...), last)
 			return
 		}
-		if !a.next(ctx, another, after) {
-			for _, s := range open {
-				s.giveUp(ended(ctx, s.result.Err))
-			}
-			return
+		another, after = false, 0
+	}
+}
+
+// giveUpAll leaves what has no outcome. What was never tried is refused for the reason that ended the others, unless it was their time.
+func giveUpAll(ctx context.Context, left []*submission, last error) {
+	for _, s := range left {
+		err := s.result.Err
+		if err == nil && ctx.Err() == nil {
+			err = last
 		}
+		s.giveUp(ended(ctx, err))
 	}
 }
 
