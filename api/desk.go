@@ -92,6 +92,7 @@ func (d *desk) submitEach(ctx context.Context, orders []order, tell func(i int, 
 // take gives the transfers of one request that can be handed over, where in orders each is, and how long the longest may take. refuse hears of all others.
 func (d *desk) take(ctx context.Context, orders []order, refuse func(i int, err error)) (valid []transfer.Transfer, place []int, longest time.Duration) {
 	valid, place = make([]transfer.Transfer, 0, len(orders)), make([]int, 0, len(orders))
+	d.look(ctx, orders)
 	now := time.Now()
 	for i := range orders {
 		t, err := d.accept(ctx, &orders[i], now)
@@ -116,6 +117,9 @@ func (d *desk) take(ctx context.Context, orders []order, refuse func(i int, err 
 
 // refuses says what is wrong with an order before anybody else is asked.
 func (d *desk) refuses(ctx context.Context, o *order) error {
+	one := []order{*o}
+	d.look(ctx, one)
+	*o = one[0]
 	t, err := d.accept(ctx, o, time.Now())
 	if err == nil {
 		err = d.backend.Full()

@@ -155,7 +155,7 @@ func TestTimeoutsOutsideTheBoundsAreRefused(t *testing.T) {
 		0: false, -time.Second: false, time.Millisecond - 1: false, time.Millisecond: true, time.Hour: true, time.Hour + 1: false,
 	}
 	for timeout, fine := range cases {
-		s := spec(idText)
+		s := spec("") // a new one: of what is known times say nothing
 		s.Timeout = durationpb.New(timeout)
 		if _, err := w.transfers().SubmitTransfer(context.Background(), &quoratev1.SubmitTransferRequest{Transfer: s}); (err == nil) != fine {
 			t.Errorf("%v: %v", timeout, err)

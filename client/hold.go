@@ -11,7 +11,7 @@ import (
 
 // A transfer with HoldUntil is a hold: Transfer returns when all banks have reserved their parts (transfer.Held), or none has (transfer.Aborted). Then
 // Capture moves the money, or Void gives it back; at HoldUntil the cluster voids it. The time is counted from when a node accepts
-// it, so that the client's clock need not be right, only to run as fast.
+// it, so that the client's clock need not be right, only to run as fast. Submitted again, at any time, a hold is answered with what has become of it.
 
 // Capture commits a hold, all of it, or one amount in minor units for each leg; one is enough for two legs in one currency. It says what became of
 // the hold, which may have been voided before: look at the record. The same capture again gets the same answer; other amounts get
