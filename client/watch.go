@@ -32,7 +32,7 @@ type Event struct {
 
 // Watch tells of every transfer when its outcome is decided, until ctx ends or whoever ranges over it stops. The decisions of one
 // coordinator group come in the order of its log; a transfer comes once. When a node fails Watch goes on at another behind the last
-// event, so nothing is missed and nothing comes twice. After an error there is nothing more; that ctx has ended is one.
+// event, so nothing is missed and nothing comes twice. After an error there is nothing more; that ctx has ended is one, and so is Close.
 func (c *Client) Watch(ctx context.Context, w Watching) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		request := &quoratev1.WatchTransfersRequest{
@@ -105,6 +105,7 @@ func (w *follower) once(ctx context.Context, a *attempts) (came bool, f failure)
 	if silent := !silence.Stop(); silent {
 		f.again, f.another = true, true
 	}
+	f.again = f.again && w.client.life.Err() == nil // no node is asked after Close
 	if f.another {
 		a.moveOn(ctx, at, began)
 	}

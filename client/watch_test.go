@@ -117,3 +117,17 @@ func TestAWatchEnds(t *testing.T) {
 		}
 	}
 }
+
+func TestAWatchEndsWithItsClient(t *testing.T) {
+	n := startNode(t)
+	ctx, c := dial(t, n.address)
+	last := error(nil)
+	for _, err := range c.Watch(ctx, client.Watching{Position: "4"}) {
+		if last = err; err == nil {
+			_ = c.Close()
+		}
+	}
+	if !errors.Is(last, client.ErrUnreachable) || ctx.Err() != nil {
+		t.Errorf("it ended with %v", last)
+	}
+}
