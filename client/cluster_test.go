@@ -38,14 +38,15 @@ type fakeNode struct {
 	server  *grpc.Server
 	done    sync.WaitGroup
 
-	mu     sync.Mutex
-	asked  [][]*quoratev1.TransferSpec
-	script func(call int, ctx context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error)
-	fail   error // of reads
-	door   error // refuses every stream
-	full   int   // so many more requests of streams are turned away together
-	leader string
-	breaks *breaks // of watches; nil: they go on
+	mu       sync.Mutex
+	asked    [][]*quoratev1.TransferSpec
+	script   func(call int, ctx context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error)
+	fail     error // of reads
+	door     error // refuses every stream
+	doorOnce error // refuses the next one
+	full     int   // so many more requests of streams are turned away together
+	leader   string
+	breaks   *breaks // of watches; nil: they go on
 }
 
 func startNode(t *testing.T) *fakeNode {
@@ -106,6 +107,9 @@ func (n *fakeNode) turnsAway() bool {
 func (n *fakeNode) StreamTransfers(stream grpc.BidiStreamingServer[quoratev1.StreamTransfersRequest, quoratev1.StreamTransfersResponse]) error {
 	n.mu.Lock()
 	door, leader := n.door, n.leader
+	if n.doorOnce != nil {
+		door, n.doorOnce = n.doorOnce, nil
+	}
 	n.mu.Unlock()
 	if door != nil {
 		return door

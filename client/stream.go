@@ -249,15 +249,14 @@ func (s *stream) close(number uint64) *ticket {
 	return t
 }
 
-// end answers everybody. What was sent may have been carried out, unless the node refused the whole stream at the door.
+// end answers everybody. What was sent may have been carried out, unless the node says that it hasn't let the stream in.
 func (s *stream) end(f failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.broken = true
-	refused := !s.entered && !f.again && !f.happen
 	kept := failure{err: f.err, again: s.entered || f.again, another: f.another, refused: f.refused, after: f.after}
 	sent := kept
-	sent.happen = !refused
+	sent.happen = s.entered || f.happen
 	for number, t := range s.open {
 		delete(s.open, number)
 		t.done <- &sent

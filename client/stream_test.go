@@ -84,6 +84,21 @@ func TestARefusalAtTheDoorIsFinal(t *testing.T) {
 	}
 }
 
+// A node that doesn't let a stream in, for now, has carried nothing out either: what it says at last is final, too.
+func TestNothingIsUnknownOfAStreamThatWasNeverLetIn(t *testing.T) {
+	for _, first := range []error{statusOf(codes.Unavailable, transfer.ErrNoLeader), statusOf(codes.ResourceExhausted, transfer.ErrRateLimited)} {
+		n := startNode(t)
+		n.set(func(n *fakeNode) { n.door = statusOf(codes.Unauthenticated, transfer.ErrUnauthenticated) })
+		ctx, c := dial(t, n.address)
+		for range 40 { // the refusal comes before, while or after the first message is sent
+			n.set(func(n *fakeNode) { n.doorOnce = first })
+			if _, err := c.Transfer(ctx, rent(client.NewID())); !errors.Is(err, transfer.ErrUnauthenticated) || unknownID(err) != "" {
+				t.Fatalf("after %v: got %v", first, err)
+			}
+		}
+	}
+}
+
 // Whoever finds a node full asks again, with the same id, and nobody else hears of it.
 func TestWhoIsTurnedAwayTogetherAsksAgain(t *testing.T) {
 	n := startNode(t)
