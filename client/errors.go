@@ -83,6 +83,7 @@ type failure struct {
 	again   bool // another attempt may get an outcome
 	another bool // at another node
 	refused bool // the node wouldn't have us, or we it: once all have, nobody will
+	full    bool // the node has as many streams of this caller as it takes
 
 	after time.Duration // how long the node wants to be left alone; zero: it has said nothing
 }

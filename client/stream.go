@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
+	"github.com/quorate/quorate/transfer"
 )
 
 // stream carries the transfers of all callers to one node and brings their results back. While a message is being sent, what
@@ -59,11 +60,15 @@ func (s *stream) leave() {
 	}
 }
 
-// submitByStream makes one attempt over the stream of the current node; nil if the submission has its record.
+// submitByStream makes one attempt over the stream of the current node; nil if the submission has its record. If the node takes no more streams of
+// this caller, a plain request may still get in.
 func (c *Client) submitByStream(ctx context.Context, a *attempts, open *submission) *failure {
 	a.made++
 	at, began := c.current.Load(), time.Now()
 	f := c.nodes[at].stream(c).carry(ctx, open)
+	if f != nil && f.full {
+		return c.submitOnce(ctx, a, []*submission{open})[0]
+	}
 	if a.refused++; f == nil || !f.refused {
 		a.refused = 0
 	}
@@ -255,6 +260,7 @@ func (s *stream) end(f failure) {
 	defer s.mu.Unlock()
 	s.broken = true
 	kept := failure{err: f.err, again: s.entered || f.again, another: f.another, refused: f.refused, after: f.after}
+	kept.full = !s.entered && errors.Is(f.err, transfer.ErrBusy)
 	sent := kept
 	sent.happen = s.entered || f.happen
 	for number, t := range s.open {

@@ -99,6 +99,28 @@ func TestNothingIsUnknownOfAStreamThatWasNeverLetIn(t *testing.T) {
 	}
 }
 
+// A program too many with one name gets no stream: its transfers are carried out all the same.
+func TestWhoGetsNoStreamAsksWithoutOne(t *testing.T) {
+	n := startNode(t)
+	n.set(func(n *fakeNode) { n.door = statusOf(codes.ResourceExhausted, transfer.ErrBusy) })
+	ctx, c := dial(t, n.address)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	var group sync.WaitGroup
+	for range 50 {
+		group.Go(func() {
+			id := client.NewID()
+			if r, err := c.Transfer(ctx, rent(id)); err != nil || r.Transfer.ID != id || r.State != transfer.Committed {
+				t.Errorf("%+v, %v", r, err)
+			}
+		})
+	}
+	group.Wait()
+	if got := len(n.calls()); got != 50 {
+		t.Errorf("%d calls, want one for each", got)
+	}
+}
+
 // Whoever finds a node full asks again, with the same id, and nobody else hears of it.
 func TestWhoIsTurnedAwayTogetherAsksAgain(t *testing.T) {
 	n := startNode(t)
