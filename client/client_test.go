@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -142,6 +143,38 @@ func TestAServerOfAnotherKindIsNamed(t *testing.T) {
 	ctx, c = dial(t, n.address, good.address)
 	if _, err := c.Get(ctx, client.NewID()); err != nil {
 		t.Errorf("a port for HTTP, or a proxy whose node is away, beside one of a node: %v", err)
+	}
+}
+
+// One address of several is that of another service, or of a node that isn't upgraded yet: the others are asked.
+func TestANodeThatDoesNotKnowTheMethodIsPassedOver(t *testing.T) {
+	ours, err := status.New(codes.Unimplemented, "there is no method").WithDetails(&errdetails.ErrorInfo{Reason: "not_found", Domain: "quorate.dev"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, says := range map[string]error{"another service": status.Error(codes.Unimplemented, "unknown service"), "an older node": ours.Err()} {
+		strange, good := startNode(t), startNode(t)
+		strange.set(func(n *fakeNode) { n.door, n.fail = says, says })
+		ctx, c := dial(t, strange.address, good.address)
+		if _, err := c.Transfer(ctx, rent(client.NewID())); err != nil {
+			t.Errorf("%s: Transfer: %v", name, err)
+		}
+		ctx, c = dial(t, strange.address, good.address)
+		if _, err := c.Get(ctx, client.NewID()); err != nil {
+			t.Errorf("%s: Get: %v", name, err)
+		}
+		ctx, c = dial(t, strange.address, strange.address)
+		if _, err := c.Transfer(ctx, rent(client.NewID())); err == nil || ctx.Err() != nil || unknownID(err) != "" {
+			t.Errorf("%s, and nobody else: Transfer: %v", name, err)
+		}
+		if _, err := c.Get(ctx, client.NewID()); err == nil || ctx.Err() != nil {
+			t.Errorf("%s, and nobody else: Get: %v", name, err)
+		}
+		for _, err := range c.Watch(ctx, client.Watching{}) {
+			if err == nil || ctx.Err() != nil {
+				t.Errorf("%s, and nobody else: Watch: %v", name, err)
+			}
+		}
 	}
 }
 

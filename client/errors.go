@@ -82,7 +82,7 @@ type failure struct {
 	happen  bool // it may have taken effect, or may yet
 	again   bool // another attempt may get an outcome
 	another bool // at another node
-	refused bool // the node wouldn't have us, or we it: once all have, nobody will
+	refused bool // the node wouldn't have us, or we it, or it doesn't know what is asked: once that is so of all, nobody will
 	full    bool // the node has as many streams of this caller as it takes
 
 	after time.Duration // how long the node wants to be left alone; zero: it has said nothing
@@ -110,6 +110,9 @@ func failureOf(err error, sent bool) failure {
 	if ours != nil {
 		f := failureOfKind(tell(transfer.Code(ours.GetReason()), kindOf(s.Code()), s.Message()))
 		f.after = after
+		if s.Code() == codes.Unimplemented {
+			f.again, f.another, f.refused = true, true, true
+		}
 		return f
 	}
 	switch s.Code() {
@@ -132,7 +135,8 @@ func failureOf(err error, sent bool) failure {
 		if strings.Contains(s.Message(), "unexpected HTTP status code") {
 			return answersHTTP(sent)
 		}
-		return failure{err: fmt.Errorf("%w: the node doesn't know it, so it is of an older version: %s", transfer.ErrInvalidRequest, s.Message())}
+		old := fmt.Errorf("%w: the node doesn't know it, so it is of an older version: %s", transfer.ErrInvalidRequest, s.Message())
+		return failure{err: old, again: true, another: true, refused: true}
 	case codes.ResourceExhausted: // gRPC's word for a message above its limit: the request, or the answer to what was done
 		return failure{err: fmt.Errorf("%w: %s", transfer.ErrInvalidRequest, s.Message()), happen: sent}
 	}

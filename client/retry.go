@@ -25,7 +25,7 @@ type attempts struct {
 	client  *Client
 	made    int           // attempts so far
 	asked   int           // nodes that were asked since the last pause
-	refused int           // nodes, one after another, with which no secure connection came about
+	refused int           // see note
 	pause   time.Duration // the longest that the next pause may be
 }
 
@@ -43,13 +43,18 @@ func (a *attempts) call(ctx context.Context, do func(context.Context, *node, ...
 		return nil
 	}
 	failed := failureOf(err, reached.Addr != nil)
-	if a.refused++; !failed.refused {
-		a.refused = 0
-	}
+	a.note(&failed)
 	if failed.another {
 		a.moveOn(ctx, at, began)
 	}
 	return &failed
+}
+
+// note counts the nodes, one after another, that nobody need ask again; f is nil if one has answered.
+func (a *attempts) note(f *failure) {
+	if a.refused++; f == nil || !f.refused {
+		a.refused = 0
+	}
 }
 
 func (n *node) heard() { n.heardAt.Store(time.Now().UnixNano()) }

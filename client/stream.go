@@ -69,9 +69,7 @@ func (c *Client) submitByStream(ctx context.Context, a *attempts, open *submissi
 	if f != nil && f.full {
 		return c.submitOnce(ctx, a, []*submission{open})[0]
 	}
-	if a.refused++; f == nil || !f.refused {
-		a.refused = 0
-	}
+	a.note(f)
 	if f != nil && f.another {
 		a.moveOn(ctx, at, began)
 	}

@@ -106,6 +106,7 @@ func (w *follower) once(ctx context.Context, a *attempts) (came bool, f failure)
 		f.again, f.another = true, true
 	}
 	f.again = f.again && w.client.life.Err() == nil // no node is asked after Close
+	a.note(&f)
 	if f.another {
 		a.moveOn(ctx, at, began)
 	}
