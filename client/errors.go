@@ -88,6 +88,9 @@ type failure struct {
 	after time.Duration // how long the node wants to be left alone; zero: it has said nothing
 }
 
+// credsFailed is how gRPC begins the error of a call that can't show who asks.
+const credsFailed = "transport: per-RPC creds failed due to error: "
+
 // failureOf reads the error of one call. sent says that the request may have left for the node.
 func failureOf(err error, sent bool) failure {
 	var read *transfer.Error
@@ -137,6 +140,10 @@ func failureOf(err error, sent bool) failure {
 		}
 		old := fmt.Errorf("%w: the node doesn't know it, so it is of an older version: %s", transfer.ErrInvalidRequest, s.Message())
 		return failure{err: old, again: true, another: true, refused: true}
+	case codes.Unauthenticated:
+		if !sent { // WithToken had nothing to show
+			return failure{err: fmt.Errorf("%w: %s; nothing was changed", transfer.ErrUnauthenticated, strings.TrimPrefix(s.Message(), credsFailed))}
+		}
 	case codes.ResourceExhausted: // gRPC's word for a message above its limit: the request, or the answer to what was done
 		return failure{err: fmt.Errorf("%w: %s", transfer.ErrInvalidRequest, s.Message()), happen: sent}
 	}

@@ -78,7 +78,7 @@ func tokenOf(p *adminv1.Token) Token {
 }
 
 // WithTokenFile has every call show the token in a file, which is read anew each time: it may be replaced. Connections have to be
-// secured, see WithTLS; there only the authority is needed then.
+// secured, see WithTLS; there only the authority is needed then. While the file can't be read, nothing is sent: transfer.ErrUnauthenticated.
 func WithTokenFile(file string) Option {
 	return WithToken(TokenFile(file))
 }
