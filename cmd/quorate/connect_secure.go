@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -45,6 +46,16 @@ func (s security) ofGRPC() []grpc.DialOption {
 	return options
 }
 
+// checkTokenFile reads a token once before anybody is asked; only calls would, each of them. What isn't a plain file can be read only once.
+func checkTokenFile(ctx context.Context, file string) error {
+	info, err := os.Stat(file)
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	_, err = client.TokenFile(file).GetRequestMetadata(ctx)
+	return err
+}
+
 // credentialsOf is how a command's connections to servers are secured.
 func credentialsOf(cmd *cobra.Command, servers []string) (security, error) {
 	keys, err := clientKeys(cmd)
@@ -56,7 +67,7 @@ func credentialsOf(cmd *cobra.Command, servers []string) (security, error) {
 		return security{}, err
 	}
 	if token != "" {
-		if _, err := os.Stat(token); err != nil { // it is read anew for every call, which would say so late, and as a fault of ours
+		if err := checkTokenFile(cmd.Context(), token); err != nil {
 			return security{}, misconfigured(fmt.Errorf("--token-file: %w", err))
 		}
 	}
