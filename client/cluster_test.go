@@ -47,6 +47,7 @@ type fakeNode struct {
 	full     int   // so many more requests of streams are turned away together
 	leader   string
 	breaks   *breaks // of watches; nil: they go on
+	streams  int     // of transfers, that are open
 }
 
 func startNode(t *testing.T) *fakeNode {
@@ -110,7 +111,9 @@ func (n *fakeNode) StreamTransfers(stream grpc.BidiStreamingServer[quoratev1.Str
 	if n.doorOnce != nil {
 		door, n.doorOnce = n.doorOnce, nil
 	}
+	n.streams++
 	n.mu.Unlock()
+	defer n.set(func(n *fakeNode) { n.streams-- })
 	if door != nil {
 		return door
 	}

@@ -155,6 +155,12 @@ func answersHTTP(sent bool) failure {
 	return failure{err: fmt.Errorf("%w: it answers HTTP, not gRPC", ErrUnreachable), happen: sent, again: true, another: true, refused: true}
 }
 
+// isOfCaller says that a node has refused who asks, and not what: with other credentials it may go well.
+func (f *failure) isOfCaller() bool {
+	kind := kindIn(f.err)
+	return isTold(f.err) && (kind == transfer.KindUnauthenticated || kind == transfer.KindForbidden)
+}
+
 // failureOfKind reads an error that a node gave.
 func failureOfKind(err error) failure {
 	f := failure{err: err}

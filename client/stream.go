@@ -21,7 +21,8 @@ import (
 type stream struct {
 	node   *node
 	client *Client
-	wake   chan struct{} // holds a token whenever waiting isn't empty
+	opened time.Time
+	wake   chan struct{} // holds a token whenever waiting isn't empty, or the stream is to be left
 
 	mu      sync.Mutex // guards all below
 	waiting []*ticket
@@ -29,6 +30,7 @@ type stream struct {
 	sent    uint64             // number of the last one
 	broken  bool
 	entered bool // the node has let the stream in
+	left    bool // nothing more is put on it
 }
 
 // ticket is one attempt of one submission on a stream.
@@ -43,12 +45,26 @@ func (n *node) stream(c *Client) *stream {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.flowing == nil {
-		n.flowing = &stream{node: n, client: c, wake: make(chan struct{}, 1), open: map[uint64]*ticket{}}
+		n.flowing = &stream{node: n, client: c, opened: time.Now(), wake: make(chan struct{}, 1), open: map[uint64]*ticket{}}
 		if !c.start(n.flowing.run) {
 			n.flowing.broken = true
 		}
 	}
 	return n.flowing
+}
+
+// leaveIfOlder is for a stream that was let in and is refused now: it shows the token that it began with, and since then the file may have got
+// another. What is under way on it goes on; one that began in this attempt would show the same again.
+func (s *stream) leaveIfOlder(than time.Time) bool {
+	s.mu.Lock()
+	older := s.entered && s.opened.Before(than)
+	s.left = s.left || older
+	s.mu.Unlock()
+	if older {
+		s.poke()
+		s.leave()
+	}
+	return older
 }
 
 // leave has the next caller open another one.
@@ -65,9 +81,13 @@ func (s *stream) leave() {
 func (c *Client) submitByStream(ctx context.Context, a *attempts, open *submission) *failure {
 	a.made++
 	at, began := c.current.Load(), time.Now()
-	f := c.nodes[at].stream(c).carry(ctx, open)
+	s := c.nodes[at].stream(c)
+	f := s.carry(ctx, open)
 	if f != nil && f.full {
 		return c.submitOnce(ctx, a, []*submission{open})[0]
+	}
+	if f != nil && f.isOfCaller() && s.leaveIfOlder(began) {
+		f = &failure{err: f.err, happen: f.happen, again: true} // f may be that of others, too
 	}
 	a.note(f)
 	if f != nil && f.another {
@@ -79,8 +99,8 @@ func (c *Client) submitByStream(ctx context.Context, a *attempts, open *submissi
 // carry waits for what comes of an attempt, until ctx ends.
 func (s *stream) carry(ctx context.Context, open *submission) *failure {
 	t := &ticket{submission: open, done: make(chan *failure, 1)}
-	if !s.put(t) { // it broke a moment ago, or the client is closed
-		return &failure{err: ErrUnreachable, again: s.client.life.Err() == nil, another: true}
+	if fits, left := s.put(t); !fits { // it broke a moment ago, or the client is closed
+		return &failure{err: ErrUnreachable, again: s.client.life.Err() == nil, another: !left}
 	}
 	select {
 	case f := <-t.done:
@@ -93,17 +113,17 @@ func (s *stream) carry(ctx context.Context, open *submission) *failure {
 	return <-t.done // it came at the same moment
 }
 
-func (s *stream) put(t *ticket) bool {
+func (s *stream) put(t *ticket) (fits, left bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.broken {
-		return false
+	if s.broken || s.left {
+		return false, s.left
 	}
 	s.waiting = append(s.waiting, t)
 	if len(s.waiting) == 1 {
 		s.poke()
 	}
-	return true
+	return true, false
 }
 
 func (s *stream) poke() {
@@ -155,8 +175,12 @@ func (s *stream) exchange(cancel func(), rpc grpc.BidiStreamingClient[quoratev1.
 			return err
 		}
 		runtime.Gosched() // callers whose results came together come back together: let them all step in
-		request := s.take()
-		if request == nil {
+		request, last := s.take()
+		switch {
+		case request == nil && last:
+			_ = rpc.CloseSend() // receive hears if that fails
+			return <-received   // once the node has answered what is under way
+		case request == nil:
 			continue
 		}
 		err := rpc.Send(request)
@@ -171,8 +195,8 @@ func (s *stream) exchange(cancel func(), rpc grpc.BidiStreamingClient[quoratev1.
 	}
 }
 
-// take makes the next message of what waits, as much as fits; nil if all of it was withdrawn.
-func (s *stream) take() *quoratev1.StreamTransfersRequest {
+// take makes the next message of what waits, as much as fits; nil if all of it was withdrawn. last says that none will follow.
+func (s *stream) take() (request *quoratev1.StreamTransfersRequest, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n, bytes := 0, 0
@@ -182,9 +206,9 @@ func (s *stream) take() *quoratev1.StreamTransfersRequest {
 		}
 	}
 	if n == 0 {
-		return nil
+		return nil, s.left
 	}
-	request := &quoratev1.StreamTransfersRequest{Transfers: make([]*quoratev1.TransferSpec, n), OmitContent: true, RefuseTogether: true}
+	request = &quoratev1.StreamTransfersRequest{Transfers: make([]*quoratev1.TransferSpec, n), OmitContent: true, RefuseTogether: true}
 	for i, t := range s.waiting[:n] {
 		s.sent++
 		t.number = s.sent
@@ -193,10 +217,10 @@ func (s *stream) take() *quoratev1.StreamTransfersRequest {
 	}
 	rest := copy(s.waiting, s.waiting[n:])
 	clear(s.waiting[rest:])
-	if s.waiting = s.waiting[:rest]; rest > 0 {
+	if s.waiting = s.waiting[:rest]; rest > 0 || s.left {
 		s.poke()
 	}
-	return request
+	return request, false
 }
 
 // receive gives every result to whom it belongs, until the stream breaks.

@@ -121,6 +121,28 @@ func TestWhoGetsNoStreamAsksWithoutOne(t *testing.T) {
 	}
 }
 
+// A node that ends a stream as it no longer knows who asks may have carried out what was sent before.
+func TestAStreamThatIsEndedForItsCallerLeavesTheOutcomeUnknown(t *testing.T) {
+	n := startNode(t)
+	n.does(func(call int, _ context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+		switch call {
+		case 1:
+			return all(specs, commit), nil
+		case 2:
+			return nil, statusOf(codes.Unauthenticated, transfer.ErrUnauthenticated)
+		}
+		return all(specs, refuse(transfer.ErrUnauthenticated)), nil
+	})
+	ctx, c := dial(t, n.address)
+	if _, err := c.Transfer(ctx, rent(client.NewID())); err != nil {
+		t.Fatal(err)
+	}
+	id := client.NewID()
+	if _, err := c.Transfer(ctx, rent(id)); unknownID(err) != id.String() || !errors.Is(err, transfer.ErrUnauthenticated) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Whoever finds a node full asks again, with the same id, and nobody else hears of it.
 func TestWhoIsTurnedAwayTogetherAsksAgain(t *testing.T) {
 	n := startNode(t)

@@ -77,8 +77,8 @@ func tokenOf(p *adminv1.Token) Token {
 	return t
 }
 
-// WithTokenFile has every call show the token in a file, which is read anew each time: it may be replaced. Connections have to be
-// secured, see WithTLS; there only the authority is needed then. While the file can't be read, nothing is sent: transfer.ErrUnauthenticated.
+// WithTokenFile has every call show the token in a file, which is read anew each time: it may be replaced. Streams that began with the old token are begun anew
+// when a node refuses that. Connections have to be secured, see WithTLS; there only the authority is needed then. While the file can't be read, nothing is sent: transfer.ErrUnauthenticated.
 func WithTokenFile(file string) Option {
 	return WithToken(TokenFile(file))
 }

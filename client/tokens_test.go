@@ -6,11 +6,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/quorate/quorate/client"
+	quoratev1 "github.com/quorate/quorate/proto/quorate/v1"
 	"github.com/quorate/quorate/transfer"
 )
 
@@ -61,5 +65,77 @@ func TestATokenThatCannotBeReadIsNotSent(t *testing.T) {
 	writeToken(t, file, "qt_secret")
 	if _, err := c.Transfer(ctx, rent(client.NewID())); err != nil {
 		t.Errorf("once it is there: %v", err)
+	}
+}
+
+// bouncer lets in who shows its secret.
+type bouncer struct {
+	mu     sync.Mutex
+	secret string
+}
+
+func (b *bouncer) wants(secret string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.secret = secret
+}
+
+func (b *bouncer) knows(ctx context.Context) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	shown := metadata.ValueFromIncomingContext(ctx, "authorization")
+	return len(shown) == 1 && shown[0] == "Bearer "+b.secret
+}
+
+// A token is replaced by replacing its file, and the old one then revoked: a stream that began with that one is left for another.
+func TestATokenIsReplacedUnderAStream(t *testing.T) {
+	for _, refusal := range []*transfer.Error{transfer.ErrUnauthenticated, transfer.ErrForbidden} { // it is revoked, or may do less
+		t.Run(string(refusal.Code), func(t *testing.T) { replaceToken(t, refusal) })
+	}
+}
+
+func replaceToken(t *testing.T, refusal *transfer.Error) {
+	n := startNode(t)
+	var door bouncer
+	n.does(func(_ int, ctx context.Context, specs []*quoratev1.TransferSpec) ([]*quoratev1.TransferResult, error) {
+		if !door.knows(ctx) {
+			return all(specs, refuse(refusal)), nil
+		}
+		return all(specs, commit), nil
+	})
+	file, option := tokenFile(t)
+	writeToken(t, file, "first")
+	door.wants("first")
+	c, err := client.Dial([]string{n.address}, option)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for _, secret := range []string{"first", "second", "third"} {
+		writeToken(t, file, secret)
+		door.wants(secret)
+		var group sync.WaitGroup
+		for range 20 {
+			group.Go(func() {
+				if r, err := c.Transfer(ctx, rent(client.NewID())); err != nil || r.State != transfer.Committed {
+					t.Errorf("with the %s token: %v, %v", secret, r.State, err)
+				}
+			})
+		}
+		group.Wait()
+	}
+	for open := 2; open > 1 && ctx.Err() == nil; time.Sleep(time.Millisecond) { // those that were left end
+		n.set(func(n *fakeNode) { open = n.streams })
+	}
+	if ctx.Err() != nil {
+		t.Error("streams that were left go on")
+	}
+	door.wants("nobody's")
+	for range 2 {
+		if _, err := c.Transfer(ctx, rent(client.NewID())); !errors.Is(err, refusal) || unknownID(err) != "" {
+			t.Errorf("with a token that was revoked: %v", err)
+		}
 	}
 }

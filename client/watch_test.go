@@ -51,11 +51,12 @@ type breaks struct {
 
 func TestAWatchMissesNothingAndRepeatsNothing(t *testing.T) {
 	for name, b := range map[string]*breaks{
-		"one stream":           nil,
-		"a node that stops":    {2, statusOf(codes.Unavailable, transfer.ErrStopping)},
-		"a connection breaks":  {1, status.Error(codes.Unavailable, "gone")},
-		"a stream that ends":   {1, nil},
-		"a proxy that says no": {1, status.Error(codes.Internal, "RST_STREAM")},
+		"one stream":               nil,
+		"a node that stops":        {2, statusOf(codes.Unavailable, transfer.ErrStopping)},
+		"a connection breaks":      {1, status.Error(codes.Unavailable, "gone")},
+		"a stream that ends":       {1, nil},
+		"a token that is replaced": {1, statusOf(codes.Unauthenticated, transfer.ErrUnauthenticated)},
+		"a proxy that says no":     {1, status.Error(codes.Internal, "RST_STREAM")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			one, two := startNode(t), startNode(t)
