@@ -36,6 +36,7 @@ type Client struct {
 	nodes    []*node
 	current  atomic.Uint32 // index of the node to ask first
 	observer Observer
+	proofs   *proofs // of certificates; nil: not of a client that WithTLS, or Credentials, secure
 
 	life    context.Context // ends with Close
 	die     context.CancelFunc
@@ -86,6 +87,9 @@ func Dial(addresses []string, options ...Option) (*Client, error) {
 		return nil, fmt.Errorf("client: %w", s.err)
 	}
 	c := &Client{observer: s.observer}
+	if secure, ours := s.credentials.(*attentive); ours {
+		c.proofs = secure.proofs
+	}
 	c.life, c.die = context.WithCancel(context.Background())
 	for _, address := range addresses {
 		n, err := dial(address, &s)

@@ -50,13 +50,13 @@ type fakeNode struct {
 	streams  int     // of transfers, that are open
 }
 
-func startNode(t *testing.T) *fakeNode {
+func startNode(t *testing.T, options ...grpc.ServerOption) *fakeNode {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &fakeNode{address: l.Addr().String(), server: grpc.NewServer(grpc.WaitForHandlers(true), grpc.MaxRecvMsgSize(16<<20))}
+	n := &fakeNode{address: l.Addr().String(), server: grpc.NewServer(append(options, grpc.WaitForHandlers(true), grpc.MaxRecvMsgSize(16<<20))...)}
 	quoratev1.RegisterTransferServiceServer(n.server, n)
 	quoratev1.RegisterAccountServiceServer(n.server, n)
 	quoratev1.RegisterStatusServiceServer(n.server, n)

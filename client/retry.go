@@ -43,6 +43,9 @@ func (a *attempts) call(ctx context.Context, do func(context.Context, *node, ...
 		return nil
 	}
 	failed := failureOf(err, reached.Addr != nil)
+	if failed.isOfCaller() && c.renewed(began) {
+		failed.again = true
+	}
 	a.note(&failed)
 	if failed.another {
 		a.moveOn(ctx, at, began)

@@ -86,7 +86,7 @@ func (c *Client) submitByStream(ctx context.Context, a *attempts, open *submissi
 	if f != nil && f.full {
 		return c.submitOnce(ctx, a, []*submission{open})[0]
 	}
-	if f != nil && f.isOfCaller() && s.leaveIfOlder(began) {
+	if f != nil && f.isOfCaller() && (s.leaveIfOlder(began) || c.renewed(began)) {
 		f = &failure{err: f.err, happen: f.happen, again: true} // f may be that of others, too
 	}
 	a.note(f)

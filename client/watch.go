@@ -105,7 +105,7 @@ func (w *follower) once(ctx context.Context, a *attempts) (came bool, f failure)
 	if silent := !silence.Stop(); silent {
 		f.again, f.another = true, true
 	}
-	if came && f.isOfCaller() { // the next stream shows the token that is in the file now
+	if f.isOfCaller() && (came || w.client.renewed(began)) { // the next stream shows the token that is in the file now
 		f.again = true
 	}
 	f.again = f.again && w.client.life.Err() == nil // no node is asked after Close
