@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
 	adminv1 "github.com/quorate/quorate/proto/quorate/admin/v1"
@@ -56,6 +57,7 @@ type node struct {
 	status    quoratev1.StatusServiceClient
 	cluster   adminv1.ClusterServiceClient
 	tokens    adminv1.TokenServiceClient
+	health    healthv1.HealthClient
 }
 
 type settings struct {
@@ -127,6 +129,7 @@ func dial(address string, s *settings) (*node, error) {
 		status:    quoratev1.NewStatusServiceClient(conn),
 		cluster:   adminv1.NewClusterServiceClient(conn),
 		tokens:    adminv1.NewTokenServiceClient(conn),
+		health:    healthv1.NewHealthClient(conn),
 	}, nil
 }
 

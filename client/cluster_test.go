@@ -13,6 +13,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -33,6 +34,7 @@ type fakeNode struct {
 	quoratev1.UnimplementedTransferServiceServer
 	quoratev1.UnimplementedAccountServiceServer
 	quoratev1.UnimplementedStatusServiceServer
+	healthv1.UnimplementedHealthServer
 
 	address string
 	server  *grpc.Server
@@ -48,6 +50,7 @@ type fakeNode struct {
 	leader   string
 	breaks   *breaks // of watches; nil: they go on
 	streams  int     // of transfers, that are open
+	health   func(context.Context) error
 }
 
 func startNode(t *testing.T, options ...grpc.ServerOption) *fakeNode {
@@ -60,6 +63,7 @@ func startNode(t *testing.T, options ...grpc.ServerOption) *fakeNode {
 	quoratev1.RegisterTransferServiceServer(n.server, n)
 	quoratev1.RegisterAccountServiceServer(n.server, n)
 	quoratev1.RegisterStatusServiceServer(n.server, n)
+	healthv1.RegisterHealthServer(n.server, n)
 	n.done.Go(func() { _ = n.server.Serve(l) })
 	t.Cleanup(n.stop)
 	return n

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 	"sync"
@@ -153,19 +154,26 @@ func (s *stream) withdraw(t *ticket) bool {
 
 // run keeps the stream until it breaks, and then answers everybody who is on it.
 func (s *stream) run(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	var attendance sync.WaitGroup
+	attendance.Go(func() { s.attend(ctx, cancel) }) // ends with ctx
 	var reached peer.Peer
 	rpc, err := s.node.transfers.StreamTransfers(ctx, grpc.Peer(&reached))
 	if err == nil {
 		err = s.exchange(cancel, rpc)
 	}
+	f := failureOf(err, reached.Addr != nil || errors.Is(err, io.EOF))
+	if errors.Is(context.Cause(ctx), errSilent) {
+		f = failure{err: fmt.Errorf("%w: %s %w", ErrUnreachable, s.node.address, errSilent), happen: true, again: true, another: true}
+	}
+	cancel(nil)
+	attendance.Wait()
 	s.leave()
-	s.end(failureOf(err, reached.Addr != nil || errors.Is(err, io.EOF)))
+	s.end(f)
 }
 
 // exchange sends what gathers until the stream breaks; err says why it did.
-func (s *stream) exchange(cancel func(), rpc grpc.BidiStreamingClient[quoratev1.StreamTransfersRequest, quoratev1.StreamTransfersResponse]) error {
+func (s *stream) exchange(cancel context.CancelCauseFunc, rpc grpc.BidiStreamingClient[quoratev1.StreamTransfersRequest, quoratev1.StreamTransfersResponse]) error {
 	received := make(chan error, 1)
 	go func() { received <- s.receive(rpc) }() // ends with the stream; waited for below
 	for {
@@ -188,7 +196,7 @@ func (s *stream) exchange(cancel func(), rpc grpc.BidiStreamingClient[quoratev1.
 			return <-received
 		}
 		if err != nil {
-			cancel()
+			cancel(nil)
 			<-received
 			return err
 		}
