@@ -273,13 +273,36 @@ func (n *fakeNode) AuditBank(_ context.Context, r *quoratev1.AuditBankRequest) (
 // dial makes a client of the addresses and a context that ends when the test has waited enough.
 func dial(t *testing.T, addresses ...string) (context.Context, *client.Client) {
 	t.Helper()
-	c, err := client.Dial(addresses)
+	return dialWith(t, addresses)
+}
+
+func dialWith(t *testing.T, addresses []string, options ...client.Option) (context.Context, *client.Client) {
+	t.Helper()
+	c, err := client.Dial(addresses, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(func() { cancel(); _ = c.Close() })
 	return ctx, c
+}
+
+// everybodyPays has so many callers pay at the same time, and wants each to hear of its own transfer that it is committed.
+func everybodyPays(t *testing.T, ctx context.Context, c *client.Client, callers int) {
+	t.Helper()
+	var group sync.WaitGroup
+	for range callers {
+		group.Go(func() { mustPay(t, ctx, c) })
+	}
+	group.Wait()
+}
+
+func mustPay(t *testing.T, ctx context.Context, c *client.Client) {
+	t.Helper()
+	id := client.NewID()
+	if r, err := c.Transfer(ctx, rent(id)); err != nil || r.Transfer.ID != id || r.State != transfer.Committed {
+		t.Errorf("%+v, %v", r, err)
+	}
 }
 
 func rent(id transfer.ID) transfer.Transfer {

@@ -2,7 +2,6 @@ package client_test
 
 import (
 	"context"
-	"sync"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -32,16 +31,7 @@ func TestASilentNodeIsLeft(t *testing.T) {
 		return nil, hang(ctx)
 	})
 	ctx, c := dial(t, a.address, b.address)
-	var group sync.WaitGroup
-	for range 20 {
-		group.Go(func() {
-			id := client.NewID()
-			if r, err := c.Transfer(ctx, rent(id)); err != nil || r.Transfer.ID != id || r.State != transfer.Committed {
-				t.Errorf("%+v, %v", r, err)
-			}
-		})
-	}
-	group.Wait()
+	everybodyPays(t, ctx, c, 20)
 }
 
 // A node that lets transfers wait, for a bank say, and answers that it isn't well at all, isn't silent.

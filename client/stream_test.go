@@ -106,16 +106,7 @@ func TestWhoGetsNoStreamAsksWithoutOne(t *testing.T) {
 	ctx, c := dial(t, n.address)
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	var group sync.WaitGroup
-	for range 50 {
-		group.Go(func() {
-			id := client.NewID()
-			if r, err := c.Transfer(ctx, rent(id)); err != nil || r.Transfer.ID != id || r.State != transfer.Committed {
-				t.Errorf("%+v, %v", r, err)
-			}
-		})
-	}
-	group.Wait()
+	everybodyPays(t, ctx, c, 50)
 	if got := len(n.calls()); got != 50 {
 		t.Errorf("%d calls, want one for each", got)
 	}
@@ -148,16 +139,7 @@ func TestWhoIsTurnedAwayTogetherAsksAgain(t *testing.T) {
 	n := startNode(t)
 	n.set(func(n *fakeNode) { n.full = 3 })
 	ctx, c := dial(t, n.address)
-	var group sync.WaitGroup
-	for range 50 {
-		group.Go(func() {
-			id := client.NewID()
-			if r, err := c.Transfer(ctx, rent(id)); err != nil || r.Transfer.ID != id || r.State != transfer.Committed {
-				t.Errorf("%+v, %v", r, err)
-			}
-		})
-	}
-	group.Wait()
+	everybodyPays(t, ctx, c, 50)
 }
 
 // What is on a stream when it breaks is asked for again, with the same id, by everybody who waits.
@@ -175,10 +157,7 @@ func TestEverybodyOnABrokenStreamAsksAgain(t *testing.T) {
 		group.Go(func() {
 			arrived.Done()
 			arrived.Wait()
-			id := client.NewID()
-			if r, err := c.Transfer(ctx, rent(id)); err != nil || r.Transfer.ID != id || r.State != transfer.Committed {
-				t.Errorf("%+v, %v", r, err)
-			}
+			mustPay(t, ctx, c)
 		})
 	}
 	group.Wait()

@@ -40,13 +40,7 @@ func writeToken(t *testing.T, file, secret string) {
 func TestATokenThatCannotBeReadIsNotSent(t *testing.T) {
 	n := startNode(t)
 	file, option := tokenFile(t)
-	c, err := client.Dial([]string{n.address}, option)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
+	ctx, c := dialWith(t, []string{n.address}, option)
 	calls := changes(c)
 	calls["transfer"] = func(ctx context.Context) error { _, err := c.Transfer(ctx, rent(client.NewID())); return err }
 	calls["batch"] = func(ctx context.Context) error {
@@ -106,13 +100,7 @@ func replaceToken(t *testing.T, refusal *transfer.Error) {
 	file, option := tokenFile(t)
 	writeToken(t, file, "first")
 	door.wants("first")
-	c, err := client.Dial([]string{n.address}, option)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
+	ctx, c := dialWith(t, []string{n.address}, option)
 	for _, secret := range []string{"first", "second", "third"} {
 		writeToken(t, file, secret)
 		door.wants(secret)

@@ -34,6 +34,16 @@ func (m *Message) Inspect(to NodeID) error {
 	return nil
 }
 
+// InspectCommit finds out from a leader's heartbeat that entries are missing in a log (ErrLost) which this node had acknowledged. The leader counts on them, so it
+// never sends them again, and a refusal of what follows them looks to it like one from before they came. But its beats name no commit beyond what it was
+// told is durable here. etcd's core panics on it.
+func (m *Message) InspectCommit(last Index) error {
+	if m.Commit > last {
+		return fmt.Errorf("%w: node %d knows of entry %d, the log ends at %d", ErrLost, m.From, m.Commit, last)
+	}
+	return nil
+}
+
 func inspectAppend(m *Message) error {
 	prev := EntryID{m.Index, m.LogTerm}
 	if (prev.Index == 0) != (prev.Term == 0) || prev.Term > m.Term {

@@ -75,7 +75,7 @@ func (r *Raft) ack(to Index) {
 // handleHeartbeat learns the commit, as far as our log is known to be this leader's: a node that lost its unsynced end, or has
 // not heard an append of this leader yet, may hold other entries there.
 func (r *Raft) handleHeartbeat(m *Message) error {
-	if err := r.checkHeartbeat(m); err != nil {
+	if err := m.InspectCommit(r.log.last()); err != nil {
 		return err
 	}
 	if m.Term == r.accepted {
@@ -84,15 +84,6 @@ func (r *Raft) handleHeartbeat(m *Message) error {
 	r.noteCompact(m.Compact)
 	if m.Round != 0 {
 		r.send(Message{Kind: HeartbeatReply, To: m.From, Round: m.Round})
-	}
-	return nil
-}
-
-// checkHeartbeat finds out that acknowledged entries are missing. The leader counts on them, so it never sends them again, and a refusal of what follows them
-// looks to it like one from before they came. But its beats name no commit beyond what it was told is durable here.
-func (r *Raft) checkHeartbeat(m *Message) error {
-	if m.Commit > r.log.last() {
-		return fmt.Errorf("%w: node %d knows of entry %d, the log ends at %d", ErrLost, m.From, m.Commit, r.log.last())
 	}
 	return nil
 }

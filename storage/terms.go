@@ -280,7 +280,7 @@ func (t *terms) refuseOutdated() error {
 	if t.older == "" {
 		return nil
 	}
-	return fmt.Errorf("%w: %s: %s; %s", ErrOutdated, t.path, t.older, toReplace)
+	return refuse(ErrOutdated, t.path, t.older, toReplace)
 }
 
 // contradicts tells what else an error of opening the store is, seen beside the note: there was a store of ours, and one that is foreign, incomplete

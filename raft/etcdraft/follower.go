@@ -103,7 +103,7 @@ func (r *Raft) stepHeartbeat(m *raft.Message) error {
 	if err := r.checkLeader(m); err != nil {
 		return err
 	}
-	if err := r.checkHeartbeat(m); err != nil {
+	if err := m.InspectCommit(r.log.last()); err != nil {
 		return err
 	}
 	bound := raft.Index(0)

@@ -59,14 +59,6 @@ func (r *Raft) checkAppend(m *raft.Message) error {
 	return nil
 }
 
-// checkHeartbeat finds out, as raft.Raft does, that entries are missing which this node had acknowledged: etcd's core panics on it.
-func (r *Raft) checkHeartbeat(m *raft.Message) error {
-	if m.Commit > r.log.last() {
-		return fmt.Errorf("%w: node %d knows of entry %d, the log ends at %d", raft.ErrLost, m.From, m.Commit, r.log.last())
-	}
-	return nil
-}
-
 // checkReply refuses acknowledgements of what was never sent: with them etcd's core would run past the end of its log or of its reads.
 func (r *Raft) checkReply(m *raft.Message) error {
 	switch {
